@@ -1,0 +1,287 @@
+"""An ESCO release (zips, folders of CSV, or a version number to download) -> skills, occupations and relations.
+
+The shape is that of the CSV files the European Commission publishes: https://esco.ec.europa.eu/en/use-esco/download
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import zipfile
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from dataset_builder.contract import StageError, sha256_of_file, sha256_of_lines
+from dataset_builder.schema import EscoSource
+
+SKILL_COLUMNS = ("conceptUri", "preferredLabel", "altLabels", "description", "skillType")
+OCCUPATION_COLUMNS = ("conceptUri", "preferredLabel")
+_FILE_PATTERN = re.compile(r"(?:^|/)(skills|occupations)_([a-z]{2})\.csv$")
+_VERSION_PATTERN = re.compile(r"(?<!\d)v?(\d+\.\d+(?:\.\d+)?)(?!\d)")
+
+
+@dataclass(frozen=True)
+class Skill:
+    """One concept of the skills pillar. Labels have no outer whitespace."""
+
+    uri: str
+    label: str
+    alternative_labels: tuple[str, ...] = ()
+    hidden_labels: tuple[str, ...] = ()
+    description: str = ""
+    skill_type: str = ""
+    reuse_level: str = ""
+
+
+@dataclass(frozen=True)
+class Occupation:
+    """One occupation with the URIs of the skills it needs."""
+
+    uri: str
+    label: str
+    essential_skills: tuple[str, ...] = ()
+    optional_skills: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class EscoRelease:
+    """A whole release in file order, which is also the order in which ties between labels are broken.
+
+    `broader` maps a skill's URI to its parents (skills or groups); `related` maps a skill to the skills it is linked
+    with; `group_labels` names the skill groups; `notes` counts what was repaired while reading.
+    """
+
+    version: str
+    language: str
+    skills: tuple[Skill, ...]
+    occupations: tuple[Occupation, ...] = ()
+    broader: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    related: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    group_labels: dict[str, str] = field(default_factory=dict)
+    file_sha256: dict[str, str] = field(default_factory=dict)
+    notes: dict[str, int] = field(default_factory=dict)
+
+    @cached_property
+    def by_uri(self) -> dict[str, Skill]:
+        """Skills by URI."""
+        return {skill.uri: skill for skill in self.skills}
+
+    @property
+    def labels(self) -> list[str]:
+        """Preferred labels in file order: the label space."""
+        return [skill.label for skill in self.skills]
+
+    @property
+    def labels_sha256(self) -> str:
+        """Hash that names this label space and its order."""
+        return sha256_of_lines(self.labels)
+
+    @property
+    def source(self) -> EscoSource:
+        """What a manifest says about this release."""
+        return EscoSource(
+            version=self.version,
+            language=self.language,
+            skills=len(self.skills),
+            occupations=len(self.occupations),
+            file_sha256=self.file_sha256,
+        )
+
+
+def read_esco(sources: str | Path | Sequence[str | Path], language: str = "en") -> EscoRelease:
+    """Read an ESCO release.
+
+    Args:
+        sources: one or more zips or folders of ESCO CSV files (the portal may split classification and relations), or
+            a version number such as "1.1.0", which downloads the release into the user's cache.
+        language: two-letter code of the language to read, as in `skills_en.csv`.
+
+    Raises:
+        StageError: nothing there, not ESCO, a missing column or a wrong row (with file and line).
+    """
+    places = [sources] if isinstance(sources, str | Path) else list(sources)
+    paths = [path for place in places for path in _paths_of(place, language)]
+    files = _CsvFiles(paths)
+    notes: Counter[str] = Counter()
+    skills = _read_skills(files, language, notes)
+    occupations = _read_occupations(files, language)
+    return EscoRelease(
+        version=_version_of(paths),
+        language=language,
+        skills=skills,
+        occupations=occupations,
+        broader=_read_links(files, "broaderRelationsSkillPillar", "conceptUri", "broaderUri"),
+        related=_read_links(files, "skillSkillRelations", "originalSkillUri", "relatedSkillUri"),
+        group_labels=_read_group_labels(files, language),
+        file_sha256=files.used_sha256,
+        notes=dict(notes),
+    )
+
+
+def _paths_of(place: str | Path, language: str) -> list[Path]:
+    path = Path(place)
+    if path.exists():
+        return [path]
+    if _VERSION_PATTERN.fullmatch(str(place)):
+        from dataset_builder.esco_download import download_esco
+
+        return [download_esco(str(place).removeprefix("v"), language)]
+    raise StageError(
+        f"{place} does not exist", "Give an ESCO zip, a folder of its CSV files, or a version such as 1.1.0"
+    )
+
+
+class _CsvFiles:
+    """The CSV files of some zips and folders by file name."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._openers: dict[str, tuple[Path, str]] = {}
+        self.used_sha256: dict[str, str] = {}
+        self.paths = paths
+        for path in paths:
+            if path.is_dir():
+                for file in sorted(path.rglob("*.csv")):
+                    self._openers.setdefault(file.name, (file, ""))
+                continue
+            try:
+                with zipfile.ZipFile(path) as archive:
+                    for name in archive.namelist():
+                        if name.endswith(".csv"):
+                            self._openers.setdefault(Path(name).name, (path, name))
+            except zipfile.BadZipFile:
+                raise StageError(
+                    f"{path} is not a zip file", "Give the zip as downloaded, or the folder it unpacks to"
+                ) from None
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._openers
+
+    def names(self) -> list[str]:
+        return sorted(self._openers)
+
+    def rows(self, name: str, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
+        """Yield (line number, row) of a CSV; the columns asked for are there."""
+        path, member = self._openers[name]
+        self.used_sha256[path.name] = sha256_of_file(path)
+        if member:
+            with zipfile.ZipFile(path) as archive:
+                member_text = io.TextIOWrapper(archive.open(member), encoding="utf-8-sig", newline="")
+                yield from _checked_rows(member_text, f"{path}:{member}", columns)
+        else:
+            with path.open(encoding="utf-8-sig", newline="") as text:
+                yield from _checked_rows(text, str(path), columns)
+
+
+def _checked_rows(text: io.TextIOBase, where: str, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
+    reader = csv.DictReader(text)
+    try:
+        missing = [column for column in columns if column not in (reader.fieldnames or ())]
+        if missing:
+            found = ", ".join(reader.fieldnames or ()) or "none"
+            raise StageError(f"{where} has no column {missing[0]!r} (found: {found})", "Is it an ESCO CSV file?")
+        for row in reader:
+            for column in columns:
+                if row[column] is None:
+                    raise StageError(f"{where} line {reader.line_num}: the row ends before column {column!r}")
+            if None in row:
+                raise StageError(f"{where} line {reader.line_num}: more cells than columns", "Is a quote missing?")
+            yield reader.line_num, row
+    except UnicodeDecodeError as error:
+        raise StageError(f"{where} is not UTF-8 text ({error.reason})") from None
+    except csv.Error as error:
+        raise StageError(f"{where} line {reader.line_num}: {error}") from None
+
+
+def _read_skills(files: _CsvFiles, language: str, notes: Counter[str]) -> tuple[Skill, ...]:
+    name = f"skills_{language}.csv"
+    if name not in files:
+        places = ", ".join(map(str, files.paths))
+        languages = sorted(
+            {match[2] for file in files.names() if (match := _FILE_PATTERN.search(file)) and match[1] == "skills"}
+        )
+        hint = f"It has the languages {', '.join(languages)}" if languages else "Is it an ESCO release?"
+        raise StageError(f"{places} holds no {name}", hint)
+    skills: dict[str, Skill] = {}
+    labels: Counter[str] = Counter()
+    for line, row in files.rows(name, SKILL_COLUMNS):
+        if row.get("status", "released") == "obsolete":
+            notes["obsolete concepts left out"] += 1
+            continue
+        uri, label = row["conceptUri"].strip(), row["preferredLabel"].strip()
+        for column, value in (("conceptUri", uri), ("preferredLabel", label)):
+            if not value:
+                raise StageError(f"{name} line {line}: column {column!r} is empty")
+        if uri in skills:
+            raise StageError(f"{name} line {line}: column 'conceptUri' repeats {uri}")
+        notes["labels with outer whitespace stripped"] += label != row["preferredLabel"]
+        notes["labels with commas"] += "," in label
+        notes["skills without description"] += not row["description"].strip()
+        labels[label] += 1
+        skills[uri] = Skill(
+            uri=uri,
+            label=label,
+            alternative_labels=_labels_in(row["altLabels"], without=label),
+            hidden_labels=_labels_in(row.get("hiddenLabels") or "", without=label),
+            description=" ".join(row["description"].split()),
+            skill_type=row["skillType"].strip().removeprefix("skill/"),
+            reuse_level=(row.get("reuseLevel") or "").strip(),
+        )
+    if not skills:
+        raise StageError(f"{name} holds no skill")
+    notes["preferred labels shared by several skills"] = sum(count for count in labels.values() if count > 1)
+    return tuple(skills.values())
+
+
+def _labels_in(cell: str, without: str) -> tuple[str, ...]:
+    """Labels of a multi-line cell, one a line, without blanks, repeats and the preferred label."""
+    labels = dict.fromkeys(line.strip() for line in cell.splitlines())
+    return tuple(label for label in labels if label and label != without)
+
+
+def _read_occupations(files: _CsvFiles, language: str) -> tuple[Occupation, ...]:
+    name, relations = f"occupations_{language}.csv", "occupationSkillRelations.csv"
+    if name not in files:
+        return ()
+    needs: dict[tuple[str, str], list[str]] = defaultdict(list)
+    if relations in files:
+        for _, row in files.rows(relations, ("occupationUri", "relationType", "skillUri")):
+            needs[row["occupationUri"], row["relationType"]].append(row["skillUri"])
+    return tuple(
+        Occupation(
+            uri=row["conceptUri"],
+            label=row["preferredLabel"].strip(),
+            essential_skills=tuple(needs[row["conceptUri"], "essential"]),
+            optional_skills=tuple(needs[row["conceptUri"], "optional"]),
+        )
+        for _, row in files.rows(name, OCCUPATION_COLUMNS)
+    )
+
+
+def _read_links(files: _CsvFiles, stem: str, source: str, target: str) -> dict[str, tuple[str, ...]]:
+    # From ESCO 1.1.1 on, relation files carry the language in their name.
+    name = next((file for file in files.names() if re.fullmatch(rf"{stem}(_[a-z]{{2}})?\.csv", file)), None)
+    if name is None:
+        return {}
+    links: dict[str, list[str]] = defaultdict(list)
+    for _, row in files.rows(name, (source, target)):
+        links[row[source]].append(row[target])
+    return {uri: tuple(targets) for uri, targets in links.items()}
+
+
+def _read_group_labels(files: _CsvFiles, language: str) -> dict[str, str]:
+    name = f"skillGroups_{language}.csv"
+    if name not in files:
+        return {}
+    return {row["conceptUri"]: row["preferredLabel"].strip() for _, row in files.rows(name, OCCUPATION_COLUMNS)}
+
+
+def _version_of(paths: Sequence[Path]) -> str:
+    for path in paths:
+        found = _VERSION_PATTERN.search(path.name)
+        if found:
+            return found[1]
+    return "unknown"

@@ -1,0 +1,151 @@
+"""The dataset folder's contract: column names, `datasets.Features`, and DatasetManifest <-> manifest.json.
+
+A dataset folder holds README.md (the card, whose YAML names the configs), pairs/train.parquet,
+pairs/validation.parquet, skills/skills.parquet and, written last, manifest.json.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+
+from dataset_builder.contract import Record, Strict
+
+if TYPE_CHECKING:
+    from datasets import Features
+
+FOLDS = 10
+
+# Config "pairs": one row a (sentence, skill) pair.
+SENTENCE = "sentence"
+SKILL = "skill"
+SKILL_URI = "skill_uri"
+SKILLS = "skills"
+STYLE = "style"
+FAMILY = "family"
+FOLD = "fold"
+
+# Config "skills": one row a skill of the label space, in label-space order.
+URI = "uri"
+LABEL = "label"
+ALTERNATIVE_LABELS = "alternative_labels"
+TYPE = "type"
+
+PAIRS_FILES = {"train": "pairs/train.parquet", "validation": "pairs/validation.parquet"}
+SKILLS_FILE = "skills/skills.parquet"
+
+
+def pairs_features() -> Features:
+    """Columns of the config `pairs`. `skills` holds every label the sentence asks for, `skill` first."""
+    from datasets import Features, List, Value
+
+    text = Value("string")
+    return Features(
+        {
+            SENTENCE: text,
+            SKILL: text,
+            SKILL_URI: text,
+            SKILLS: List(text),
+            STYLE: text,
+            FAMILY: text,
+            FOLD: Value("int8"),
+        }
+    )
+
+
+def skills_features() -> Features:
+    """Columns of the config `skills`: the label space, in the order in which ties are broken."""
+    from datasets import Features, List, Value
+
+    text = Value("string")
+    return Features({URI: text, LABEL: text, ALTERNATIVE_LABELS: List(text), TYPE: text})
+
+
+def fold_of(skill_uri: str) -> int:
+    """Fold 0-9 of a skill, by the hash of its URI: the same in every version and on every machine."""
+    return int(hashlib.sha256(skill_uri.encode("utf-8")).hexdigest(), 16) % FOLDS
+
+
+class EscoSource(Strict):
+    """Which taxonomy the skills come from."""
+
+    version: str
+    language: str
+    skills: int = Field(ge=0)
+    occupations: int = Field(ge=0)
+    file_sha256: dict[str, str]
+
+
+class PromptText(Strict):
+    """One prompt family as it was sent, with `{placeholders}`."""
+
+    family: str
+    version: str
+    system: str
+    user: str
+
+
+class LanguageModel(Strict):
+    """The LLM and how it was sampled. The base URL is kept without credentials and query."""
+
+    model: str
+    base_url: str
+    temperature: float
+    top_p: float
+    max_tokens: int
+
+
+class Outcomes(Strict):
+    """What became of every skill asked for; accepted + rejected + failed = requested."""
+
+    requested: int
+    accepted: int
+    rejected: dict[str, int]
+    failed: dict[str, int]
+
+
+class TokenUse(Strict):
+    """Tokens as the server counted them, and their price where one was given."""
+
+    requests: int
+    prompt_tokens: int
+    completion_tokens: int
+    cost_usd: float | None
+
+
+class DatasetFile(Strict):
+    """One Parquet file of the folder."""
+
+    path: str
+    config: Literal["pairs", "skills"]
+    split: str
+    rows: int = Field(ge=0)
+    bytes: int = Field(ge=0)
+    sha256: str
+
+
+class DatasetManifest(Record):
+    """Everything needed to know what a dataset folder holds and to make it again."""
+
+    FILE_NAME: ClassVar[str] = "manifest.json"
+    SCHEMA_VERSION: ClassVar[int] = 1
+
+    name: str
+    version: str
+    created_at: str
+    code_version: str
+    seed: int
+    esco: EscoSource
+    prompts: list[PromptText]
+    language_model: LanguageModel
+    sentences_per_skill: int
+    skills: Outcomes
+    sentences_written: int
+    sentences_accepted: int
+    sentences_rejected: dict[str, int]
+    replies: dict[str, int]
+    tokens: TokenUse
+    quality: dict[str, float | None]
+    files: list[DatasetFile]

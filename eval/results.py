@@ -1,0 +1,92 @@
+"""The evaluation's contract: EvalResults <-> results.json, one run of one system over some benchmarks.
+
+All metric values are fractions in [0, 1]; tables multiply by 100.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from dataset_builder.contract import Record, Strict
+
+
+class Estimate(Strict):
+    """A mean over queries with its 95% bootstrap interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class SystemInfo(Strict):
+    """What was evaluated. `weights_sha256` is None for systems without weights."""
+
+    name: str
+    kind: str
+    source: str
+    revision: str | None
+    weights_sha256: str | None
+    training_record_sha256: str | None
+    dataset: str | None
+    dataset_version: str | None
+    model_version: str | None
+    settings: dict[str, str]
+
+
+class LabelSpace(Strict):
+    """The labels that are ranked, in tie order."""
+
+    source: str
+    version: str
+    size: int = Field(ge=1)
+    sha256: str
+
+
+class SliceResult(Strict):
+    """One value of one slice: how many queries fall into it and what they score."""
+
+    queries: int
+    metrics: dict[str, Estimate]
+
+
+class BenchmarkResult(Strict):
+    """Scores of one system on one benchmark.
+
+    `metrics` maps names such as `rp@5` and `mrr` to estimates; `slices` maps a slice's name to its values, each with
+    its own metrics; `gold_missing` names gold labels that the label space lacks (they stay in the denominator).
+    """
+
+    name: str
+    split: str
+    data_sha256: str
+    rows: int
+    dropped_rows: int
+    queries: int
+    gold_labels: int
+    gold_missing: list[str]
+    metrics: dict[str, Estimate]
+    slices: dict[str, dict[str, SliceResult]]
+    seconds: float
+
+
+class EvalResults(Record):
+    """One evaluation run."""
+
+    FILE_NAME: ClassVar[str] = "results.json"
+    SCHEMA_VERSION: ClassVar[int] = 1
+
+    created_at: str
+    code_version: str
+    command: str
+    split: str
+    system: SystemInfo
+    label_space: LabelSpace
+    tie_order: str
+    bootstrap_samples: int
+    bootstrap_seed: int
+    benchmarks: list[BenchmarkResult]
+    versions: dict[str, str]
+    seconds: float
+    peak_memory_bytes: int

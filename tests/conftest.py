@@ -1,0 +1,56 @@
+"""Every test runs offline, with caches in a temporary folder and no network beyond loopback."""
+
+import ipaddress
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).resolve().parent.parent
+
+# Before any library of Hugging Face is imported: they read these once.
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("HF_HUB_DISABLE_XET", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+os.environ["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS", "2")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def private_caches(tmp_path_factory: pytest.TempPathFactory):
+    """Move every cache to a temporary folder, so that a test neither reads nor leaves anything of the user's."""
+    root = tmp_path_factory.mktemp("caches")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in (
+            "HF_HOME",
+            "HF_DATASETS_CACHE",
+            "HF_MODULES_CACHE",
+            "HF_EVALUATE_CACHE",
+            "XDG_CACHE_HOME",
+            "MPLCONFIGDIR",
+        ):
+            patch.setenv(name, str(root / name.lower()))
+        for secret in ("HF_TOKEN", "OPENAI_API_KEY"):
+            patch.delenv(secret, raising=False)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def only_loopback(monkeypatch: pytest.MonkeyPatch):
+    """Refuse connections beyond this machine."""
+    connect = socket.socket.connect
+
+    def guarded(self, address):
+        if self.family in (socket.AF_INET, socket.AF_INET6):
+            host = address[0]
+            if host != "localhost" and not ipaddress.ip_address(host).is_loopback:
+                raise OSError(f"a test tried to reach {host}")
+        return connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+@pytest.fixture
+def repo() -> Path:
+    return REPO

@@ -1,0 +1,90 @@
+"""The model folder's contract: TrainingRecord <-> training_record.json, written after the weights."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from dataset_builder.contract import Record, Strict
+
+
+class ModelSource(Strict):
+    """The base model: Hub id or folder name, its revision where it has one, and the hash of its weights."""
+
+    id: str
+    revision: str | None
+    weights_sha256: str
+
+
+class DatasetSource(Strict):
+    """The dataset trained on: Hub id or folder name, revision, the manifest's version and the hash of the pairs."""
+
+    id: str
+    revision: str | None
+    version: str
+    sha256: str
+
+
+class SourceCount(Strict):
+    """One source of training pairs as the recipe mixed it."""
+
+    name: str
+    pairs: int = Field(ge=0)
+    skills: int = Field(ge=0)
+
+
+class LossPoint(Strict):
+    """Training loss at an optimiser step, as the trainer logged it (mean since the point before)."""
+
+    step: int
+    loss: float
+
+
+class ValidationPoint(Strict):
+    """Validation metrics at an optimiser step, in [0, 1], by benchmark name."""
+
+    step: int
+    metrics: dict[str, float]
+
+
+class Hardware(Strict):
+    """What the run had: processes, device name, CPU cores used, peak memory."""
+
+    processes: int
+    device: str
+    cpu_cores: int
+    peak_memory_bytes: int
+
+
+class TrainingRecord(Record):
+    """Everything needed to know how a model was trained and to train it again."""
+
+    FILE_NAME: ClassVar[str] = "training_record.json"
+    SCHEMA_VERSION: ClassVar[int] = 1
+
+    name: str
+    version: str
+    created_at: str
+    code_version: str
+    command: str
+    recipe_name: str
+    recipe: dict[str, Any]
+    seed: int
+    base_model: ModelSource
+    dataset: DatasetSource
+    sources: list[SourceCount]
+    label_space_version: str
+    label_space_sha256: str
+    steps: int
+    epochs: float
+    pairs_per_s: float
+    duration_s: float
+    energy_kwh: float | None
+    energy_method: str
+    hardware: Hardware
+    libraries: dict[str, str]
+    losses: list[LossPoint]
+    validation: list[ValidationPoint]
+    best_step: int
+    weights_sha256: str
