@@ -1,0 +1,59 @@
+"""A small page: paste predictions and references, one example a line, and read R-Precision@k."""
+
+from pathlib import Path
+
+import evaluate
+import gradio
+
+METRIC = evaluate.load(str(Path(__file__).parent))
+EXAMPLE_PREDICTIONS = "manage staff; lead a team; plan schedules\nuse spreadsheets; write reports; file documents"
+EXAMPLE_REFERENCES = "manage staff; plan schedules\nwrite reports"
+
+
+def items_by_line(text: str) -> list[list[str]]:
+    """One list a line, its items separated by semicolons; blank lines at the end do not count."""
+    lines = text.rstrip().splitlines()
+    return [[item.strip() for item in line.split(";") if item.strip()] for line in lines]
+
+
+def score(predictions: str, references: str, cutoffs: str, skip_empty: bool) -> tuple[list[list[str]], str]:
+    """Rows of (metric, value) for the pasted text, and a line that says what was wrong or left out."""
+    try:
+        result = METRIC.compute(
+            predictions=items_by_line(predictions),
+            references=items_by_line(references),
+            k=[int(part) for part in cutoffs.replace(",", " ").split()],
+            mrr=True,
+            on_empty="skip" if skip_empty else "error",
+        )
+    except ValueError as error:
+        return [], str(error)
+    skipped = result.pop("skipped", 0)
+    rows = [[name, f"{100 * value:.2f}"] for name, value in result.items()]
+    return rows, f"{skipped} without references left out" if skipped else ""
+
+
+def page() -> gradio.Blocks:
+    """The page, ready to launch."""
+    with gradio.Blocks(title="R-Precision@k") as blocks:
+        gradio.Markdown(
+            "# R-Precision@k\n"
+            "Of what could be right in the first k predictions, how much is right. "
+            "One example a line, items separated by semicolons, best prediction first."
+        )
+        with gradio.Row():
+            predictions = gradio.Textbox(EXAMPLE_PREDICTIONS, label="Predictions", lines=6)
+            references = gradio.Textbox(EXAMPLE_REFERENCES, label="References", lines=6)
+        with gradio.Row():
+            cutoffs = gradio.Textbox("1 2 5", label="k (several with spaces between)")
+            skip_empty = gradio.Checkbox(False, label="Leave out examples without references")
+        button = gradio.Button("Score", variant="primary")
+        table = gradio.Dataframe(headers=["metric", "value × 100"], datatype=["str", "str"], label="Scores")
+        message = gradio.Textbox(label="Remarks", interactive=False)
+        inputs = [predictions, references, cutoffs, skip_empty]
+        button.click(score, inputs, [table, message], concurrency_limit=8)
+    return blocks
+
+
+if __name__ == "__main__":
+    page().launch()
