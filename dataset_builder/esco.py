@@ -20,6 +20,8 @@ from dataset_builder.schema import EscoSource
 
 SKILL_COLUMNS = ("conceptUri", "preferredLabel", "altLabels", "description", "skillType")
 OCCUPATION_COLUMNS = ("conceptUri", "preferredLabel")
+# A folder may state its version here; otherwise the version is looked for in the names of zips and folders.
+VERSION_FILE = "version.txt"
 _FILE_PATTERN = re.compile(r"(?:^|/)(skills|occupations)_([a-z]{2})\.csv$")
 _VERSION_PATTERN = re.compile(r"(?<!\d)v?(\d+\.\d+(?:\.\d+)?)(?!\d)")
 
@@ -280,6 +282,10 @@ def _read_group_labels(files: _CsvFiles, language: str) -> dict[str, str]:
 
 
 def _version_of(paths: Sequence[Path]) -> str:
+    for path in paths:
+        stated = path / VERSION_FILE
+        if stated.is_file() and (version := stated.read_text(encoding="utf-8").strip()):
+            return version
     for path in paths:
         found = _VERSION_PATTERN.search(path.name)
         if found:
