@@ -7,6 +7,8 @@ set of labels, and sentences left empty dropped: 338 / 262 / 326 test queries fo
 from __future__ import annotations
 
 import csv
+import textwrap
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,18 +44,32 @@ def read_benchmark_file(
     """Read a CSV with one (sentence, label) a row.
 
     Raises:
-        StageError: no such file, a column is missing, or no row is left.
+        StageError: no such file, not UTF-8, a column is missing, a row without sentence, or no row is left.
     """
     path = Path(path)
     if not path.is_file():
         raise StageError(f"{path} does not exist", "Give a CSV with the columns 'sentence' and 'label'")
+    try:
+        rows = list(_rows_of(path, sentence_column, label_column))
+    except UnicodeDecodeError as error:
+        raise StageError(f"{path} is not UTF-8 text ({error.reason})") from None
+    except csv.Error as error:
+        raise StageError(f"{path} is not a CSV file ({error})") from None
+    return group_rows(rows, str(path))
+
+
+def _rows_of(path: Path, sentence_column: str, label_column: str) -> Iterator[tuple[str, str]]:
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file)
         for column in (sentence_column, label_column):
             if column not in (reader.fieldnames or ()):
-                found = ", ".join(reader.fieldnames or ()) or "none"
+                found = textwrap.shorten(", ".join(reader.fieldnames or ()) or "none", 300)
                 raise StageError(f"{path} has no column {column!r} (found: {found})")
-        return group_rows([(row[sentence_column], row[label_column]) for row in reader], str(path))
+        for row in reader:
+            sentence = row[sentence_column]
+            if not (sentence or "").strip():
+                raise StageError(f"{path} line {reader.line_num}: column {sentence_column!r} is empty")
+            yield sentence, row[label_column]
 
 
 def group_rows(rows: list[tuple[str, str]], where: str) -> BenchmarkFile:

@@ -8,7 +8,9 @@ from __future__ import annotations
 import csv
 import io
 import re
+import textwrap
 import zipfile
+import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -183,7 +185,7 @@ def _checked_rows(text: io.TextIOBase, where: str, columns: Sequence[str]) -> It
     try:
         missing = [column for column in columns if column not in (reader.fieldnames or ())]
         if missing:
-            found = ", ".join(reader.fieldnames or ()) or "none"
+            found = textwrap.shorten(", ".join(reader.fieldnames or ()) or "none", 300)
             raise StageError(f"{where} has no column {missing[0]!r} (found: {found})", "Is it an ESCO CSV file?")
         for row in reader:
             for column in columns:
@@ -194,6 +196,8 @@ def _checked_rows(text: io.TextIOBase, where: str, columns: Sequence[str]) -> It
             yield reader.line_num, row
     except UnicodeDecodeError as error:
         raise StageError(f"{where} is not UTF-8 text ({error.reason})") from None
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise StageError(f"{where} is damaged ({error})", "Get the zip again") from None
     except csv.Error as error:
         raise StageError(f"{where} line {reader.line_num}: {error}") from None
 

@@ -1,0 +1,94 @@
+"""Benchmark files under the protocol of Decorte et al. 2023, and files that are none."""
+
+from pathlib import Path
+
+import pytest
+
+from dataset_builder.benchmark_files import GoldSentence, group_rows, read_benchmark_file
+from dataset_builder.contract import StageError
+
+
+def write(folder: Path, *lines: str, header: str = "sentence,label") -> Path:
+    path = folder / "benchmark.csv"
+    path.write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
+    return path
+
+
+def test_rows_of_one_sentence_become_a_set_in_order_of_mention(tmp_path: Path):
+    """Four rows, one of them twice: two sentences, the first with two labels."""
+    path = write(tmp_path, "Bake and sell.,sell", "Bake and sell.,bake", "Clean up.,clean", "Bake and sell.,sell")
+    found = read_benchmark_file(path)
+    assert found.queries == (GoldSentence("Bake and sell.", ("sell", "bake")), GoldSentence("Clean up.", ("clean",)))
+    assert (found.rows, found.dropped_rows, found.without_skill) == (4, 0, ())
+
+
+def test_unusable_labels_are_dropped(tmp_path: Path):
+    """Of six rows four are dropped: two reasons, one with spaces around it, and one blank; `Mixed` keeps one label."""
+    path = write(
+        tmp_path,
+        "Mixed,UNDERSPECIFIED",
+        "Mixed,bake",
+        "Absent,LABEL NOT PRESENT",
+        "Vague, UNDERSPECIFIED ",
+        "Blank,",
+        "Good,sell",
+    )
+    found = read_benchmark_file(path)
+    assert [query.sentence for query in found.queries] == ["Mixed", "Good"]
+    assert found.queries[0].labels == ("bake",)
+    assert found.without_skill == ("Absent", "Vague", "Blank")
+    assert (found.rows, found.dropped_rows) == (6, 4)
+
+
+def test_labels_are_stripped_before_they_are_compared(tmp_path: Path):
+    """`plan ` and `plan` are one label; a comma inside quotes belongs to the label."""
+    path = write(tmp_path, 'Plan it,"plan "', "Plan it,plan", 'Plan it,"data extraction, loading"')
+    assert read_benchmark_file(path).queries[0].labels == ("plan", "data extraction, loading")
+
+
+def test_lower_case_reasons_are_labels():
+    """The files write the two reasons in capitals; nothing else is taken for one."""
+    assert group_rows([("a", "underspecified")], "x").queries[0].labels == ("underspecified",)
+
+
+def test_sentences_keep_their_bullets_and_spaces(tmp_path: Path):
+    path = write(tmp_path, '"* Python , SQL ",SQL', '"a\nb",SQL')
+    assert [query.sentence for query in read_benchmark_file(path).queries] == ["* Python , SQL ", "a\nb"]
+
+
+def test_bom_more_columns_and_other_names(tmp_path: Path):
+    path = tmp_path / "benchmark.csv"
+    path.write_bytes(b"\xef\xbb\xbfid,text,span,skill\r\n1,Bake.,bak,bake\r\n")
+    assert read_benchmark_file(path, "text", "skill").queries == (GoldSentence("Bake.", ("bake",)),)
+
+
+def test_short_row_without_label_has_no_label(tmp_path: Path):
+    found = read_benchmark_file(write(tmp_path, "Bake.,bake", "Nothing here"))
+    assert found.without_skill == ("Nothing here",)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"text,label\na,b\n", r"has no column 'sentence' \(found: text, label\)"),
+        (b"sentence,skill\na,b\n", r"has no column 'label' \(found: sentence, skill\)"),
+        (b"", r"has no column 'sentence' \(found: none\)"),
+        (b"sentence,label\n", r"has no sentence with a label. Is it a benchmark file\?"),
+        (b"sentence,label\na,UNDERSPECIFIED\n", r"has no sentence with a label"),
+        (b"label,sentence\nSQL,Uses SQL\nSQL\n", r"line 3: column 'sentence' is empty"),
+        (b"sentence,label\n  ,SQL\n", r"line 2: column 'sentence' is empty"),
+        ("sentence,label\nfür,SQL\n".encode("latin-1"), r"is not UTF-8 text"),
+        (b'sentence,label\n"' + b"x" * 140_000, r"is not a CSV file \(field larger than field limit"),
+    ],
+)
+def test_wrong_file(tmp_path: Path, content: bytes, message: str):
+    path = tmp_path / "benchmark.csv"
+    path.write_bytes(content)
+    with pytest.raises(StageError, match=rf"benchmark.csv {message}"):
+        read_benchmark_file(path)
+
+
+@pytest.mark.parametrize("name", ["missing.csv", "."])
+def test_no_file(tmp_path: Path, name: str):
+    with pytest.raises(StageError, match=r"does not exist. Give a CSV with the columns 'sentence' and 'label'"):
+        read_benchmark_file(tmp_path / name)
