@@ -12,6 +12,7 @@ CONTRACTS = {
     "dataset_builder.schema",
     "dataset_builder.esco",
     "dataset_builder.benchmark_files",
+    "dataset_builder.hub",
     "training.run_record",
     "eval.results",
 }

@@ -1,0 +1,207 @@
+"""A model folder, its results and its dataset's manifest -> CardFacts: everything the card says, checked.
+
+Facts come from records only. One that is missing, or that contradicts another, stops the card with a message.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dataset_builder.contract import StageError, sha256_of_file
+from dataset_builder.schema import DatasetManifest
+from eval.results import BenchmarkResult, EvalResults
+from model_card.label_index import LabelIndex, open_label_index, weight_files
+from model_card.speed import SpeedRecord
+from training.run_record import TrainingRecord
+
+FINDER_FILE = "skill_finder.json"
+REQUIRED_METRICS = ("rp@5", "mrr")
+_EXPORT_FOLDERS = ("onnx", "openvino")
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A weight file of the folder."""
+
+    path: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The threshold that says "nothing found", and the data it was chosen on."""
+
+    threshold: float
+    calibrated_on: str
+
+
+@dataclass(frozen=True)
+class CardFacts:
+    """What the card says. `own` are results of this folder's weights, `others` of the systems compared with."""
+
+    record: TrainingRecord
+    manifest: DatasetManifest
+    own: tuple[EvalResults, ...]
+    others: tuple[EvalResults, ...]
+    weights: tuple[ModelFile, ...]
+    dimensions: int
+    skills: int
+    esco_version: str
+    language: str
+    calibration: Calibration | None
+    speed: SpeedRecord | None
+
+    @property
+    def main(self) -> tuple[EvalResults, ...]:
+        """Results of the weights that training wrote: these go into `model-index`."""
+        return tuple(one for one in self.own if one.system.weights_sha256 == self.record.weights_sha256)
+
+    @property
+    def exports(self) -> tuple[ModelFile, ...]:
+        """Weight files other than those that training wrote."""
+        return tuple(file for file in self.weights if file.path.split("/")[0] in _EXPORT_FOLDERS)
+
+
+def gather_facts(model_dir: str | Path, result_files: Sequence[str | Path], dataset: str | Path) -> CardFacts:
+    """Read all records and hold them against each other.
+
+    Args:
+        model_dir: a trained model folder with its label index.
+        result_files: results.json files: at least one of this model, the others of systems to compare with.
+        dataset: the dataset folder (or its manifest.json) that the model was trained on.
+
+    Raises:
+        StageError: a fact is missing, or contradicts another.
+    """
+    folder = Path(model_dir)
+    if not folder.is_dir():
+        raise StageError(f"{folder} is not a folder", "Give a folder that training wrote")
+    record = TrainingRecord.load(folder)
+    hashes = weight_files(folder)
+    index = open_label_index(folder)
+    results = [EvalResults.load(path) for path in result_files]
+    own = tuple(one for one in results if one.system.weights_sha256 in hashes.values())
+    facts = CardFacts(
+        record=record,
+        manifest=DatasetManifest.load(dataset),
+        own=own,
+        others=tuple(one for one in results if one not in own),
+        weights=tuple(ModelFile(path, (folder / path).stat().st_size, sha) for path, sha in hashes.items()),
+        dimensions=index.embeddings.shape[1],
+        skills=len(index.labels),
+        esco_version=index.esco_version,
+        language=index.esco_language,
+        calibration=_read_calibration(folder / FINDER_FILE),
+        speed=SpeedRecord.load(folder) if (folder / SpeedRecord.FILE_NAME).exists() else None,
+    )
+    check_facts(facts, index, sha256_of_file(folder / TrainingRecord.FILE_NAME))
+    return facts
+
+
+def check_facts(facts: CardFacts, index: LabelIndex, training_record_sha256: str) -> None:
+    """Hold the facts against each other.
+
+    Raises:
+        StageError: the first contradiction or gap, with both values and where they stand.
+    """
+    record = facts.record
+    hashes = {file.path: file.sha256 for file in facts.weights}
+    if record.weights_sha256 not in hashes.values():
+        raise StageError(
+            f"training_record.json is of the weights {record.weights_sha256[:12]}, which are not in the folder",
+            "Train again, or put back the weights that belong to the record",
+        )
+    if index.weights_sha256 != hashes:
+        raise StageError("the label index was made for other weights than those in the folder", "Make it again")
+    if not facts.main:
+        raise StageError(
+            f"no results file is of this model's weights {record.weights_sha256[:12]}",
+            "Run `python -m eval.score_model` on this folder and give its file",
+        )
+    _check_dataset(facts)
+    for results in facts.main:
+        _same("training record's hash", training_record_sha256, results.system.training_record_sha256, results)
+        _same("model version", record.version, results.system.model_version, results)
+        _same("dataset", record.dataset.id, results.system.dataset, results)
+        _same("dataset version", record.dataset.version, results.system.dataset_version, results)
+    _check_results(facts, index)
+    if facts.speed:
+        unknown = set(facts.speed.weights_sha256.values()) - set(hashes.values())
+        if unknown:
+            raise StageError("speed.json was measured with other weights", "Run `python -m model_card.speed` again")
+
+
+def _check_dataset(facts: CardFacts) -> None:
+    trained, manifest = facts.record.dataset, facts.manifest
+    if trained.version != manifest.version:
+        raise StageError(
+            f"the model was trained on dataset version {trained.version}, and the manifest is of {manifest.version}",
+            "Give the dataset that the training record names",
+        )
+    if trained.revision and trained.revision.removeprefix("v") != trained.version and len(trained.revision) != 40:
+        raise StageError(
+            f"training_record.json: dataset revision {trained.revision!r} is not version {trained.version!r}"
+        )
+
+
+def _check_results(facts: CardFacts, index: LabelIndex) -> None:
+    first = facts.main[0]
+    data: dict[tuple[str, str], str] = {}
+    rows: set[tuple[str, str, str]] = set()
+    for results in (*facts.own, *facts.others):
+        name = results.system.name
+        if results.label_space.sha256 != index.labels_sha256:
+            raise StageError(
+                f"results of {name} rank other labels ({results.label_space.source}) than the label index holds",
+                "Evaluate every system on the release that the index is made of",
+            )
+        if results.tie_order != first.tie_order:
+            raise StageError(f"results of {name} break ties by {results.tie_order!r}, others by {first.tie_order!r}")
+        for benchmark in results.benchmarks:
+            place = (benchmark.name, benchmark.split)
+            if data.setdefault(place, benchmark.data_sha256) != benchmark.data_sha256:
+                raise StageError(f"results of {name} are of another {benchmark.name} {benchmark.split} file")
+            if (name, *place) in rows:
+                raise StageError(f"two results files hold {name} on {benchmark.name} {benchmark.split}", "Give one")
+            rows.add((name, *place))
+            _check_metrics(name, benchmark, required=results in facts.own)
+    if first.label_space.version != facts.esco_version:
+        raise StageError(
+            f"results are over ESCO {first.label_space.version}, the label index is of {facts.esco_version}"
+        )
+
+
+def _check_metrics(system: str, benchmark: BenchmarkResult, required: bool) -> None:
+    for metric in REQUIRED_METRICS if required else ():
+        if metric not in benchmark.metrics:
+            raise StageError(f"results of {system} on {benchmark.name} lack {metric}", "Evaluate again")
+    for metric, estimate in benchmark.metrics.items():
+        if not 0 <= estimate.low <= estimate.value <= estimate.high <= 1:
+            raise StageError(
+                f"results of {system} on {benchmark.name}: {metric} {estimate.value} with interval "
+                f"[{estimate.low}, {estimate.high}] cannot be"
+            )
+
+
+def _same(what: str, wanted: str, found: str | None, results: EvalResults) -> None:
+    where = f"the results of {results.system.name}"
+    if found is None:
+        raise StageError(f"{where} lack the {what}", "Evaluate the model's folder, with its training_record.json")
+    if found != wanted:
+        raise StageError(
+            f"{what} contradicts: {wanted} in training_record.json, {found} in {where}", "Evaluate the model again"
+        )
+
+
+def _read_calibration(path: Path) -> Calibration | None:
+    if not path.exists():
+        return None
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return Calibration(float(values["threshold"]), str(values["calibrated_on"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise StageError(f"{path} is no calibration ({error!r})", "Calibrate the threshold again") from None

@@ -1,0 +1,219 @@
+"""An ESCO release and an encoder -> the label index that travels with a model, and back.
+
+The index is two files in the model folder: skills.parquet (who the skills are) and label_embeddings.safetensors (where
+they lie), tied to the weights and to the order of the labels by hash, so that a wrong pair is refused, not ranked.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from dataset_builder.contract import StageError, sha256_of_file, sha256_of_lines, write_atomically
+from dataset_builder.esco import EscoRelease
+
+INDEX_FORMAT = "1"
+SKILLS_FILE = "label_index/skills.parquet"
+EMBEDDINGS_FILE = "label_index/label_embeddings.safetensors"
+_ENCODE_BATCH = 256
+_REMEDY = "Run `python -m model_card.build` on this folder again"
+
+
+class Encoder(Protocol):
+    """Anything that turns texts into vectors, (n, d) float32."""
+
+    def encode(self, sentences: list[str]) -> npt.NDArray[np.float32]:
+        """Encode texts in order."""
+        ...
+
+
+@dataclass(frozen=True)
+class LabelIndex:
+    """The label space of a model. `embeddings`: (skills, dimensions) float16, each row of length 1."""
+
+    uris: tuple[str, ...]
+    labels: tuple[str, ...]
+    embeddings: npt.NDArray[np.float16]
+    esco_version: str
+    esco_language: str
+    weights_sha256: dict[str, str]
+
+    @property
+    def labels_sha256(self) -> str:
+        """Hash that names this label space and its order."""
+        return sha256_of_lines(self.labels)
+
+
+def weight_files(model_dir: str | Path) -> dict[str, str]:
+    """SHA-256 of every weight file of a model folder, by its relative path; the index itself is left out.
+
+    Raises:
+        StageError: the folder holds no weights.
+    """
+    folder = Path(model_dir)
+    found = {}
+    for path in sorted([*folder.rglob("*.safetensors"), *folder.rglob("*.onnx")]):
+        relative = path.relative_to(folder)
+        if relative.parts[0] != "label_index" and not relative.parts[0].startswith(("checkpoint", ".")):
+            found[relative.as_posix()] = sha256_of_file(path)
+    if not found:
+        raise StageError(f"{folder} holds no model.safetensors and no ONNX file", "Is it a model folder?")
+    return found
+
+
+def build_label_index(
+    release: EscoRelease,
+    open_encoder: Callable[[], Encoder],
+    model_dir: str | Path,
+    model_name: str,
+    advance: Callable[[int], Any] = lambda _labels: None,
+) -> LabelIndex:
+    """Write both files of the index; embeddings come last, and are kept where they fit already.
+
+    Args:
+        release: the skills, in label-space order.
+        open_encoder: opens the model of `model_dir`; not called where the embeddings are kept.
+        model_dir: the folder that gets `label_index/`.
+        model_name: kept in the index for people.
+        advance: called with the number of labels done, for a progress bar.
+    """
+    from safetensors.numpy import save
+
+    folder = Path(model_dir)
+    hashes = weight_files(folder)
+    kept = index_fits(folder, release)
+    _write_skills(release, folder / SKILLS_FILE)
+    if kept:
+        return open_label_index(folder)
+    embeddings = encode_labels(open_encoder(), release.labels, advance)
+    metadata = {
+        "format": INDEX_FORMAT,
+        "weights_sha256": json.dumps(hashes, sort_keys=True),
+        "labels_sha256": release.labels_sha256,
+        "esco_version": release.version,
+        "esco_language": release.language,
+        "model": model_name,
+    }
+    write_atomically(folder / EMBEDDINGS_FILE, save({"embeddings": embeddings}, metadata=metadata))
+    return open_label_index(folder)
+
+
+def encode_labels(
+    encoder: Encoder, labels: list[str], advance: Callable[[int], Any] = lambda _labels: None
+) -> npt.NDArray[np.float16]:
+    """Encode labels and scale each vector to length 1: (labels, dimensions) float16.
+
+    Raises:
+        StageError: a label got no direction (a vector of zeros or not a number).
+    """
+    parts = []
+    for start in range(0, len(labels), _ENCODE_BATCH):
+        batch = labels[start : start + _ENCODE_BATCH]
+        parts.append(np.asarray(encoder.encode(batch), dtype=np.float32))
+        advance(len(batch))
+    vectors = np.concatenate(parts)
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    wrong = np.flatnonzero(~(lengths[:, 0] > 0))
+    if wrong.size:
+        raise StageError(f"the model gives no usable vector for the label {labels[wrong[0]]!r}")
+    unit: npt.NDArray[np.float16] = (vectors / lengths).astype(np.float16)
+    return unit
+
+
+def open_label_index(model_dir: str | Path, weights_file: str | None = None) -> LabelIndex:
+    """Read the index of a model folder.
+
+    Args:
+        model_dir: a model folder.
+        weights_file: relative path of the weights that will encode the sentences; their hash must be the index's.
+
+    Raises:
+        StageError: no index, another format, labels that are not those embedded, or weights it does not fit.
+    """
+    import pyarrow.parquet as parquet
+    from safetensors import SafetensorError, safe_open
+
+    folder = Path(model_dir)
+    path = folder / EMBEDDINGS_FILE
+    if not path.is_file() or not (folder / SKILLS_FILE).is_file():
+        raise StageError(f"{folder} has no label index", _REMEDY)
+    try:
+        with safe_open(path, framework="np") as file:
+            metadata, embeddings = file.metadata() or {}, file.get_tensor("embeddings")
+    except SafetensorError as error:
+        raise StageError(f"{path} is damaged ({error})", _REMEDY) from None
+    if metadata.get("format") != INDEX_FORMAT:
+        raise StageError(f"{path} has format {metadata.get('format')!r}, this code reads {INDEX_FORMAT!r}", _REMEDY)
+    table = parquet.read_table(folder / SKILLS_FILE, columns=["uri", "label"])
+    index = LabelIndex(
+        uris=tuple(table["uri"].to_pylist()),
+        labels=tuple(table["label"].to_pylist()),
+        embeddings=embeddings,
+        esco_version=metadata["esco_version"],
+        esco_language=metadata["esco_language"],
+        weights_sha256=json.loads(metadata["weights_sha256"]),
+    )
+    if index.labels_sha256 != metadata["labels_sha256"] or len(index.labels) != len(embeddings):
+        raise StageError(f"{path} was made for other labels than those in {SKILLS_FILE}", _REMEDY)
+    if weights_file is not None and index.weights_sha256.get(weights_file) != sha256_of_file(folder / weights_file):
+        raise StageError(f"{path} was made for other weights than {weights_file}", _REMEDY)
+    return index
+
+
+def index_fits(model_dir: str | Path, release: EscoRelease) -> bool:
+    """Whether the folder already has the index of these weights and this label space."""
+    try:
+        index = open_label_index(model_dir)
+    except StageError:
+        return False
+    same_skills = index.uris == tuple(skill.uri for skill in release.skills)
+    return same_skills and index.labels == tuple(release.labels) and index.weights_sha256 == weight_files(model_dir)
+
+
+def top_group(uri: str, release: EscoRelease) -> str:
+    """Label of the first skill group below the pillar (S1, K 06, ...) on a skill's first way up; "" when unknown.
+
+    A concept may have several parents: at each step the first in file order that leads to a named group is taken.
+    """
+    return _group_above(uri, release, frozenset()) or ""
+
+
+def _group_above(uri: str, release: EscoRelease, seen: frozenset[str]) -> str | None:
+    for parent in release.broader.get(uri, ()):
+        if parent in seen:
+            continue
+        if not release.broader.get(parent):
+            if uri in release.group_labels:
+                return release.group_labels[uri]
+            continue
+        found = _group_above(parent, release, seen | {uri})
+        if found:
+            return found
+    return None
+
+
+def _write_skills(release: EscoRelease, path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as parquet
+
+    skills = release.skills
+    texts = pa.list_(pa.string())
+    table = pa.table(
+        {
+            "uri": [skill.uri for skill in skills],
+            "label": [skill.label for skill in skills],
+            "alternative_labels": pa.array([list(skill.alternative_labels) for skill in skills], texts),
+            "type": [skill.skill_type for skill in skills],
+            "broader_uris": pa.array([list(release.broader.get(skill.uri, ())) for skill in skills], texts),
+            "group": [top_group(skill.uri, release) for skill in skills],
+        }
+    )
+    sink = pa.BufferOutputStream()
+    parquet.write_table(table, sink, compression="zstd")
+    write_atomically(path, sink.getvalue().to_pybytes())

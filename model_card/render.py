@@ -1,0 +1,224 @@
+"""CardFacts -> the text of README.md. Pure: no file but the template, no clock, no network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import yaml
+
+from dataset_builder.hub import DATASET_REPO, METRIC_REPO, MODEL_REPO, NAMESPACE, is_hub_id, tag_of
+from eval.results import BenchmarkResult, Estimate, EvalResults
+from model_card.facts import CardFacts
+from model_card.snippet import usage_snippet
+
+TITLE = "ESCO skill bi-encoder"
+# Benchmarks that stand on the Hub under names of their own.
+HUB_BENCHMARKS = {name: f"TechWolf/skill-extraction-{name}" for name in ("tech", "house", "techwolf")}
+_TEMPLATE = Path(__file__).with_name("card.md.jinja")
+_MISSING = "-"
+
+
+def render_card(facts: CardFacts, repo_id: str = f"{NAMESPACE}/{MODEL_REPO}", licence: str = "apache-2.0") -> str:
+    """The whole card: front matter with `model-index`, then Markdown. Metric values are times 100.
+
+    Args:
+        facts: checked facts.
+        repo_id: the model's name on the Hub, used in its snippets.
+        licence: Hub identifier of the weights' licence.
+    """
+    environment = jinja2.Environment(  # noqa: S701 - Markdown, and every value is from our own records
+        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+    )
+    values = {**_model_values(facts), **_result_values(facts), **_training_values(facts), **_machine_values(facts)}
+    return environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
+        values,
+        front_matter=yaml.safe_dump(front_matter(facts, licence), sort_keys=False, allow_unicode=True).strip(),
+        snippet=usage_snippet(repo_id, tag_of(facts.record.version), facts.calibration is not None),
+        licence=licence,
+    )
+
+
+def front_matter(facts: CardFacts, licence: str) -> dict[str, Any]:
+    """The card's YAML as the Hub reads it."""
+    record = facts.record
+    matter: dict[str, Any] = {
+        "language": [facts.language],
+        "license": licence,
+        "library_name": "sentence-transformers",
+        "pipeline_tag": "sentence-similarity",
+        "tags": ["sentence-transformers", "feature-extraction", "esco", "skills", "job-ads", "skill-extraction"],
+        "datasets": [dataset_id(facts)],
+        "metrics": [f"{NAMESPACE}/{METRIC_REPO}"],
+    }
+    # The Hub takes base models by their id only; a folder is named in the text.
+    if is_hub_id(record.base_model.id):
+        matter["base_model"] = record.base_model.id
+    matter["model-index"] = [{"name": record.name, "results": _model_index(facts.main)}]
+    return matter
+
+
+def dataset_id(facts: CardFacts) -> str:
+    """The dataset's name on the Hub: as trained on, or where a local folder of ours will be published."""
+    trained_on = facts.record.dataset.id
+    return trained_on if is_hub_id(trained_on) else f"{NAMESPACE}/{DATASET_REPO}"
+
+
+def _model_index(results: Iterable[EvalResults]) -> list[dict[str, Any]]:
+    return [
+        {
+            "task": {"type": "information-retrieval", "name": "Skill extraction"},
+            "dataset": {
+                "type": HUB_BENCHMARKS.get(benchmark.name.lower(), benchmark.name),
+                "name": _shown(benchmark.name),
+                "split": benchmark.split,
+            },
+            "metrics": [
+                {"type": name.replace("@", "_at_"), "name": name.upper(), "value": round(100 * estimate.value, 2)}
+                for name, estimate in benchmark.metrics.items()
+            ],
+        }
+        for one in results
+        for benchmark in one.benchmarks
+    ]
+
+
+def _model_values(facts: CardFacts) -> dict[str, Any]:
+    calibration = facts.calibration
+    return {
+        "title": TITLE,
+        "version": facts.record.version,
+        "dimensions": facts.dimensions,
+        "skills": f"{facts.skills:,}",
+        "esco_version": facts.esco_version,
+        "language": facts.language,
+        "threshold": f"{calibration.threshold:.3f}" if calibration else "",
+        "calibrated_on": calibration.calibrated_on if calibration else "",
+    }
+
+
+def _result_values(facts: CardFacts) -> dict[str, Any]:
+    first = facts.main[0]
+    benchmarks = [benchmark for one in facts.main for benchmark in one.benchmarks]
+    missing = sorted({label for benchmark in benchmarks for label in benchmark.gold_missing})
+    return {
+        "tie_order": first.tie_order,
+        "bootstrap_samples": f"{first.bootstrap_samples:,}",
+        "bootstrap_seed": first.bootstrap_seed,
+        "comparisons": [
+            {"split": split.capitalize(), "text": _comparison(facts, split)}
+            for split in dict.fromkeys(benchmark.split for benchmark in benchmarks)
+        ],
+        "metrics_table": _metrics_table(benchmarks),
+        "missing_gold": ", ".join(f"`{label}`" for label in missing),
+    }
+
+
+def _comparison(facts: CardFacts, split: str) -> str:
+    """One row a system, RP@5 and MRR of each benchmark of the split; this model's rows in bold, last."""
+    names = list(dict.fromkeys(b.name for one in facts.main for b in one.benchmarks if b.split == split))
+    head = ["system", *(f"{_shown(name)} {metric}" for name in names for metric in ("RP@5", "MRR"))]
+    rows = []
+    for one in (*facts.others, *facts.own):
+        found = {benchmark.name: benchmark.metrics for benchmark in one.benchmarks if benchmark.split == split}
+        if not found.keys() & set(names):
+            continue
+        cells = [_with_interval(found.get(name, {}).get(metric)) for name in names for metric in ("rp@5", "mrr")]
+        rows.append([f"**{one.system.name}**" if one in facts.own else one.system.name, *cells])
+    return _table(head, rows)
+
+
+def _metrics_table(benchmarks: Sequence[BenchmarkResult]) -> str:
+    metrics = list(dict.fromkeys(name for benchmark in benchmarks for name in benchmark.metrics))
+    rows = [
+        [
+            f"{_shown(benchmark.name)} {benchmark.split}",
+            f"{benchmark.queries:,}",
+            *(_with_interval(benchmark.metrics.get(name)) for name in metrics),
+        ]
+        for benchmark in benchmarks
+    ]
+    return _table(["benchmark", "queries", *(name.upper() for name in metrics)], rows)
+
+
+def _training_values(facts: CardFacts) -> dict[str, Any]:
+    record, manifest = facts.record, facts.manifest
+    losses = record.losses
+    return {
+        "base_model": record.base_model.id,
+        "base_revision": record.base_model.revision or "",
+        "base_sha": record.base_model.weights_sha256[:12],
+        "dataset": dataset_id(facts),
+        "dataset_tag": record.dataset.revision or tag_of(record.dataset.version),
+        "sentences": f"{manifest.sentences_accepted:,}",
+        "sentences_written": f"{manifest.sentences_written:,}",
+        "language_model": manifest.language_model.model,
+        "recipe_name": record.recipe_name,
+        "recipe": yaml.safe_dump(record.recipe, sort_keys=False, allow_unicode=True).strip(),
+        "seed": record.seed,
+        "steps": f"{record.steps:,}",
+        "epochs": f"{record.epochs:g}",
+        "best_step": f"{record.best_step:,}",
+        "loss": f"{losses[0].loss:.3f} at first, {losses[-1].loss:.3f} at last" if losses else "not logged",
+        "weights_sha": record.weights_sha256[:12],
+        "code_version": record.code_version,
+        "command": record.command,
+        "sources_table": _table(
+            ["source of pairs", "pairs", "skills"],
+            [[source.name, f"{source.pairs:,}", f"{source.skills:,}"] for source in record.sources],
+        ),
+    }
+
+
+def _machine_values(facts: CardFacts) -> dict[str, Any]:
+    record, hardware = facts.record, facts.record.hardware
+    return {
+        "hardware": (
+            f"{hardware.processes} process{'es' if hardware.processes > 1 else ''} on {hardware.device}, "
+            f"{hardware.cpu_cores} CPU cores, {hardware.peak_memory_bytes / 2**30:.1f} GiB at the peak; "
+            f"{record.duration_s / 60:.1f} minutes, {record.pairs_per_s:.1f} pairs a second."
+        ),
+        "energy": (
+            "Energy was not measured."
+            if record.energy_kwh is None
+            else f"Energy: {record.energy_kwh:.3f} kWh ({record.energy_method})."
+        ),
+        "libraries": ", ".join(f"{name} {version}" for name, version in record.libraries.items()),
+        "exports_text": _exports_text(facts),
+        "speed_text": _speed_text(facts),
+    }
+
+
+def _exports_text(facts: CardFacts) -> str:
+    rows = [[f"`{file.path}`", f"{file.bytes / 2**20:.1f} MiB", f"`{file.sha256[:12]}`"] for file in facts.weights]
+    return _table(["weights", "size", "SHA-256"], rows)
+
+
+def _speed_text(facts: CardFacts) -> str:
+    speed = facts.speed
+    if speed is None:
+        return "Speed was not measured for this version."
+    rows = [[b.backend, f"`{b.weights_file}`", f"{b.batch_size}", f"{b.sentences_per_s:,.0f}"] for b in speed.backends]
+    return (
+        f"{_table(['backend', 'weights', 'batch', 'sentences a second'], rows)}\n\n"
+        f"Measured on {speed.device} with {speed.cpu_cores} cores over {speed.sentences:,} sentences of "
+        f"{speed.words_per_sentence:.1f} words. Opening model and label index and ranking one sentence took "
+        f"{speed.open_and_rank_s:.2f} s beyond importing the libraries."
+    )
+
+
+def _shown(benchmark: str) -> str:
+    return benchmark.upper() if benchmark.lower() in HUB_BENCHMARKS else benchmark
+
+
+def _with_interval(estimate: Estimate | None) -> str:
+    if estimate is None:
+        return _MISSING
+    return f"{100 * estimate.value:.2f} [{100 * estimate.low:.1f}, {100 * estimate.high:.1f}]"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
