@@ -51,11 +51,54 @@ class SliceResult(Strict):
     metrics: dict[str, Estimate]
 
 
+class ThresholdPoint(Strict):
+    """What a score threshold keeps: precision, recall and F1 over all (sentence, skill) pairs of the benchmark.
+
+    `rejected` is the share of sentences without any skill for which nothing is kept; None where there are none.
+    """
+
+    threshold: float
+    precision: float
+    recall: float
+    f1: float
+    rejected: float | None
+
+
+class CalibrationBin(Strict):
+    """Best suggestions with scores between two bounds: how many, their mean score, and the share that is right."""
+
+    low: float
+    high: float
+    suggestions: int
+    mean_score: float
+    right: float
+
+
+class ThresholdResult(Strict):
+    """How a system's scores tell right from wrong.
+
+    `auroc` says how well the best score of a sentence tells sentences with skills from those without;
+    `accepted_at_95_recall` is the share of sentences without skills that get through at the threshold which keeps 95%
+    of those with skills. Both are None where no sentence lacks a skill.
+    """
+
+    sentences_with_skill: int
+    sentences_without_skill: int
+    suggestions_a_sentence: int
+    points: list[ThresholdPoint]
+    best: ThresholdPoint
+    calibration: list[CalibrationBin]
+    auroc: float | None
+    accepted_at_95_recall: float | None
+
+
 class BenchmarkResult(Strict):
     """Scores of one system on one benchmark.
 
     `metrics` maps names such as `rp@5` and `mrr` to estimates; `slices` maps a slice's name to its values, each with
     its own metrics; `gold_missing` names gold labels that the label space lacks (they stay in the denominator).
+    `gold_ranks` has a line a query, in file order: the rank of each of its gold labels, `-` for a missing one, from
+    which every metric can be counted again. `left_out` counts validation queries that the test split holds too.
     """
 
     name: str
@@ -69,6 +112,9 @@ class BenchmarkResult(Strict):
     metrics: dict[str, Estimate]
     slices: dict[str, dict[str, SliceResult]]
     seconds: float
+    left_out: int = 0
+    gold_ranks: list[str] = Field(default_factory=list)
+    thresholds: ThresholdResult | None = None
 
 
 class EvalResults(Record):

@@ -5,7 +5,8 @@ from pathlib import Path
 import evaluate
 import gradio
 
-METRIC = evaluate.load(str(Path(__file__).parent))
+# The file, not the folder: on a Space the folder is called "app", and evaluate would look for app.py in it.
+METRIC = evaluate.load(str(Path(__file__).with_name("r_precision_at_k.py")))
 EXAMPLE_PREDICTIONS = "manage staff; lead a team; plan schedules\nuse spreadsheets; write reports; file documents"
 EXAMPLE_REFERENCES = "manage staff; plan schedules\nwrite reports"
 
@@ -48,7 +49,7 @@ def page() -> gradio.Blocks:
             cutoffs = gradio.Textbox("1 2 5", label="k (several with spaces between)")
             skip_empty = gradio.Checkbox(False, label="Leave out examples without references")
         button = gradio.Button("Score", variant="primary")
-        table = gradio.Dataframe(headers=["metric", "value × 100"], datatype=["str", "str"], label="Scores")
+        table = gradio.Dataframe(headers=["metric", "value, 0 to 100"], datatype=["str", "str"], label="Scores")
         message = gradio.Textbox(label="Remarks", interactive=False)
         inputs = [predictions, references, cutoffs, skip_empty]
         button.click(score, inputs, [table, message], concurrency_limit=8)

@@ -1,0 +1,201 @@
+"""TECH, HOUSE, TECHWOLF, SkillSkape, Skill-XL, or any CSV of sentence and label, -> queries with gold sets.
+
+Files and Hub datasets of one shape are read alike. The shape is told by the columns: (sentence, label) is the shape of
+TECH, HOUSE and TECHWOLF; (sentence, skills) holds Python lists as text, as SkillSkape; (sentence, relevant, skill) is
+Skill-XL, of which only relevant rows count.
+"""
+
+from __future__ import annotations
+
+import ast
+import csv
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from dataset_builder.benchmark_files import UNUSABLE_LABELS, BenchmarkFile, GoldSentence, group_rows
+from dataset_builder.contract import StageError, sha256_of_file, sha256_of_lines
+
+HUB_BENCHMARKS = {
+    "TECH": "TechWolf/skill-extraction-tech",
+    "HOUSE": "TechWolf/skill-extraction-house",
+    "TECHWOLF": "TechWolf/skill-extraction-techwolf",
+}
+SPLITS = ("test", "validation")
+_NO_LABEL = min(UNUSABLE_LABELS)
+Row = Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """One benchmark under the protocol.
+
+    `without_skill` are sentences of the file without any usable label; `left_out` counts queries that the test split
+    holds as well and that were therefore left out of the validation split.
+    """
+
+    name: str
+    split: str
+    queries: tuple[GoldSentence, ...]
+    without_skill: tuple[str, ...]
+    rows: int
+    dropped_rows: int
+    data_sha256: str
+    left_out: int = 0
+
+
+def load_benchmarks(sources: Sequence[str], split: str) -> list[Benchmark]:
+    """Open benchmarks.
+
+    Args:
+        sources: each one of: "hub" (TECH, HOUSE and TECHWOLF by their Hub names), a folder with files such as
+            tech_test.csv, a CSV, a Hub id with an optional @revision; `NAME=` before a CSV or a Hub id names it.
+        split: "test" or "validation". Of a CSV it is only recorded.
+
+    Raises:
+        StageError: nothing there, a column is missing, no usable row, or two benchmarks of one name.
+    """
+    benchmarks = [benchmark for source in sources for benchmark in _open(source, split)]
+    names = [benchmark.name for benchmark in benchmarks]
+    for name in names:
+        if names.count(name) > 1:
+            raise StageError(f"two benchmarks are named {name}", "Name one of them: NAME=FILE")
+    return benchmarks
+
+
+def _open(source: str, split: str) -> list[Benchmark]:
+    if source == "hub":
+        return [b for name, place in HUB_BENCHMARKS.items() for b in _from_hub(place, split, name)]
+    name, equals, place = source.partition("=")
+    if not equals or Path(source).exists():
+        name, place = "", source
+    path = Path(place)
+    if path.is_dir():
+        return _from_folder(path, split)
+    if path.is_file():
+        return [_from_csv(path, split, name or _name_of(path))]
+    if path.suffix == ".csv" or place.count("/") != 1:
+        raise StageError(f"{place} does not exist", "Give a folder, a CSV, a Hub id or the word hub")
+    found = _from_hub(place, split, name or place.split("/")[1].partition("@")[0].upper())
+    if not found:
+        raise StageError(f"{place} has no split {split!r}")
+    return found
+
+
+def _from_folder(folder: Path, split: str) -> list[Benchmark]:
+    files = {file.name.removesuffix(f"_{split}.csv").upper(): file for file in folder.glob(f"*_{split}.csv")}
+    if not files:
+        raise StageError(f"{folder} holds no file such as tech_{split}.csv", "Give a folder of NAME_SPLIT.csv files")
+    known_first = [name for name in HUB_BENCHMARKS if name in files]
+    others = sorted(name for name in files if name not in HUB_BENCHMARKS)
+    return [_from_csv(files[name], split, name) for name in known_first + others]
+
+
+def _from_csv(path: Path, split: str, name: str) -> Benchmark:
+    benchmark = _benchmark(name, split, _grouped(csv_rows(path), str(path)), sha256_of_file(path))
+    test = path.with_name(path.name.replace("_validation.csv", "_test.csv"))
+    if test != path and test.is_file():
+        return without_shared(benchmark, _grouped(csv_rows(test), str(test)))
+    return benchmark
+
+
+def _from_hub(place: str, split: str, name: str) -> list[Benchmark]:
+    """The benchmark in a list, or nothing when the Hub dataset has no such split (TECHWOLF has a test split only)."""
+    from datasets import load_dataset
+
+    hub_id, _, revision = place.partition("@")
+    try:
+        splits = load_dataset(hub_id, revision=revision or None)
+    except (OSError, ValueError) as error:
+        raise StageError(f"the dataset {place} cannot be opened ({error})", "Is its name right?") from error
+    if split not in splits:
+        return []
+    rows = list(splits[split])
+    lines = ["\t".join(str(value) for value in row.values()) for row in rows]
+    benchmark = _benchmark(name, split, _grouped(rows, place), sha256_of_lines(lines))
+    if split == "validation" and "test" in splits:
+        benchmark = without_shared(benchmark, _grouped(list(splits["test"]), place))
+    return [benchmark]
+
+
+def _benchmark(name: str, split: str, grouped: BenchmarkFile, data_sha256: str) -> Benchmark:
+    return Benchmark(
+        name=name,
+        split=split,
+        queries=grouped.queries,
+        without_skill=grouped.without_skill,
+        rows=grouped.rows,
+        dropped_rows=grouped.dropped_rows,
+        data_sha256=data_sha256,
+    )
+
+
+def without_shared(benchmark: Benchmark, test: BenchmarkFile) -> Benchmark:
+    """Leave out the sentences that the test split holds too: what is chosen on them is chosen on test."""
+    shared = {query.sentence for query in test.queries} | set(test.without_skill)
+    queries = tuple(query for query in benchmark.queries if query.sentence not in shared)
+    return replace(
+        benchmark,
+        queries=queries,
+        without_skill=tuple(sentence for sentence in benchmark.without_skill if sentence not in shared),
+        left_out=len(benchmark.queries) - len(queries),
+    )
+
+
+def csv_rows(path: Path) -> list[Row]:
+    """Rows of a CSV as mappings.
+
+    Raises:
+        StageError: not UTF-8 text, not CSV, or a row with more or fewer cells than columns.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            rows: list[Row] = []
+            for row in reader:
+                if None in row or None in row.values():
+                    raise StageError(f"{path} line {reader.line_num}: not as many cells as columns")
+                rows.append(row)
+            return rows
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise StageError(f"{path} cannot be read as CSV ({error})") from None
+
+
+def _grouped(rows: Sequence[Row], where: str) -> BenchmarkFile:
+    columns = set(rows[0]) if rows else set()
+    if {"sentence", "label"} <= columns:
+        pairs = [(str(row["sentence"]), str(row["label"] or "")) for row in rows]
+    elif {"sentence", "relevant", "skill"} <= columns:
+        pairs = [(str(row["sentence"]), str(row["skill"] or "") if _is_true(row) else _NO_LABEL) for row in rows]
+    elif {"sentence", "skills"} <= columns:
+        pairs = [pair for number, row in enumerate(rows, 1) for pair in _listed(row, f"{where} row {number}")]
+    else:
+        found = ", ".join(sorted(columns)) or "none"
+        raise StageError(f"{where} has no columns 'sentence' and 'label' (found: {found})")
+    return group_rows(pairs, where)
+
+
+def _listed(row: Row, where: str) -> Iterable[tuple[str, str]]:
+    skills = row["skills"]
+    if isinstance(skills, str):
+        try:
+            skills = ast.literal_eval(skills)
+        except (ValueError, SyntaxError):
+            raise StageError(f"{where}: column 'skills' is not a list: {skills!r}") from None
+    if not isinstance(skills, list):
+        raise StageError(f"{where}: column 'skills' is not a list: {skills!r}")
+    return [(str(row["sentence"]), str(skill)) for skill in skills or [_NO_LABEL]]
+
+
+def _is_true(row: Row) -> bool:
+    return str(row["relevant"]).strip().lower() in ("true", "1", "1.0", "yes")
+
+
+def _name_of(path: Path) -> str:
+    """TECH for tech_test.csv; for a bare split such as skillskape/dev.csv, the folder's name and the split."""
+    stem = path.stem
+    for split in (*SPLITS, "train", "dev"):
+        if stem == split:
+            return f"{path.resolve().parent.name}-{split}".upper()
+        stem = stem.removesuffix(f"_{split}")
+    return stem.upper()

@@ -1,0 +1,77 @@
+"""What a system answered to each query <-> JSONL with the ten best labels and the ranks of the gold labels."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dataset_builder.contract import StageError, write_atomically
+from eval.benchmarks import Benchmark
+from eval.label_space import SkillNames
+from eval.query_metrics import values_of
+from eval.ranking import Rankings
+
+SHOWN = 10
+
+
+@dataclass(frozen=True)
+class QueryResult:
+    """One query: its gold labels with their ranks (None for a label the label space lacks) and the best answers."""
+
+    benchmark: str
+    sentence: str
+    gold: tuple[str, ...]
+    gold_ranks: tuple[int | None, ...]
+    top: tuple[str, ...]
+    top_scores: tuple[float, ...]
+    rp_at_5: float
+
+
+def query_results(benchmark: Benchmark, rankings: Rankings, names: SkillNames) -> list[QueryResult]:
+    """One result a query, in file order."""
+    values = values_of(rankings.gold_ranks, "rp@5")
+    return [
+        QueryResult(
+            benchmark=benchmark.name,
+            sentence=query.sentence,
+            gold=query.labels,
+            gold_ranks=rankings.gold_ranks[position],
+            top=tuple(names.labels[place] for place in rankings.top[position, :SHOWN]),
+            top_scores=tuple(round(float(score), 4) for score in rankings.top_scores[position, :SHOWN]),
+            rp_at_5=float(values[position]),
+        )
+        for position, query in enumerate(benchmark.queries)
+    ]
+
+
+def write_per_query(path: str | Path, results: Iterable[QueryResult]) -> None:
+    """Write one JSON object a line, whole or not at all."""
+    lines = [json.dumps(vars(result), ensure_ascii=False) for result in results]
+    write_atomically(path, "".join(f"{line}\n" for line in lines))
+
+
+def read_per_query(path: str | Path) -> list[QueryResult]:
+    """Read what `write_per_query` wrote.
+
+    Raises:
+        StageError: no such file, or not of this shape.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise StageError(f"{path} does not exist", "Write it with eval.score_model --per-query FILE.jsonl")
+    results = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            results.append(QueryResult(**{name: _tuple(value) for name, value in json.loads(line).items()}))
+        except (json.JSONDecodeError, TypeError, AttributeError) as error:
+            raise StageError(f"{path} line {number}: not a query result ({error})") from None
+    if not results:
+        raise StageError(f"{path} holds no query")
+    return results
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else value

@@ -1,0 +1,130 @@
+"""One system and some benchmarks -> results.json and a table with intervals.
+
+    python -m eval.score_model MODEL --benchmarks DIR_OR_hub --esco ESCO_ZIP_OR_FOLDER_OR_VERSION \
+        --split test --out results/NAME.json
+
+MODEL is a model folder, a Hub id[@revision], literal, tfidf-words, tfidf-chars, tfidf-chars-alt, bm25,
+fusion:A+B, or python:MODULE:NAME.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import resource
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from dataset_builder.contract import code_version, run_command
+from eval.benchmarks import SPLITS, load_benchmarks
+from eval.encoders import EncoderOptions
+from eval.label_space import SkillNames, names_of_dataset, names_of_esco
+from eval.measure import measure
+from eval.per_query import QueryResult, query_results, write_per_query
+from eval.ranking import TIE_ORDER
+from eval.results import BenchmarkResult, EvalResults, SystemInfo
+from eval.significance import SAMPLES, SEED
+from eval.systems import open_system
+from eval.tables import results_table
+
+LIBRARIES = ("torch", "sentence-transformers", "transformers", "numpy", "scikit-learn", "bm25s", "onnxruntime")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Score a system, write its results, print the table."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    options = _parser().parse_args(given)
+    started = time.perf_counter()
+    benchmarks = load_benchmarks(options.benchmarks, options.split)
+    names = names_of_dataset(options.label_space) if options.label_space else names_of_esco(options.esco)
+    encoder = EncoderOptions(options.backend, options.weights_file, options.batch_size, options.device)
+    opened = open_system(options.model, encoder, options.name)
+    print(f"{opened.info.name}: indexing {len(names):,} skill names", file=sys.stderr)
+    opened.system.index(names)
+    results: list[BenchmarkResult] = []
+    answers: list[QueryResult] = []
+    for benchmark in benchmarks:
+        print(f"{opened.info.name}: {benchmark.name}, {len(benchmark.queries):,} queries", file=sys.stderr)
+        measured = measure(opened.system, benchmark, names, options.held_out_folds, options.samples)
+        results.append(measured.result)
+        answers += query_results(benchmark, measured.rankings, names)
+    record = _record(given, options, opened.info, names, results, time.perf_counter() - started)
+    if options.per_query:
+        write_per_query(options.per_query, answers)
+    path = record.save(options.out)
+    print(f"{results_table(record)}\n\nwritten to {path}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m eval.score_model", description="Measure how good a system is.")
+    add = parser.add_argument
+    add("model", metavar="MODEL", help="folder, Hub id[@revision], or a name such as tfidf-chars or fusion:A+B")
+    add("--benchmarks", nargs="+", required=True, metavar="PLACE", help="folder, CSV, Hub id, or hub for all three")
+    space = parser.add_mutually_exclusive_group(required=True)
+    space.add_argument("--esco", nargs="+", metavar="PLACE", help="ESCO zips or folders, or a version such as 1.1.0")
+    space.add_argument("--label-space", metavar="DATASET", help="dataset folder or Hub id[@revision] instead of --esco")
+    add("--split", choices=SPLITS, default="test", help="default: test")
+    add("--out", required=True, metavar="FILE.json", help="where the results go")
+    add("--name", default="", help="how the system is called in tables")
+    add("--per-query", metavar="FILE.jsonl", help="also write the ten best labels of every query")
+    add("--backend", choices=("torch", "onnx", "openvino"), default="torch", help="default: torch")
+    add("--weights-file", default="", metavar="NAME", help="which ONNX or OpenVINO file of the model folder")
+    add("--batch-size", type=int, default=64, metavar="N", help="texts encoded at once; default: 64")
+    add("--device", help="cpu, cuda, ...; default: the best there is")
+    add("--held-out-folds", nargs="*", type=int, default=[], metavar="N", help="folds that training did not see")
+    add("--samples", type=int, default=SAMPLES, metavar="N", help=f"bootstrap samples; default: {SAMPLES}")
+    return parser
+
+
+def _record(
+    given: Sequence[str],
+    options: argparse.Namespace,
+    info: SystemInfo,
+    names: SkillNames,
+    results: list[BenchmarkResult],
+    seconds: float,
+) -> EvalResults:
+    return EvalResults(
+        schema_version=EvalResults.SCHEMA_VERSION,
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        code_version=code_version(),
+        command=shlex.join(["python", "-m", "eval.score_model", *map(without_folders, given)]),
+        split=options.split,
+        system=info,
+        label_space=names.record,
+        tie_order=TIE_ORDER,
+        bootstrap_samples=options.samples,
+        bootstrap_seed=SEED,
+        benchmarks=results,
+        versions={"python": platform.python_version(), **_installed(LIBRARIES)},
+        seconds=seconds,
+        # Linux counts in KiB, macOS in bytes.
+        peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        * (1 if sys.platform == "darwin" else 1024),
+    )
+
+
+def without_folders(argument: str) -> str:
+    """An argument as a published record shows it: a path outside this folder by its last part alone."""
+    path = Path(argument)
+    outside = path.is_absolute() or ".." in path.parts
+    return path.resolve().name if outside and path.exists() else argument
+
+
+def _installed(names: Sequence[str]) -> dict[str, str]:
+    found = {}
+    for name in names:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

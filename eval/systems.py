@@ -1,0 +1,112 @@
+"""The name of a system on the command line -> the system and the facts about it.
+
+FOLDER or HUB_ID[@REVISION]       a SentenceTransformer, with token-level matching where its folder says so
+literal, tfidf-words, tfidf-words-alt, tfidf-chars, tfidf-chars-alt, bm25
+fusion:A+B, fusion:0.6*A+0.4*B    weighted z-scores of two or more of the others
+python:MODULE:NAME                your own: NAME() gives an object with `name`, `index` and `scores`
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from dataset_builder.contract import StageError
+from eval.baselines import Bm25, Fusion, LiteralMatch, TfIdf
+from eval.encoders import EncoderOptions, SentenceTransformerSystem, describe_model, open_model
+from eval.ranking import System
+from eval.results import SystemInfo
+
+LEXICAL: dict[str, Callable[[], System]] = {
+    "literal": LiteralMatch,
+    "tfidf-words": lambda: TfIdf("words"),
+    "tfidf-words-alt": lambda: TfIdf("words", alternative=True),
+    "tfidf-chars": lambda: TfIdf("chars"),
+    "tfidf-chars-alt": lambda: TfIdf("chars", alternative=True),
+    "bm25": Bm25,
+}
+_PART = re.compile(r"(?:(\d+(?:\.\d+)?)\*)?(.+)")
+
+
+@dataclass(frozen=True)
+class OpenedSystem:
+    """A system and the facts about it."""
+
+    system: System
+    info: SystemInfo
+
+
+def open_system(spec: str, options: EncoderOptions, name: str = "") -> OpenedSystem:
+    """Open a system by its name on the command line.
+
+    Args:
+        spec: as in the module's first lines.
+        options: how to run a model.
+        name: how to call it in tables; from the spec when empty.
+
+    Raises:
+        StageError: no such folder, not a model, or a wrong spec.
+    """
+    if spec in LEXICAL:
+        system = LEXICAL[spec]()
+        system.name = name or spec
+        return OpenedSystem(system, _info(system.name, "lexical", spec))
+    if spec.startswith("fusion:"):
+        return _open_fusion(spec, options, name)
+    if spec.startswith("python:"):
+        system = _from_python(spec)
+        system.name = name or system.name
+        return OpenedSystem(system, _info(system.name, "python", spec))
+    return _open_encoder(spec, options, name)
+
+
+def _open_encoder(spec: str, options: EncoderOptions, name: str) -> OpenedSystem:
+    model = open_model(spec, options)
+    name = name or (Path(spec).resolve().name if Path(spec).exists() else spec)
+    info = describe_model(spec, model, options, name, "sentence-transformer")
+    return OpenedSystem(SentenceTransformerSystem(name, model, options), info)
+
+
+def _open_fusion(spec: str, options: EncoderOptions, name: str) -> OpenedSystem:
+    parts = [_PART.fullmatch(part.strip()) for part in spec.removeprefix("fusion:").split("+")]
+    found = [(float(part[1] or 1), part[2]) for part in parts if part]
+    if len(found) < 2 or len(found) < len(parts):
+        raise StageError(f"{spec} does not name two systems", "Write fusion:A+B or fusion:0.6*A+0.4*B")
+    opened = [open_system(inner, options) for _, inner in found]
+    system = Fusion([part.system for part in opened], [weight for weight, _ in found])
+    system.name = name or system.name
+    settings = {
+        f"part {number}": f"{weight:g} * {part.info.source} ({part.info.weights_sha256 or part.info.kind})"
+        for number, ((weight, _), part) in enumerate(zip(found, opened, strict=True), start=1)
+    }
+    return OpenedSystem(system, _info(system.name, "fusion", system.name, settings))
+
+
+def _from_python(spec: str) -> System:
+    module, _, factory = spec.removeprefix("python:").partition(":")
+    try:
+        system: System = getattr(importlib.import_module(module), factory)()
+    except (ImportError, AttributeError, ValueError) as error:
+        raise StageError(f"{spec} cannot be loaded ({error})", "Write python:MODULE:NAME") from error
+    for needed in ("name", "index", "scores"):
+        if not hasattr(system, needed):
+            raise StageError(f"{spec} has no {needed!r}", "A system has name, index(names) and scores(sentences)")
+    return system
+
+
+def _info(name: str, kind: str, source: str, settings: dict[str, str] | None = None) -> SystemInfo:
+    return SystemInfo(
+        name=name,
+        kind=kind,
+        source=source,
+        revision=None,
+        weights_sha256=None,
+        training_record_sha256=None,
+        dataset=None,
+        dataset_version=None,
+        model_version=None,
+        settings=settings or {},
+    )

@@ -1,0 +1,70 @@
+"""EvalResults -> a table for the terminal. Values are percentages; brackets hold 95% bootstrap intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from eval.results import BenchmarkResult, Estimate, EvalResults
+
+WITH_INTERVAL = ("rp@5", "mrr")
+PLAIN = ("rp@1", "rp@3", "rp@10", "hit@5", "recall@10", "ndcg@10")
+
+
+def display_name(metric: str) -> str:
+    """How a metric is written in a table: RP@5, MRR, nDCG@10, hit@5."""
+    name, at, cutoff = metric.partition("@")
+    return {"rp": "RP", "mrr": "MRR", "ndcg": "nDCG"}.get(name, name) + at + cutoff
+
+
+def percent(value: float) -> str:
+    """A fraction as a percentage with two decimals, without the sign."""
+    return f"{100 * value:.2f}"
+
+
+def with_interval(estimate: Estimate) -> str:
+    """Value and interval: `45.57 [40.71, 50.40]`."""
+    return f"{percent(estimate.value)} [{percent(estimate.low)}, {percent(estimate.high)}]"
+
+
+def results_table(results: EvalResults) -> str:
+    """The table that `eval.score_model` prints: a line a benchmark, then what should be known about it."""
+    space = results.label_space
+    title = (
+        f"{results.system.name} on {results.split}: {space.size:,} skill names of ESCO {space.version} "
+        "(values x 100, 95% bootstrap intervals)"
+    )
+    header = ["", "queries", *(display_name(metric) for metric in WITH_INTERVAL + PLAIN)]
+    rows = [header] + [_row(benchmark) for benchmark in results.benchmarks]
+    return "\n".join([title, "", *aligned(rows), *_remarks(results.benchmarks)])
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines with columns under one another: the first to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.ljust(width) if number == 0 else cell.rjust(width)
+            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def _row(benchmark: BenchmarkResult) -> list[str]:
+    intervals = [with_interval(benchmark.metrics[metric]) for metric in WITH_INTERVAL]
+    plain = [percent(benchmark.metrics[metric].value) for metric in PLAIN]
+    return [benchmark.name, str(benchmark.queries), *intervals, *plain]
+
+
+def _remarks(benchmarks: Sequence[BenchmarkResult]) -> list[str]:
+    lines = []
+    for benchmark in benchmarks:
+        if benchmark.gold_missing:
+            shown = ", ".join(benchmark.gold_missing[:5]) + (", ..." if len(benchmark.gold_missing) > 5 else "")
+            lines.append(
+                f"{benchmark.name}: {len(benchmark.gold_missing)} gold labels are not in the label space "
+                f"and count as not found: {shown}"
+            )
+        if benchmark.left_out:
+            lines.append(f"{benchmark.name}: {benchmark.left_out} queries left out because the test split holds them")
+    return ["", *lines] if lines else []
