@@ -1,8 +1,8 @@
-"""A SentenceTransformer folder or Hub id -> a system that ranks labels by cosine, with facts about the model."""
+"""A SentenceTransformer folder or Hub id -> a system that ranks labels by its vectors, with facts about the model."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,91 +10,58 @@ from typing import Any
 import numpy as np
 
 from dataset_builder.contract import StageError, sha256_of_file
-from eval.ranking import CosineSystem, Floats
+from eval.ranking import CosineSystem, Floats, System
 from eval.results import SystemInfo
+from eval.token_matching import TokenMatchingSystem
 from training.run_record import TrainingRecord
 
 WEIGHT_FILES = ("model.safetensors", "0_Transformer/model.safetensors", "0_StaticEmbedding/model.safetensors")
+SCORES = ("auto", "cosine", "token-matching")
 
 
 @dataclass(frozen=True)
 class EncoderOptions:
-    """How a model is run. `weights_file` is the ONNX or OpenVINO file in the model folder, where it has several."""
+    """How a model is run.
+
+    `weights_file` is the ONNX or OpenVINO file in the model folder, where it has several; `score` is "cosine",
+    "token-matching", or "auto": what the model was trained for.
+    """
 
     backend: str = "torch"
     weights_file: str = ""
     batch_size: int = 64
     device: str | None = None
+    score: str = "auto"
 
 
-class SentenceTransformerSystem(CosineSystem):
-    """A bi-encoder by cosine; its own prompts and maximum length, fp32.
+@dataclass(frozen=True)
+class OpenedModel:
+    """A model as a system, the facts about it, and the folds of skills its training did not see."""
 
-    Sentences are encoded as queries and labels as documents, which differs only for a model that has such prompts.
-    """
-
-    def __init__(self, name: str, model: Any, options: EncoderOptions) -> None:
-        super().__init__(name, self._encode_sentences_of, self._encode_labels_of)
-        self.model = model
-        self._options = options
-
-    def _encode_sentences_of(self, texts: list[str]) -> Floats:
-        return self._encoded(self.model.encode_query, texts)
-
-    def _encode_labels_of(self, texts: list[str]) -> Floats:
-        return self._encoded(self.model.encode_document, texts)
-
-    def _encoded(self, encode: Any, texts: list[str]) -> Floats:
-        """One vector a text: (texts, d); a text that occurs several times is encoded once."""
-        different = list(dict.fromkeys(texts))
-        place = {text: number for number, text in enumerate(different)}
-        vectors = encode(
-            different,
-            batch_size=self._options.batch_size,
-            show_progress_bar=len(different) > 2_000,
-            convert_to_numpy=True,
-        )
-        return np.asarray(vectors, dtype=np.float32)[[place[text] for text in texts]]
+    system: System
+    info: SystemInfo
+    held_out_folds: tuple[int, ...]
 
 
-def open_model(spec: str, options: EncoderOptions) -> Any:
-    """The SentenceTransformer of a folder or Hub id[@revision], ready to encode.
+def open_encoder(spec: str, options: EncoderOptions, name: str = "") -> OpenedModel:
+    """Open a model folder or Hub id[@revision].
 
     Raises:
-        StageError: not there, not a model, or its backend is not installed.
+        StageError: not there, not a model, its backend is not installed, or its training record is unreadable.
     """
-    from sentence_transformers import SentenceTransformer
-
+    model = open_model(spec, options)
     place, revision = place_and_revision(spec)
-    folder = Path(place)
-    if folder.exists() and not any((folder / name).is_file() for name in ("modules.json", "config.json")):
-        raise StageError(f"{place} is not a model folder: it holds no modules.json", "Give the folder that train wrote")
-    if not folder.exists() and place.count("/") != 1:
-        raise StageError(f"{place} does not exist", "Give a model folder, a Hub id, or the name of a baseline")
-    arguments: dict[str, Any] = {"dtype": "float32"} if options.backend == "torch" else {}
-    if options.weights_file:
-        arguments["file_name"] = options.weights_file
-    try:
-        model = SentenceTransformer(
-            place, revision=revision, backend=options.backend, device=options.device, model_kwargs=arguments
-        )
-    except (OSError, ValueError, ImportError, RuntimeError, KeyError) as error:
-        raise StageError(f"the model {spec} cannot be opened ({error})", "Is the folder whole?") from error
-    return model.eval()
-
-
-def describe_model(spec: str, model: Any, options: EncoderOptions, name: str, kind: str) -> SystemInfo:
-    """Facts about a model: hash of its weights, revision, the record of its training where there is one."""
-    place, revision = place_and_revision(spec)
-    folder = Path(place)
-    weights = _file_of(place, revision, _weight_names(options))
     record_file = _file_of(place, revision, [TrainingRecord.FILE_NAME])
     record = TrainingRecord.load(record_file) if record_file else None
-    return SystemInfo(
+    by_tokens = options.score == "token-matching" or (options.score == "auto" and trained_by_tokens(record))
+    name = name or (Path(place).name if Path(place).exists() else spec)
+    system = token_system(name, model, options) if by_tokens else cosine_system(name, model, options)
+    weights = _file_of(place, revision, _weight_names(options))
+    info = SystemInfo(
         name=name,
-        kind=kind,
-        source=folder.name if folder.exists() else place,
-        revision=revision if folder.exists() or not weights else _commit_of(weights),
+        kind="token-matching" if by_tokens else "sentence-transformer",
+        source=Path(place).name if Path(place).exists() else place,
+        revision=revision if Path(place).exists() or not weights else _commit_of(weights),
         weights_sha256=sha256_of_file(weights) if weights else None,
         training_record_sha256=sha256_of_file(record_file) if record_file else None,
         dataset=record.dataset.id if record else None,
@@ -105,9 +72,59 @@ def describe_model(spec: str, model: Any, options: EncoderOptions, name: str, ki
             "weights_file": options.weights_file or (weights.name if weights else ""),
             "max_sequence_length": str(model.max_seq_length),
             "precision": "float32" if options.backend == "torch" else "as exported",
-            "score": "cosine" if kind == "sentence-transformer" else kind,
+            "score": "token-matching" if by_tokens else "cosine",
         },
     )
+    return OpenedModel(system, info, tuple(record.recipe.get("held_out_folds", ())) if record else ())
+
+
+def open_model(spec: str, options: EncoderOptions) -> Any:
+    """The SentenceTransformer of a folder or Hub id[@revision], ready to encode, in fp32 under torch.
+
+    Raises:
+        StageError: not there, not a model, or its backend is not installed.
+    """
+    from sentence_transformers import SentenceTransformer
+    from transformers.utils import logging
+
+    place, revision = place_and_revision(spec)
+    folder = Path(place)
+    if folder.exists() and not any((folder / name).is_file() for name in ("modules.json", "config.json")):
+        raise StageError(f"{place} is not a model folder: it holds no modules.json", "Give the folder that train wrote")
+    if not folder.exists() and place.count("/") != 1:
+        raise StageError(f"{place} does not exist", "Give a model folder, a Hub id, or the name of a baseline")
+    arguments: dict[str, Any] = {"dtype": "float32"} if options.backend == "torch" else {}
+    if options.weights_file:
+        arguments["file_name"] = options.weights_file
+    logging.disable_progress_bar()
+    try:
+        model = SentenceTransformer(
+            place, revision=revision, backend=options.backend, device=options.device, model_kwargs=arguments
+        )
+    except Exception as error:  # Each backend raises its own; whatever it is, the folder or the name is at fault.
+        raise StageError(f"the model {spec} cannot be opened ({error})", "Is the folder whole?") from error
+    return model.eval()
+
+
+def cosine_system(name: str, model: Any, options: EncoderOptions) -> CosineSystem:
+    """Cosine of sentence and label vectors; a model with prompts gets its query and its document prompt."""
+    return CosineSystem(name, _encoder(model.encode_query, options), _encoder(model.encode_document, options))
+
+
+def token_system(name: str, model: Any, options: EncoderOptions) -> TokenMatchingSystem:
+    """Token-level matching; sentences keep their token vectors, labels one vector each."""
+
+    def encode_tokens(texts: list[str]) -> list[Floats]:
+        tokens = model.encode_query(texts, output_value="token_embeddings", batch_size=options.batch_size)
+        return [np.asarray(vectors.float().cpu(), dtype=np.float32) for vectors in tokens]
+
+    return TokenMatchingSystem(name, encode_tokens, _encoder(model.encode_document, options))
+
+
+def trained_by_tokens(record: TrainingRecord | None) -> bool:
+    """Whether the last training stage's loss is the token-level one."""
+    stages: Sequence[dict[str, Any]] = record.recipe.get("stages", []) if record else []
+    return bool(stages) and (stages[-1].get("loss") or {}).get("name") == "token_match"
 
 
 def place_and_revision(spec: str) -> tuple[str, str | None]:
@@ -116,6 +133,22 @@ def place_and_revision(spec: str) -> tuple[str, str | None]:
         return str(Path(spec).resolve()), None
     place, _, revision = spec.partition("@")
     return place, revision or None
+
+
+def _encoder(encode: Callable[..., Any], options: EncoderOptions) -> Callable[[list[str]], Floats]:
+    def encoded(texts: list[str]) -> Floats:
+        """One vector a text: (texts, d) float32; a text that occurs several times is encoded once."""
+        different = list(dict.fromkeys(texts))
+        place = {text: number for number, text in enumerate(different)}
+        vectors = encode(
+            different,
+            batch_size=options.batch_size,
+            show_progress_bar=len(different) > 2_000,
+            convert_to_numpy=True,
+        )
+        return np.asarray(vectors, dtype=np.float32)[[place[text] for text in texts]]
+
+    return encoded
 
 
 def _weight_names(options: EncoderOptions) -> Sequence[str]:
@@ -127,16 +160,20 @@ def _weight_names(options: EncoderOptions) -> Sequence[str]:
 
 
 def _file_of(place: str, revision: str | None, names: Sequence[str]) -> Path | None:
-    """The first of some files that the model folder, or the cache of the Hub, holds."""
-    from huggingface_hub import try_to_load_from_cache
+    """The first of some files that a model folder or a Hub repository holds."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError
 
     for name in names:
         if Path(place).exists():
-            found: Any = Path(place) / name
+            found = Path(place) / name
         else:
-            found = try_to_load_from_cache(place, name, revision=revision)
-        if isinstance(found, str | Path) and Path(found).is_file():
-            return Path(found)
+            try:
+                found = Path(hf_hub_download(place, name, revision=revision))
+            except (HfHubHTTPError, OSError, ValueError):
+                continue
+        if found.is_file():
+            return found
     return None
 
 

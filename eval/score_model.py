@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import platform
+import re
 import resource
 import shlex
 import sys
@@ -18,11 +19,10 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 from dataset_builder.contract import code_version, run_command
 from eval.benchmarks import SPLITS, load_benchmarks
-from eval.encoders import EncoderOptions
+from eval.encoders import SCORES, EncoderOptions
 from eval.label_space import SkillNames, names_of_dataset, names_of_esco
 from eval.measure import measure
 from eval.per_query import QueryResult, query_results, write_per_query
@@ -42,15 +42,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     started = time.perf_counter()
     benchmarks = load_benchmarks(options.benchmarks, options.split)
     names = names_of_dataset(options.label_space) if options.label_space else names_of_esco(options.esco)
-    encoder = EncoderOptions(options.backend, options.weights_file, options.batch_size, options.device)
+    encoder = EncoderOptions(options.backend, options.weights_file, options.batch_size, options.device, options.score)
     opened = open_system(options.model, encoder, options.name)
     print(f"{opened.info.name}: indexing {len(names):,} skill names", file=sys.stderr)
     opened.system.index(names)
+    held_out = opened.held_out_folds if options.held_out_folds is None else options.held_out_folds
     results: list[BenchmarkResult] = []
     answers: list[QueryResult] = []
     for benchmark in benchmarks:
         print(f"{opened.info.name}: {benchmark.name}, {len(benchmark.queries):,} queries", file=sys.stderr)
-        measured = measure(opened.system, benchmark, names, options.held_out_folds, options.samples)
+        measured = measure(opened.system, benchmark, names, held_out, options.samples)
         results.append(measured.result)
         answers += query_results(benchmark, measured.rankings, names)
     record = _record(given, options, opened.info, names, results, time.perf_counter() - started)
@@ -76,7 +77,14 @@ def _parser() -> argparse.ArgumentParser:
     add("--weights-file", default="", metavar="NAME", help="which ONNX or OpenVINO file of the model folder")
     add("--batch-size", type=int, default=64, metavar="N", help="texts encoded at once; default: 64")
     add("--device", help="cpu, cuda, ...; default: the best there is")
-    add("--held-out-folds", nargs="*", type=int, default=[], metavar="N", help="folds that training did not see")
+    add("--score", choices=SCORES, default="auto", help="default: what the model was trained for")
+    add(
+        "--held-out-folds",
+        nargs="*",
+        type=int,
+        metavar="N",
+        help="folds that training did not see; default: its record",
+    )
     add("--samples", type=int, default=SAMPLES, metavar="N", help=f"bootstrap samples; default: {SAMPLES}")
     return parser
 
@@ -110,10 +118,8 @@ def _record(
 
 
 def without_folders(argument: str) -> str:
-    """An argument as a published record shows it: a path outside this folder by its last part alone."""
-    path = Path(argument)
-    outside = path.is_absolute() or ".." in path.parts
-    return path.resolve().name if outside and path.exists() else argument
+    """An argument as a published record shows it: a path that leads out of this folder by its last part alone."""
+    return re.sub(r"(^|[=:*+])(?:\.{1,2}|~)?/(?:[^/+=]*/)*([^/+=]+)/?", r"\1\2", argument)
 
 
 def _installed(names: Sequence[str]) -> dict[str, str]:

@@ -12,11 +12,10 @@ import importlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from dataset_builder.contract import StageError
 from eval.baselines import Bm25, Fusion, LiteralMatch, TfIdf
-from eval.encoders import EncoderOptions, SentenceTransformerSystem, describe_model, open_model
+from eval.encoders import EncoderOptions, open_encoder
 from eval.ranking import System
 from eval.results import SystemInfo
 
@@ -33,10 +32,11 @@ _PART = re.compile(r"(?:(\d+(?:\.\d+)?)\*)?(.+)")
 
 @dataclass(frozen=True)
 class OpenedSystem:
-    """A system and the facts about it."""
+    """A system, the facts about it, and the folds of skills its training did not see, where it is known."""
 
     system: System
     info: SystemInfo
+    held_out_folds: tuple[int, ...] = ()
 
 
 def open_system(spec: str, options: EncoderOptions, name: str = "") -> OpenedSystem:
@@ -60,14 +60,8 @@ def open_system(spec: str, options: EncoderOptions, name: str = "") -> OpenedSys
         system = _from_python(spec)
         system.name = name or system.name
         return OpenedSystem(system, _info(system.name, "python", spec))
-    return _open_encoder(spec, options, name)
-
-
-def _open_encoder(spec: str, options: EncoderOptions, name: str) -> OpenedSystem:
-    model = open_model(spec, options)
-    name = name or (Path(spec).resolve().name if Path(spec).exists() else spec)
-    info = describe_model(spec, model, options, name, "sentence-transformer")
-    return OpenedSystem(SentenceTransformerSystem(name, model, options), info)
+    model = open_encoder(spec, options, name)
+    return OpenedSystem(model.system, model.info, model.held_out_folds)
 
 
 def _open_fusion(spec: str, options: EncoderOptions, name: str) -> OpenedSystem:

@@ -1,0 +1,134 @@
+"""Results of several systems -> Markdown tables with intervals, published numbers, paired tests, and figures.
+
+python -m eval.compare results/*.json
+python -m eval.compare --seeds "ours, 22M" results/ours-seed*.json --against all-MiniLM-L6-v2 results/stock-*.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from dataset_builder.contract import StageError, run_command, write_atomically
+from eval.comparison import (
+    Entry,
+    Group,
+    PairedTest,
+    Published,
+    group_runs,
+    paired_tests,
+    read_published,
+    read_runs,
+)
+from eval.tables import display_name, percent, with_interval
+
+DEFAULT_METRICS = ["rp@5", "mrr"]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print the comparison, write it and the figures where asked."""
+    options = _parser().parse_args(arguments)
+    seeds = {}
+    for name, *files in options.seeds:
+        if not files:
+            raise StageError(f"--seeds {name} names no file", 'Write --seeds "NAME" FILE FILE ...')
+        seeds[name] = read_runs(files)
+    taken = {file for _, *files in options.seeds for file in files}
+    groups = group_runs(read_runs([file for file in options.results if file not in taken]), seeds)
+    if options.split:
+        groups = [group for group in groups if group.split == options.split]
+        if not groups:
+            raise StageError(f"no results are of the split {options.split!r}")
+    published = [] if options.no_published else read_published()
+    text = "\n".join(group_as_markdown(group, published, options.metrics, options.against) for group in groups)
+    if options.out:
+        write_atomically(options.out, text)
+    print(text)
+    if options.figures:
+        from eval.figures import draw_figures
+
+        for group in groups:
+            for path in draw_figures(group, published, options.figures):
+                print(f"drawn: {path}", file=sys.stderr)
+
+
+def group_as_markdown(group: Group, published: Sequence[Published], metrics: Sequence[str], reference: str) -> str:
+    """All tables of one group: a table a metric, then the paired tests of the first metric."""
+    lines = [f"### {group.split}: {group.label_space}, values x 100, 95% bootstrap intervals", ""]
+    for metric in metrics:
+        lines += [*metric_table(group, published if group.has_published else [], metric), ""]
+    if len(group.entries) > 1:
+        names = {entry.name for entry in group.entries}
+        tests = paired_tests(group, metrics[0], reference if reference in names else "")
+        lines += [*test_table(tests, metrics[0]), ""]
+    return "\n".join(lines)
+
+
+def metric_table(group: Group, published: Sequence[Published], metric: str) -> list[str]:
+    """Lines of a Markdown table: a row a system, a column a benchmark; published numbers are marked."""
+    benchmarks = group.benchmarks
+    rows = [[f"system, {display_name(metric)}", *benchmarks, "from"]]
+    rows += [
+        [entry.name, *(_cell(entry, name, metric) for name in benchmarks), _origin(entry)] for entry in group.entries
+    ]
+    for system in published:
+        found = [system.scores.get(name, {}).get(metric) for name in benchmarks]
+        if any(value is not None for value in found):
+            cells = ["-" if value is None else percent(value) for value in found]
+            rows.append([f"*{system.name}* ({system.size})", *cells, f"published: {system.source}"])
+    return markdown_rows(rows)
+
+
+def test_table(tests: Sequence[PairedTest], metric: str) -> list[str]:
+    """Lines of a Markdown table of paired differences."""
+    if not tests:
+        return []
+    rows = [["system", "benchmark", f"difference in {display_name(metric)}", "p", "p, corrected"]]
+    for test in tests:
+        paired = test.paired
+        interval = f"{100 * paired.difference:+.2f} [{100 * paired.low:+.2f}, {100 * paired.high:+.2f}]"
+        rows.append([test.system, test.benchmark, interval, f"{paired.p_value:.4f}", f"{test.corrected:.4f}"])
+    title = f"Against {tests[0].reference}: paired bootstrap intervals, sign-flip permutation tests, Holm's correction"
+    return [title, "", *markdown_rows(rows)]
+
+
+def markdown_rows(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of a Markdown table; the first row is its head, and all columns but the first and last stand right."""
+    cells = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    rule = ["---", *["---:"] * (len(rows[0]) - 2), "---"]
+    return [f"| {' | '.join(row)} |" for row in (cells[0], rule, *cells[1:])]
+
+
+def _cell(entry: Entry, benchmark: str, metric: str) -> str:
+    if benchmark not in entry.benchmarks:
+        return "-"
+    spread = entry.spread(benchmark, metric)
+    seeds = "" if spread is None else f" ± {percent(spread)}"
+    estimate = with_interval(entry.estimate(benchmark, metric))
+    value, _, interval = estimate.partition(" ")
+    return f"{value}{seeds} {interval}"
+
+
+def _origin(entry: Entry) -> str:
+    return "measured" if len(entry.runs) == 1 else f"measured, mean ± standard deviation of {len(entry.runs)} seeds"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m eval.compare", description="Compare several systems' results.")
+    add = parser.add_argument
+    add("results", nargs="*", metavar="FILE.json", help="results of single runs")
+    add(
+        "--seeds", nargs="+", action="append", default=[], metavar="NAME", help="NAME FILE FILE ...: one system's seeds"
+    )
+    add("--metrics", nargs="+", default=DEFAULT_METRICS, metavar="METRIC", help="default: rp@5 mrr")
+    add("--against", default="", metavar="NAME", help="system the others are tested against; default: the first")
+    add("--split", default="", help="only results of this split")
+    add("--no-published", action="store_true", help="leave out the published numbers")
+    add("--out", metavar="FILE.md", help="also write the tables there")
+    add("--figures", metavar="DIR", help="also draw figures there")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

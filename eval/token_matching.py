@@ -1,0 +1,72 @@
+"""Token vectors of sentences and one vector a label -> ConTeXT-match's token-level scores.
+
+Training writes the loss it used into training_record.json; a model trained with `token_match` is scored this way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from eval.label_space import SkillNames
+from eval.ranking import Floats
+
+_LABELS_AT_ONCE = 65_536
+
+
+class TokenMatchingSystem:
+    """Ranks labels by token-level matching.
+
+    Args:
+        name: as tables show it.
+        encode_tokens: sentences -> one (tokens, d) array a sentence, padding left out.
+        encode_labels: labels -> (labels, d), as the model pools them, not normalised.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        encode_tokens: Callable[[list[str]], list[Floats]],
+        encode_labels: Callable[[list[str]], Floats],
+    ) -> None:
+        self.name = name
+        self._encode_tokens = encode_tokens
+        self._encode_labels = encode_labels
+        self._labels: Floats | None = None
+
+    def index(self, names: SkillNames) -> None:
+        """Encode every label once."""
+        self._labels = self._encode_labels(list(names.labels))
+
+    def scores(self, sentences: Sequence[str]) -> Floats:
+        """Token-level scores: (sentences, labels), each from -1 to 1."""
+        if self._labels is None:
+            raise RuntimeError("index the label space before scoring")
+        labels = self._labels
+        return np.stack([token_matching_scores(tokens, labels) for tokens in self._encode_tokens(list(sentences))])
+
+
+def token_matching_scores(tokens: Floats, labels: Floats) -> Floats:
+    """Score of one sentence with every label.
+
+    With h_1..h_L the sentence's token vectors and s a label's vector: a = softmax over i of <h_i, s>, and
+    score = sum over i of a_i cos(h_i, s) (ConTeXT-match; both products unnormalised inside the softmax).
+
+    Args:
+        tokens: (L, d).
+        labels: (labels, d).
+
+    Returns:
+        (labels,) float32.
+    """
+    token_lengths = np.maximum(np.linalg.norm(tokens, axis=1), 1e-12)
+    scores = np.empty(len(labels), dtype=np.float32)
+    for start in range(0, len(labels), _LABELS_AT_ONCE):
+        block = labels[start : start + _LABELS_AT_ONCE]
+        products = tokens @ block.T
+        attention = np.exp(products - products.max(axis=0))
+        attention /= attention.sum(axis=0)
+        cosines = products / (token_lengths[:, None] * np.maximum(np.linalg.norm(block, axis=1), 1e-12))
+        scores[start : start + len(block)] = (attention * cosines).sum(axis=0)
+    return scores
