@@ -1,0 +1,92 @@
+"""A Hub id with an optional @revision, or a folder -> the encoder to start from, and what a record says of it."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dataset_builder.contract import StageError, sha256_of_file
+from training.dataset_rows import split_revision
+from training.run_record import ModelSource
+
+# Other forms of the same weights, which training has no use for.
+UNUSED_FILES = ["onnx/*", "openvino/*", "*.bin", "*.h5", "*.msgpack", "*.ot", "coreml/*", "label_index/*"]
+REMEDY = "Give a sentence-transformers folder, or a Hub id such as sentence-transformers/all-MiniLM-L6-v2"
+
+
+@dataclass(frozen=True)
+class BaseModel:
+    """The base model's files on this machine."""
+
+    folder: Path
+    source: ModelSource
+
+
+def find_base_model(name: str) -> BaseModel:
+    """Find the base model, downloading it where needed.
+
+    Raises:
+        StageError: no such folder or Hub model, or it holds no safetensors weights.
+    """
+    place, revision = split_revision(name)
+    folder = Path(place)
+    if not folder.is_dir():
+        folder, revision = _downloaded(place, revision)
+    weights = weight_files(folder)
+    if not weights:
+        raise StageError(f"base model {name} holds no *.safetensors file", REMEDY)
+    source = ModelSource(
+        id=place if not Path(place).is_dir() else folder.name,
+        revision=revision,
+        weights_sha256=sha256_of_weights(folder),
+    )
+    return BaseModel(folder, source)
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The weights of a sentence-transformers folder: at its root, or in its modules' folders."""
+    root = sorted(folder.glob("*.safetensors"))
+    return [*root, *sorted(folder.glob("[0-9]*_*/*.safetensors"))]
+
+
+def sha256_of_weights(folder: Path) -> str:
+    """SHA-256 of model.safetensors where it stands at the root or is the only file, else of all files' hashes."""
+    hashes = [sha256_of_file(file) for file in weight_files(folder)]
+    if len(hashes) == 1 or (folder / "model.safetensors").is_file():
+        return hashes[0]
+    return hashlib.sha256("\n".join(hashes).encode()).hexdigest()
+
+
+def open_encoder(folder: Path) -> Any:
+    """Open a sentence-transformers folder, or a plain encoder's, which then gets mean pooling.
+
+    Raises:
+        StageError: it cannot be opened.
+    """
+    from sentence_transformers import SentenceTransformer
+    from transformers.utils.logging import disable_progress_bar, enable_progress_bar
+
+    disable_progress_bar()
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
+            return SentenceTransformer(str(folder), trust_remote_code=False, local_files_only=True)
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise StageError(f"base model {folder} cannot be opened ({type(error).__name__}: {reason})", REMEDY) from error
+    finally:
+        enable_progress_bar()
+
+
+def _downloaded(name: str, revision: str | None) -> tuple[Path, str]:
+    from huggingface_hub import snapshot_download
+
+    try:
+        folder = Path(snapshot_download(name, revision=revision, ignore_patterns=UNUSED_FILES))
+    except Exception as error:
+        reason = " ".join(str(error).split())[:160]
+        raise StageError(f"base model {name} cannot be found ({type(error).__name__}: {reason})", REMEDY) from error
+    return folder, folder.name

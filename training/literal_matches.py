@@ -1,0 +1,70 @@
+"""Sentences and an ESCO release -> the sentences that hold a label word for word: distant supervision's pairs.
+
+The paper's own baseline (Decorte et al. 2022, arXiv 2209.05987) finds labels in real ads this way.
+"""
+
+from __future__ import annotations
+
+import gzip
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from dataset_builder.contract import StageError
+from dataset_builder.esco import EscoRelease
+
+LONGEST_LABEL_WORDS = 8
+# A label of one short word, such as "R" or "law", is found everywhere and means little.
+SHORTEST_SINGLE_WORD = 5
+_WORD = re.compile(r"[^\W_]+(?:[+#]+)?", re.UNICODE)
+
+
+@dataclass(frozen=True)
+class LiteralMatch:
+    """A sentence and the preferred labels of the skills named in it, in order of first mention."""
+
+    sentence: str
+    labels: tuple[str, ...]
+
+
+def read_sentences(path: str | Path) -> list[str]:
+    """Read one sentence a line from a text file, gzipped or not; blank lines are skipped.
+
+    Raises:
+        StageError: no such file, or not UTF-8 text.
+    """
+    path = Path(path)
+    opener = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opener(path, "rt", encoding="utf-8") as file:
+            return [line.strip() for line in file if line.strip()]
+    except FileNotFoundError:
+        raise StageError(f"{path} does not exist", "Give a text file with one sentence a line") from None
+    except (UnicodeDecodeError, gzip.BadGzipFile) as error:
+        raise StageError(f"{path} is not text ({error})") from None
+
+
+def match_literally(sentences: Iterable[str], esco: EscoRelease) -> Iterator[LiteralMatch]:
+    """Yield the sentences in which a preferred or alternative label stands word for word, case aside."""
+    names = _names(esco)
+    for sentence in sentences:
+        words = [word.casefold() for word in _WORD.findall(sentence)]
+        found: dict[str, None] = {}
+        for start in range(len(words)):
+            for end in range(start + 1, min(start + LONGEST_LABEL_WORDS, len(words)) + 1):
+                found.update(dict.fromkeys(names.get(tuple(words[start:end]), ())))
+        if found:
+            yield LiteralMatch(sentence, tuple(found))
+
+
+def _names(esco: EscoRelease) -> dict[tuple[str, ...], tuple[str, ...]]:
+    """Words of every label -> the preferred labels it names; a name of several skills says nothing and is left out."""
+    owners: dict[tuple[str, ...], dict[str, None]] = defaultdict(dict)
+    for skill in esco.skills:
+        for name in (skill.label, *skill.alternative_labels):
+            words = tuple(word.casefold() for word in _WORD.findall(name))
+            if 1 < len(words) <= LONGEST_LABEL_WORDS or (len(words) == 1 and len(words[0]) >= SHORTEST_SINGLE_WORD):
+                owners[words][skill.label] = None
+    return {words: tuple(labels) for words, labels in owners.items() if len(labels) == 1}

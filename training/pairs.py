@@ -1,0 +1,279 @@
+"""Dataset rows, ESCO and SkillSkape -> the training pairs of a stage: mixed, weighted, without held-out skills.
+
+A pair is a text, the id of the skill whose preferred label is its positive, and the ids of all skills known to be asked
+for by the text: those are no negatives of it.
+"""
+
+from __future__ import annotations
+
+import ast
+import csv
+import random
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dataset_builder.contract import StageError
+from dataset_builder.esco import EscoRelease
+from dataset_builder.schema import fold_of
+from training.dataset_rows import DatasetRows, Row
+from training.label_space import LabelSpace
+from training.recipe import Source, Stage
+from training.run_record import SourceCount
+
+# Texts that are sentences of ads; only these are augmented and joined.
+SENTENCE_SOURCES = frozenset({"synthetic", "co_mentions", "skillskape", "literal_matches"})
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingPair:
+    """A text and a skill it asks for; `skills` are the ids of all it is known to ask for, `skill` first."""
+
+    text: str
+    skill: int
+    skills: tuple[int, ...]
+    source: str
+    style: str = ""
+
+    @property
+    def is_sentence(self) -> bool:
+        """Whether the text is a sentence of an ad, and not a label or a definition."""
+        return self.source in SENTENCE_SOURCES
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the command line gave a run, opened."""
+
+    labels: LabelSpace
+    dataset: DatasetRows
+    esco: EscoRelease | None = None
+    skillskape: Sequence[tuple[str, tuple[str, ...]]] = ()
+    sentences: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class StagePairs:
+    """The pairs of one stage in a stable order, with what was left out and why."""
+
+    pairs: tuple[TrainingPair, ...]
+    left_out: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def counts(self) -> list[SourceCount]:
+        """Pairs and skills by source, in order of first appearance."""
+        skills: dict[str, set[int]] = defaultdict(set)
+        for pair in self.pairs:
+            skills[pair.source].add(pair.skill)
+        sizes = Counter(pair.source for pair in self.pairs)
+        return [SourceCount(name=name, pairs=sizes[name], skills=len(found)) for name, found in skills.items()]
+
+
+def collect_pairs(
+    stage: Stage, inputs: Inputs, seed: int, held_out_folds: Sequence[int] = (), forbidden: Iterable[str] = ()
+) -> StagePairs:
+    """Make a stage's training pairs.
+
+    Args:
+        stage: names the sources, their weights and limits.
+        inputs: what there is to draw from.
+        seed: decides which pairs stay where a limit or a weight cuts.
+        held_out_folds: folds of skills that must not be seen; a text that asks for one of them is left out.
+        forbidden: sentences of benchmarks; a text that equals one, whatever its case and spacing, is left out.
+
+    Raises:
+        StageError: a source's flag was not given, or nothing is left to train on.
+    """
+    left_out: Counter[str] = Counter()
+    hidden = _hidden_skills(inputs.labels, held_out_folds)
+    banned = {text_key(sentence) for sentence in forbidden}
+    mixed: list[TrainingPair] = []
+    for name, source in stage.sources.items():
+        made = _READERS[name](inputs, left_out)
+        kept = [pair for pair in made if _is_allowed(pair, hidden, banned, left_out)]
+        mixed += _portion(kept, source, f"{seed}:{stage.name}:{name}")
+    if stage.pairs_limit is not None and stage.pairs_limit < len(mixed):
+        mixed = _sample(mixed, stage.pairs_limit, f"{seed}:{stage.name}")
+    if not mixed:
+        raise StageError(f"stage {stage.name!r} has no training pair", "Do the dataset's labels stand in ESCO?")
+    return StagePairs(tuple(mixed), {reason: count for reason, count in left_out.items() if count})
+
+
+def text_key(text: str) -> str:
+    """A text without case, spacing and punctuation: how sentences are compared when benchmarks are kept out."""
+    return "".join(character for character in text.casefold() if character.isalnum())
+
+
+def read_skillskape(name: str) -> list[tuple[str, tuple[str, ...]]]:
+    """Read SkillSkape: (sentence, skill labels) a row.
+
+    Args:
+        name: CSV with columns `sentence` and `skills` (a Python list as text), or the Hub id of such a dataset.
+
+    Raises:
+        StageError: it cannot be opened, a column is missing, or a list is none (with the line).
+    """
+    if not Path(name).exists() and "/" in name and not name.endswith(".csv"):
+        return _skillskape_of_hub(name)
+    try:
+        with Path(name).open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            missing = [column for column in ("sentence", "skills") if column not in (reader.fieldnames or ())]
+            if missing:
+                raise StageError(f"{name} has no column {missing[0]!r}", "Give SkillSkape's train.csv")
+            return [(row["sentence"], _listed(row["skills"], f"{name} line {reader.line_num}")) for row in reader]
+    except FileNotFoundError:
+        raise StageError(f"{name} does not exist", "Give SkillSkape's train.csv or its Hub id") from None
+
+
+def _skillskape_of_hub(name: str) -> list[tuple[str, tuple[str, ...]]]:
+    from training.dataset_rows import load_table
+
+    table = load_table(name, ("sentence", "skills"))
+    return [
+        (sentence, tuple(skills) if isinstance(skills, list) else _listed(skills, name))
+        for sentence, skills in zip(table["sentence"], table["skills"], strict=True)
+    ]
+
+
+def _listed(text: str, where: str) -> tuple[str, ...]:
+    try:
+        labels = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        labels = None
+    if not isinstance(labels, list):
+        raise StageError(f"{where}: column 'skills' holds no list ({text[:60]!r})")
+    return tuple(str(label) for label in labels)
+
+
+def _hidden_skills(labels: LabelSpace, folds: Sequence[int]) -> set[int]:
+    if not folds:
+        return set()
+    if not labels.ids_by_uri:
+        raise StageError("held_out_folds needs the skills' URIs", "Give --esco, or a dataset with the config 'skills'")
+    return {skill for uri, skill in labels.ids_by_uri.items() if fold_of(uri) in folds}
+
+
+def _is_allowed(pair: TrainingPair, hidden: set[int], banned: set[str], left_out: Counter[str]) -> bool:
+    if hidden and not hidden.isdisjoint(pair.skills):
+        left_out["held-out skill"] += 1
+        return False
+    if banned and text_key(pair.text) in banned:
+        left_out["benchmark sentence"] += 1
+        return False
+    return True
+
+
+def _portion(pairs: list[TrainingPair], source: Source, seed: str) -> list[TrainingPair]:
+    """Cut a source to its styles, pairs a skill, limit and weight, in this order."""
+    if source.styles:
+        pairs = [pair for pair in pairs if pair.style in source.styles]
+    if source.per_skill is not None:
+        pairs = _at_most_per_skill(pairs, source.per_skill, seed)
+    if source.limit is not None:
+        pairs = _sample(pairs, source.limit, seed)
+    whole, part = divmod(round(source.weight * len(pairs)), len(pairs)) if pairs else (0, 0)
+    return pairs * whole + _sample(pairs, part, f"{seed}:part")
+
+
+def _at_most_per_skill(pairs: list[TrainingPair], most: int, seed: str) -> list[TrainingPair]:
+    positions: dict[int, list[int]] = defaultdict(list)
+    for position, pair in enumerate(pairs):
+        positions[pair.skill].append(position)
+    draw = random.Random(seed)
+    kept = [place for places in positions.values() for place in draw.sample(places, min(most, len(places)))]
+    return [pairs[position] for position in sorted(kept)]
+
+
+def _sample(pairs: list[TrainingPair], count: int, seed: str) -> list[TrainingPair]:
+    if count >= len(pairs):
+        return pairs
+    chosen = random.Random(seed).sample(range(len(pairs)), count)
+    return [pairs[position] for position in sorted(chosen)]
+
+
+def _of_rows(rows: Iterable[Row], name: str, inputs: Inputs, left_out: Counter[str]) -> list[TrainingPair]:
+    pairs = []
+    for row in rows:
+        skill = inputs.labels.id_of(row.skill)
+        if skill is None:
+            left_out[f"{name}: label not in the label space"] += 1
+            continue
+        pairs.append(TrainingPair(row.sentence, skill, inputs.labels.ids_of(row.skills), name, row.style))
+    return pairs
+
+
+def _synthetic(inputs: Inputs, left_out: Counter[str]) -> list[TrainingPair]:
+    return _of_rows((row for row in inputs.dataset.rows if len(row.skills) == 1), "synthetic", inputs, left_out)
+
+
+def _co_mentions(inputs: Inputs, left_out: Counter[str]) -> list[TrainingPair]:
+    return _of_rows((row for row in inputs.dataset.rows if len(row.skills) > 1), "co_mentions", inputs, left_out)
+
+
+def _descriptions(inputs: Inputs, left_out: Counter[str]) -> list[TrainingPair]:
+    esco = _esco_of(inputs, "descriptions")
+    rows = (Row(skill.description, skill.label, (skill.label,)) for skill in esco.skills if skill.description)
+    return _of_rows(rows, "descriptions", inputs, left_out)
+
+
+def _alternative_labels(inputs: Inputs, left_out: Counter[str]) -> list[TrainingPair]:
+    """Alternative label -> label; skills that share an alternative label are no negatives of each other."""
+    esco = _esco_of(inputs, "alternative_labels")
+    owners: dict[str, list[str]] = defaultdict(list)
+    for skill in esco.skills:
+        for other in skill.alternative_labels:
+            owners[other].append(skill.label)
+    rows = (
+        Row(other, skill.label, tuple(dict.fromkeys([skill.label, *owners[other]])))
+        for skill in esco.skills
+        for other in skill.alternative_labels
+    )
+    return _of_rows(rows, "alternative_labels", inputs, left_out)
+
+
+def _labels(inputs: Inputs, left_out: Counter[str]) -> list[TrainingPair]:
+    return _of_rows((Row(label, label, (label,)) for label in inputs.labels.labels), "labels", inputs, left_out)
+
+
+def _skillskape(inputs: Inputs, left_out: Counter[str]) -> list[TrainingPair]:
+    if not inputs.skillskape:
+        raise StageError("the recipe asks for SkillSkape", "Give --skillskape CSV_OR_HUB_ID")
+    rows = (
+        Row(" ".join(sentence.split()), label, (label, *labels))
+        for sentence, labels in inputs.skillskape
+        for label in labels
+    )
+    return _of_rows(rows, "skillskape", inputs, left_out)
+
+
+def _literal_matches(inputs: Inputs, left_out: Counter[str]) -> list[TrainingPair]:
+    from training.literal_matches import match_literally
+
+    esco = _esco_of(inputs, "literal_matches")
+    if not inputs.sentences:
+        raise StageError("the recipe asks for literal_matches", "Give --sentences FILE with one sentence a line")
+    rows = (
+        Row(match.sentence, label, (label, *match.labels))
+        for match in match_literally(inputs.sentences, esco)
+        for label in match.labels
+    )
+    return _of_rows(rows, "literal_matches", inputs, left_out)
+
+
+def _esco_of(inputs: Inputs, source: str) -> EscoRelease:
+    if inputs.esco is None:
+        raise StageError(f"the recipe asks for {source}", "Give --esco ZIP_OR_FOLDER_OR_VERSION")
+    return inputs.esco
+
+
+_READERS: dict[str, Callable[[Inputs, Counter[str]], list[TrainingPair]]] = {
+    "synthetic": _synthetic,
+    "co_mentions": _co_mentions,
+    "descriptions": _descriptions,
+    "alternative_labels": _alternative_labels,
+    "labels": _labels,
+    "skillskape": _skillskape,
+    "literal_matches": _literal_matches,
+}

@@ -1,0 +1,295 @@
+"""A recipe's YAML -> Recipe: one file is one run. An unknown key is an error that names the known ones.
+
+Every default is here and nowhere else, so the record of a run, which holds the whole recipe, is enough to run it again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar, Union
+
+import yaml
+
+from dataset_builder.contract import StageError
+from dataset_builder.schema import FOLDS
+
+SOURCES = {
+    "synthetic": "sentences of the dataset that ask for one skill",
+    "co_mentions": "sentences of the dataset that ask for several skills, one pair a skill",
+    "descriptions": "ESCO description -> preferred label",
+    "alternative_labels": "ESCO alternative label -> preferred label",
+    "labels": "ESCO preferred label -> itself (two dropout masks)",
+    "skillskape": "SkillSkape sentence -> each of its skills",
+    "literal_matches": "any sentence -> the skills whose label it holds word for word (distant supervision)",
+}
+LOSSES = ("mnrl", "masked_mnrl", "token_match")
+MASKS = ("same_skill", "joined", "linked", "near")
+PRECISIONS = ("auto", "bf16", "fp32")
+SIDES = ("before", "after", "either")
+SCHEDULES = ("linear", "cosine", "constant")
+NEGATIVE_KINDS = ("hierarchy", "mined")
+
+Plain = TypeVar("Plain")
+
+
+@dataclass(frozen=True)
+class Source:
+    """How much of one source is used.
+
+    `weight` is the share of its pairs used in an epoch (2 takes each twice); `limit` cuts the source once, before
+    weighting; `per_skill` keeps at most that many pairs a skill; `styles` keeps only these styles of sentence.
+    """
+
+    weight: float = 1.0
+    limit: int | None = None
+    per_skill: int | None = None
+    styles: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _need(self.weight > 0, f"weight must be above 0, got {self.weight}")
+        _need(self.limit is None or self.limit > 0, f"limit must be above 0, got {self.limit}")
+        _need(self.per_skill is None or self.per_skill > 0, f"per_skill must be above 0, got {self.per_skill}")
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What is done to sentences, anew in every epoch; each value but `join_side` and `join_partners` is a probability.
+
+    `join` puts another random sentence before or after (Decorte et al. 2023, section 3.2).
+    """
+
+    join: float = 0.0
+    join_side: str = "either"
+    join_partners: int = 1
+    joined_labels_are_positives: bool = False
+    bullet: float = 0.0
+    formatting: float = 0.0
+    mask_names: float = 0.0
+    split_punctuation: float = 0.0
+    lowercase: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("join", "bullet", "formatting", "mask_names", "split_punctuation", "lowercase"):
+            value = getattr(self, name)
+            _need(0 <= value <= 1, f"{name} is a probability, got {value}")
+        _need(self.join_side in SIDES, f"join_side must be one of {', '.join(SIDES)}, got {self.join_side!r}")
+        _need(self.join_partners >= 1, f"join_partners must be at least 1, got {self.join_partners}")
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Which loss, and its settings. `scale` is 1 / temperature.
+
+    `mnrl` is the library's; `masked_mnrl` is ours, with `mask` naming which false negatives leave the denominator;
+    `token_match` is ConTeXT-match's token-level score with the same masks. `several_positives` counts every in-batch
+    label that the sentence asks for as a positive. `mini_batch` above 0 uses gradient caching.
+    """
+
+    name: str = "mnrl"
+    scale: float = 20.0
+    mask: tuple[str, ...] = ("same_skill", "joined")
+    near_threshold: float = 0.9
+    several_positives: bool = False
+    symmetric: bool = False
+    matryoshka: tuple[int, ...] = ()
+    mini_batch: int = 0
+
+    def __post_init__(self) -> None:
+        _need(self.name in LOSSES, f"loss name must be one of {', '.join(LOSSES)}, got {self.name!r}")
+        _need(self.scale > 0, f"scale must be above 0, got {self.scale}")
+        unknown = [name for name in self.mask if name not in MASKS]
+        _need(not unknown, f"mask may name {', '.join(MASKS)}, got {', '.join(unknown)}")
+        _need(
+            not (self.several_positives and self.name == "mnrl"), "several_positives needs masked_mnrl or token_match"
+        )
+        _need(self.mini_batch >= 0, f"mini_batch must not be negative, got {self.mini_batch}")
+        both = self.name == "token_match" and (self.symmetric or self.matryoshka or self.mini_batch)
+        _need(not both, "token_match goes with none of symmetric, matryoshka and mini_batch")
+
+
+@dataclass(frozen=True)
+class Negatives:
+    """Hard negatives a pair: `count` labels that are near the right one and wrong."""
+
+    kind: str = "mined"
+    count: int = 0
+    skip_nearest: int = 0
+    pool: int = 50
+
+    def __post_init__(self) -> None:
+        _need(self.kind in NEGATIVE_KINDS, f"kind must be one of {', '.join(NEGATIVE_KINDS)}, got {self.kind!r}")
+        _need(self.count >= 0, f"count must not be negative, got {self.count}")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One pass of the optimiser over some sources."""
+
+    name: str
+    sources: dict[str, Source]
+    epochs: int = 1
+    max_steps: int | None = None
+    batch_size: int = 64
+    gradient_accumulation: int = 1
+    learning_rate: float = 2e-5
+    weight_decay: float = 0.0
+    warmup: float = 0.05
+    schedule: str = "linear"
+    max_grad_norm: float = 1.0
+    pairs_limit: int | None = None
+    loss: Loss = field(default_factory=Loss)
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    negatives: Negatives = field(default_factory=Negatives)
+
+    def __post_init__(self) -> None:
+        _need(bool(self.sources), f"stage {self.name!r} needs at least one source: {', '.join(SOURCES)}")
+        for name in self.sources:
+            _need(name in SOURCES, f"unknown source {name!r} (known: {', '.join(SOURCES)})")
+        _need(self.epochs >= 1, f"epochs must be at least 1, got {self.epochs}")
+        _need(self.batch_size >= 2, f"batch_size must be at least 2, got {self.batch_size}: the rest are the negatives")
+        _need(self.learning_rate > 0, f"learning_rate must be above 0, got {self.learning_rate}")
+        _need(0 <= self.warmup < 1, f"warmup is a share of the steps, got {self.warmup}")
+        _need(self.schedule in SCHEDULES, f"schedule must be one of {', '.join(SCHEDULES)}, got {self.schedule!r}")
+
+
+@dataclass(frozen=True)
+class Validation:
+    """How often RP@5 over the whole label space is measured while training, and on what it selects.
+
+    `times_per_epoch` 0 never measures; `metric` is what chooses the best checkpoint: a benchmark's name or `mean`.
+    """
+
+    times_per_epoch: int = 1
+    k: int = 5
+    metric: str = "mean"
+
+    def __post_init__(self) -> None:
+        _need(self.times_per_epoch >= 0, f"times_per_epoch must not be negative, got {self.times_per_epoch}")
+        _need(self.k >= 1, f"k must be at least 1, got {self.k}")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One run: everything but the inputs' places."""
+
+    name: str
+    stages: tuple[Stage, ...]
+    description: str = ""
+    base_model: str | None = None
+    max_tokens: int = 64
+    precision: str = "auto"
+    seed: int = 1
+    checkpoints_per_epoch: int = 1
+    log_every: int = 10
+    chunk_size: int = 16
+    held_out_folds: tuple[int, ...] = ()
+    validation: Validation = field(default_factory=Validation)
+
+    def __post_init__(self) -> None:
+        _need(bool(self.stages), "a recipe needs at least one stage")
+        names = [stage.name for stage in self.stages]
+        _need(len(set(names)) == len(names), f"stages need different names, got {', '.join(names)}")
+        _need(self.max_tokens >= 8, f"max_tokens must be at least 8, got {self.max_tokens}")
+        precisions = ", ".join(PRECISIONS)
+        _need(self.precision in PRECISIONS, f"precision must be one of {precisions}, got {self.precision!r}")
+        wrong = [fold for fold in self.held_out_folds if not 0 <= fold < FOLDS]
+        _need(not wrong, f"held_out_folds are numbers from 0 to {FOLDS - 1}, got {wrong}")
+        _need(
+            self.checkpoints_per_epoch >= 1, f"checkpoints_per_epoch must be at least 1: {self.checkpoints_per_epoch}"
+        )
+
+    def needs(self, source: str) -> bool:
+        """Whether any stage uses `source`."""
+        return any(source in stage.sources for stage in self.stages)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The whole recipe with every default, ready for JSON or YAML."""
+        plain: dict[str, Any] = _listed(dataclasses.asdict(self))
+        return plain
+
+
+def read_recipe(path: str | Path) -> Recipe:
+    """Read a recipe.
+
+    Args:
+        path: a YAML file, such as training/recipes/paper.yaml.
+
+    Raises:
+        StageError: no such file, not YAML, an unknown key, or a value that cannot be.
+    """
+    path = Path(path)
+    if not path.is_file():
+        known = ", ".join(sorted(str(file) for file in path.parent.glob("*.yaml"))) or "none there"
+        raise StageError(f"recipe {path} does not exist", f"Recipes beside it: {known}")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise StageError(f"recipe {path} is not YAML ({' '.join(str(error).split())})") from None
+    return recipe_from_dict(values, str(path))
+
+
+def recipe_from_dict(values: Any, where: str = "recipe") -> Recipe:
+    """Make a recipe from plain values; `where` names them in errors.
+
+    Raises:
+        StageError: an unknown key, a missing key, or a value that cannot be.
+    """
+    recipe: Recipe = _build(Recipe, values, where)
+    return recipe
+
+
+def _need(condition: bool, problem: str) -> None:
+    if not condition:
+        raise StageError(problem)
+
+
+def _build(kind: type[Any], values: Any, where: str) -> Any:
+    """Fill dataclass `kind` from a mapping, in depth, naming the key that is wrong."""
+    if not isinstance(values, dict):
+        raise StageError(f"{where}: expected keys and values, got {values!r}")
+    hints = typing.get_type_hints(kind)
+    unknown = [str(key) for key in values if key not in hints]
+    if unknown:
+        raise StageError(f"{where}: unknown key {unknown[0]!r}", f"Known keys here: {', '.join(hints)}")
+    filled = {key: _value(hints[key], value, f"{where}: {key}") for key, value in values.items()}
+    required = [item.name for item in dataclasses.fields(kind) if _has_no_default(item)]
+    missing = [name for name in required if name not in filled]
+    if missing:
+        raise StageError(f"{where}: key {missing[0]!r} is missing")
+    try:
+        return kind(**filled)
+    except StageError as error:
+        raise StageError(f"{where}: {error}") from None
+
+
+def _has_no_default(item: dataclasses.Field[Any]) -> bool:
+    return item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
+
+
+def _value(hint: Any, value: Any, where: str) -> Any:
+    """Check one value against its type; lists become tuples, whole numbers pass as floats."""
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (Union, types.UnionType):
+        return None if value is None else _value(next(kind for kind in inner if kind is not type(None)), value, where)
+    if dataclasses.is_dataclass(hint):
+        return _build(typing.cast(type[Any], hint), value if value is not None else {}, where)
+    if origin is tuple and isinstance(value, list | tuple):
+        return tuple(_value(inner[0], item, f"{where}[{number}]") for number, item in enumerate(value))
+    if origin is dict and isinstance(value, dict):
+        return {str(key): _value(inner[1], item, f"{where}.{key}") for key, item in value.items()}
+    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(hint, type) and isinstance(value, hint) and not (hint is int and isinstance(value, bool)):
+        return value
+    wanted = {tuple: "a list", dict: "keys and values"}.get(origin or hint, getattr(hint, "__name__", str(hint)))
+    raise StageError(f"{where}: expected {wanted}, got {value!r}")
+
+
+def _listed(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _listed(item) for key, item in value.items()}
+    return [_listed(item) for item in value] if isinstance(value, list | tuple) else value

@@ -1,0 +1,317 @@
+"""A recipe and its inputs' places -> a model folder: reads the inputs, runs the stages, writes the record last."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shlex
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version as version_of
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import set_seed
+
+from dataset_builder.contract import StageError, code_version, write_atomically
+from dataset_builder.esco import EscoRelease, read_esco
+from training.base_model import BaseModel, find_base_model, sha256_of_weights
+from training.dataset_rows import DatasetRows, read_dataset
+from training.energy import EnergyMeter
+from training.label_space import LabelSpace, label_space_of_esco, label_space_of_rows
+from training.literal_matches import read_sentences
+from training.pairs import Inputs, StagePairs, collect_pairs, read_skillskape
+from training.recipe import Recipe
+from training.run_record import (
+    DatasetSource,
+    Hardware,
+    LossPoint,
+    TrainingRecord,
+    ValidationPoint,
+)
+from training.stages import MODEL_FOLDER, StageJob, StageOutcome, run_stage
+from training.validation import DEFAULT_METRIC, SkillRanking, ValidationSet, load_metric, read_validation
+
+CHECKPOINTS, TENSORBOARD, RUN_FILE = "checkpoints", "tensorboard", "run.json"
+LIBRARIES = ("sentence-transformers", "transformers", "torch", "accelerate", "datasets")
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What the command line gave, as given."""
+
+    dataset: str
+    base_model: str
+    out: Path
+    esco: tuple[str, ...] = ()
+    skillskape: str | None = None
+    sentences: str | None = None
+    validation: str | None = None
+    metric: str | None = None
+    name: str | None = None
+    version: str | None = None
+    watts: float | None = None
+    threads: int | None = None
+    keep_checkpoints: bool = False
+    command: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run's inputs, read, and the pairs of its stages."""
+
+    recipe: Recipe
+    options: RunOptions
+    base: BaseModel
+    inputs: Inputs
+    validation: ValidationSet | None
+    pairs: tuple[StagePairs, ...]
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What must be equal for two runs to be the same one."""
+        return {
+            "recipe": self.recipe.as_dict(),
+            "dataset_sha256": self.inputs.dataset.sha256,
+            "label_space_sha256": self.inputs.labels.sha256,
+            "base_model_sha256": self.base.source.weights_sha256,
+            "pairs": [[count.model_dump() for count in pairs.counts] for pairs in self.pairs],
+        }
+
+
+def run_training(recipe: Recipe, options: RunOptions) -> TrainingRecord:
+    """Train all stages of a recipe, going on where an interrupted run of the same recipe and inputs stopped.
+
+    Raises:
+        StageError: an input that cannot be read, a folder that holds another run, or a stage that failed.
+    """
+    use_threads(options.threads)
+    prepared = prepare(recipe, options)
+    if _holds_this_run(prepared):
+        _say(f"{options.out} holds this very model already; nothing to do")
+        return TrainingRecord.load(options.out)
+    _tell_plan(prepared)
+    outcomes = _run_stages(prepared)
+    record = make_record(prepared, outcomes)
+    if _is_first_process():
+        _finish(prepared, record)
+        _say(_last_line(record, options.out))
+    return record
+
+
+def prepare(recipe: Recipe, options: RunOptions) -> Prepared:
+    """Read every input and make the stages' pairs.
+
+    Raises:
+        StageError: an input that cannot be read, or a stage without pairs.
+    """
+    validation = read_validation(options.validation) if options.validation else None
+    base = find_base_model(options.base_model)
+    dataset = read_dataset(options.dataset)
+    esco = read_esco(options.esco) if options.esco else None
+    inputs = Inputs(
+        labels=_labels_of(dataset, esco),
+        dataset=dataset,
+        esco=esco,
+        skillskape=read_skillskape(options.skillskape) if options.skillskape and recipe.needs("skillskape") else (),
+        sentences=read_sentences(options.sentences) if options.sentences and recipe.needs("literal_matches") else (),
+    )
+    forbidden = validation.forbidden if validation else ()
+    pairs = tuple(
+        collect_pairs(stage, inputs, recipe.seed, recipe.held_out_folds, forbidden) for stage in recipe.stages
+    )
+    return Prepared(recipe, options, base, inputs, validation, pairs)
+
+
+def use_threads(threads: int | None) -> None:
+    """Share the usable cores among this machine's processes; accelerate's own guess is one thread on some machines."""
+    if threads is not None and threads < 1:
+        raise StageError(f"--threads must be at least 1, got {threads}")
+    processes = max(int(os.environ.get("LOCAL_WORLD_SIZE", "1")), 1)
+    torch.set_num_threads(threads or max(usable_cores() // processes, 1))
+
+
+def usable_cores() -> int:
+    """CPU cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _labels_of(dataset: DatasetRows, esco: EscoRelease | None) -> LabelSpace:
+    if esco is not None:
+        return label_space_of_esco(esco)
+    if dataset.skills:
+        labels, uris = zip(*dataset.skills, strict=True)
+        return label_space_of_rows(labels, uris, dataset.esco_version)
+    rows = dataset.rows
+    return label_space_of_rows([row.skill for row in rows], [row.uri for row in rows], dataset.esco_version)
+
+
+def _holds_this_run(prepared: Prepared) -> bool:
+    """Whether the output folder is done; refuses one that holds, or is becoming, another model."""
+    out = prepared.options.out
+    if out.is_file():
+        raise StageError(f"{out} is a file", "Give another --out")
+    remedy = "Give another --out, or remove that folder"
+    if (out / TrainingRecord.FILE_NAME).is_file():
+        record = TrainingRecord.load(out)
+        same = (
+            record.recipe == prepared.recipe.as_dict()
+            and record.dataset.sha256 == prepared.inputs.dataset.sha256
+            and record.base_model.weights_sha256 == prepared.base.source.weights_sha256
+            and record.label_space_sha256 == prepared.inputs.labels.sha256
+        )
+        if not same:
+            raise StageError(f"{out} holds a model of another recipe or other inputs", remedy)
+        return True
+    begun = out / CHECKPOINTS / RUN_FILE
+    if begun.is_file() and json.loads(begun.read_text(encoding="utf-8")) != prepared.identity:
+        raise StageError(f"{out / CHECKPOINTS} was begun with another recipe or other inputs", remedy)
+    return False
+
+
+def _run_stages(prepared: Prepared) -> list[StageOutcome]:
+    options, recipe = prepared.options, prepared.recipe
+    if _is_first_process():
+        write_atomically(options.out / CHECKPOINTS / RUN_FILE, json.dumps(prepared.identity, indent=1) + "\n")
+    metric = load_metric(options.metric or DEFAULT_METRIC) if prepared.validation else None
+    meter = EnergyMeter(options.watts)
+    start, outcomes = prepared.base.folder, []
+    for number, (stage, pairs) in enumerate(zip(recipe.stages, prepared.pairs, strict=True), start=1):
+        set_seed(recipe.seed)
+        evaluator = None
+        if prepared.validation and metric:
+            wanted, matching = recipe.validation, stage.loss.name == "token_match"
+            evaluator = SkillRanking(
+                prepared.validation, prepared.inputs.labels, metric, wanted.k, wanted.metric, matching
+            )
+        job = StageJob(
+            recipe=recipe,
+            stage=stage,
+            pairs=pairs,
+            inputs=prepared.inputs,
+            start=start,
+            stock=prepared.base.folder,
+            folder=options.out / CHECKPOINTS / f"{number}-{stage.name}",
+            tensorboard=options.out / TENSORBOARD,
+            evaluator=evaluator,
+            meter=meter,
+        )
+        outcomes.append(run_stage(job))
+        start = job.model_folder
+    return outcomes
+
+
+def make_record(prepared: Prepared, outcomes: Sequence[StageOutcome]) -> TrainingRecord:
+    """The record of a finished run; steps count through all stages."""
+    options, recipe, inputs = prepared.options, prepared.recipe, prepared.inputs
+    last = options.out / CHECKPOINTS / f"{len(recipe.stages)}-{recipe.stages[-1].name}" / MODEL_FOLDER
+    before = [sum(outcome.steps for outcome in outcomes[:number]) for number in range(len(outcomes))]
+    measured = [outcome.energy_kwh for outcome in outcomes]
+    return TrainingRecord(
+        schema_version=TrainingRecord.SCHEMA_VERSION,
+        name=options.name or options.out.resolve().name,
+        version=options.version or inputs.dataset.version,
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        code_version=code_version(),
+        command=shlex.join(["python", "-m", "training.train", *options.command]),
+        recipe_name=recipe.name,
+        recipe=recipe.as_dict(),
+        seed=recipe.seed,
+        base_model=prepared.base.source,
+        dataset=DatasetSource(
+            id=inputs.dataset.id,
+            revision=inputs.dataset.revision,
+            version=inputs.dataset.version,
+            sha256=inputs.dataset.sha256,
+        ),
+        sources=[count for pairs in prepared.pairs for count in pairs.counts],
+        label_space_version=inputs.labels.version,
+        label_space_sha256=inputs.labels.sha256,
+        steps=sum(outcome.steps for outcome in outcomes),
+        epochs=sum(outcome.epochs for outcome in outcomes),
+        pairs_per_s=sum(outcome.pairs_seen for outcome in outcomes)
+        / max(sum(outcome.train_seconds for outcome in outcomes), 1e-9),
+        duration_s=sum(outcome.seconds for outcome in outcomes),
+        energy_kwh=None if None in measured else sum(value or 0.0 for value in measured),
+        energy_method=EnergyMeter(options.watts).read().method,
+        hardware=_hardware(max(outcome.peak_memory_bytes for outcome in outcomes)),
+        libraries={name: version_of(name) for name in LIBRARIES},
+        losses=[
+            LossPoint(step=point.step + offset, loss=point.loss)
+            for outcome, offset in zip(outcomes, before, strict=True)
+            for point in outcome.losses
+        ],
+        validation=[
+            ValidationPoint(step=point.step + offset, metrics=point.metrics)
+            for outcome, offset in zip(outcomes, before, strict=True)
+            for point in outcome.validation
+        ],
+        best_step=before[-1] + outcomes[-1].best_step,
+        weights_sha256=sha256_of_weights(last),
+    )
+
+
+def _hardware(peak_memory_bytes: int) -> Hardware:
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return Hardware(
+        processes=int(os.environ.get("WORLD_SIZE", "1")),
+        device=gpu or processor_name(),
+        cpu_cores=usable_cores(),
+        peak_memory_bytes=peak_memory_bytes,
+    )
+
+
+def processor_name() -> str:
+    """What this machine calls its processor."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, "") or platform.machine()
+
+
+def _finish(prepared: Prepared, record: TrainingRecord) -> None:
+    """Put the last stage's encoder in place, then the record, then let go of the checkpoints."""
+    out, recipe = prepared.options.out, prepared.recipe
+    trained = out / CHECKPOINTS / f"{len(recipe.stages)}-{recipe.stages[-1].name}" / MODEL_FOLDER
+    shutil.copytree(trained, out, dirs_exist_ok=True)
+    record.save(out)
+    if not prepared.options.keep_checkpoints:
+        shutil.rmtree(out / CHECKPOINTS)
+
+
+def _tell_plan(prepared: Prepared) -> None:
+    recipe = prepared.recipe
+    _say(f"recipe {recipe.name}, seed {recipe.seed}, {len(prepared.inputs.labels.labels):,} labels to rank")
+    for stage, pairs in zip(recipe.stages, prepared.pairs, strict=True):
+        mixed = ", ".join(f"{count.pairs:,} {count.name}" for count in pairs.counts)
+        _say(f"  stage {stage.name}: {mixed} pairs; {stage.epochs} epoch(s) in batches of {stage.batch_size}")
+        for reason, count in pairs.left_out.items():
+            _say(f"    left out: {count:,} ({reason})")
+    if prepared.validation:
+        sizes = ", ".join(f"{len(one.queries)} {one.name}" for one in prepared.validation.benchmarks)
+        shared = prepared.validation.shared_with_test
+        _say(f"  validation sentences: {sizes} ({shared} left out that stand in a test set)")
+
+
+def _last_line(record: TrainingRecord, out: Path) -> str:
+    best = [point.metrics for point in record.validation if point.step == record.best_step]
+    values = ", ".join(f"{name} {100 * value:.2f}" for name, value in best[-1].items()) if best else "not measured"
+    return (
+        f"{out}: {record.steps:,} steps, {record.duration_s / 60:.1f} minutes, {record.pairs_per_s:.0f} pairs/s, "
+        f"validation at step {record.best_step}: {values}"
+    )
+
+
+def _say(line: str) -> None:
+    if _is_first_process():
+        print(line, flush=True)
+
+
+def _is_first_process() -> bool:
+    return os.environ.get("RANK", "0") == "0"

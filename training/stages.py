@@ -1,0 +1,229 @@
+"""One stage of a recipe: pairs and an encoder -> a trained encoder in the stage's folder, resumable at any time.
+
+A stage's folder holds the trainer's checkpoints while it runs; `model/` and then stage.json end it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch.utils.tensorboard import SummaryWriter
+from transformers.integrations import TensorBoardCallback
+
+from dataset_builder.contract import Record, StageError
+from training.augmentation import Augmenter
+from training.base_model import open_encoder
+from training.batches import PairCollator, StageExamples
+from training.callbacks import Bar, Marks
+from training.energy import EnergyMeter
+from training.losses import make_loss
+from training.neighbours import HardNegatives, SkillLinks, linked_skills, merged, near_skills, nearest_skills, siblings
+from training.pairs import Inputs, StagePairs
+from training.recipe import Recipe, Stage
+from training.run_record import LossPoint, ValidationPoint
+from training.trainer import SkillTrainer, training_arguments
+from training.validation import SkillRanking
+
+MODEL_FOLDER = "model"
+
+
+class StageOutcome(Record):
+    """What came of a stage; its presence means that the stage is done."""
+
+    FILE_NAME: ClassVar[str] = "stage.json"
+    SCHEMA_VERSION: ClassVar[int] = 1
+
+    steps: int
+    epochs: float
+    best_step: int
+    pairs_seen: int
+    seconds: float
+    train_seconds: float
+    energy_kwh: float | None
+    peak_memory_bytes: int
+    losses: list[LossPoint]
+    validation: list[ValidationPoint]
+
+
+@dataclass(frozen=True)
+class StageJob:
+    """One stage with everything it runs on.
+
+    `start` is the folder of the encoder to begin with, `stock` that of the recipe's base model, whose embeddings say
+    which labels are near each other.
+    """
+
+    recipe: Recipe
+    stage: Stage
+    pairs: StagePairs
+    inputs: Inputs
+    start: Path
+    stock: Path
+    folder: Path
+    tensorboard: Path
+    evaluator: SkillRanking | None
+    meter: EnergyMeter
+
+    @property
+    def model_folder(self) -> Path:
+        """Where the trained encoder lies once the stage is done."""
+        return self.folder / MODEL_FOLDER
+
+    @property
+    def selects(self) -> bool:
+        """Whether checkpoints are measured and the best one is kept."""
+        return self.evaluator is not None and self.recipe.validation.times_per_epoch > 0
+
+
+def run_stage(job: StageJob) -> StageOutcome:
+    """Train one stage, or go on with it, or return at once what a finished one left.
+
+    Raises:
+        StageError: out of memory, a loss that is no number, or a loss that does not fit the encoder.
+    """
+    if (job.folder / StageOutcome.FILE_NAME).is_file():
+        return StageOutcome.load(job.folder)
+    encoder = open_encoder(job.start)
+    trainer = _trainer_of(job, encoder)
+    checkpoint = last_whole_checkpoint(job.folder)
+    _with_errors_for_people(job, lambda: trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None))
+    outcome = _outcome_of(job, trainer)
+    if trainer.is_world_process_zero():
+        encoder.save_pretrained(str(job.model_folder), create_model_card=False)
+        outcome.save(job.folder)
+    trainer.accelerator.wait_for_everyone()
+    return outcome
+
+
+def last_whole_checkpoint(folder: Path) -> Path | None:
+    """The newest checkpoint that was written to its end: the trainer's state is the last file of one."""
+    found = [path for path in folder.glob("checkpoint-*") if (path / "trainer_state.json").is_file()]
+    return max(found, key=lambda path: int(re.sub(r"\D", "", path.name)), default=None)
+
+
+def _trainer_of(job: StageJob, encoder: Any) -> SkillTrainer:
+    recipe, stage = job.recipe, job.stage
+    select_by = job.evaluator.primary_metric if job.selects and job.evaluator else None
+    arguments = training_arguments(recipe, stage, job.folder, f"eval_{select_by}" if select_by else None)
+    collator = PairCollator(_preprocess_of(encoder, recipe.max_tokens), job.inputs.labels)
+    near = _near_of(job)
+    trainer = SkillTrainer(
+        examples=StageExamples(
+            Augmenter(stage.augmentation, job.pairs.pairs, recipe.seed),
+            near=near,
+            negatives=_negatives_of(job, near),
+            mask_joined="joined" in stage.loss.mask,
+        ),
+        collator=collator,
+        meter=job.meter,
+        model=encoder,
+        args=arguments,
+        loss=make_loss(encoder, stage.loss, recipe.chunk_size),
+        evaluator=job.evaluator if job.selects else None,
+    )
+    pairs_per_step = stage.batch_size * stage.gradient_accumulation * arguments.world_size
+    times = recipe.validation.times_per_epoch if job.selects else 0
+    trainer.add_callback(Marks(times, recipe.checkpoints_per_epoch, stage.epochs))
+    trainer.add_callback(Bar(stage.name, pairs_per_step, select_by))
+    if trainer.is_world_process_zero():
+        trainer.add_callback(TensorBoardCallback(SummaryWriter(str(job.tensorboard / stage.name))))
+    return trainer
+
+
+def _preprocess_of(encoder: Any, max_tokens: int) -> Callable[[list[str]], dict[str, Any]]:
+    limit = min(max_tokens, encoder.max_seq_length or max_tokens)
+
+    def preprocess(texts: list[str]) -> dict[str, Any]:
+        tokens: dict[str, Any] = encoder.preprocess(texts, max_length=limit)
+        return tokens
+
+    return preprocess
+
+
+def _near_of(job: StageJob) -> SkillLinks:
+    """Skills that must not be negatives of a skill, as the loss's masks ask for."""
+    mask = job.stage.loss.mask
+    links = [linked_skills(job.inputs.esco, job.inputs.labels)] if "linked" in mask and job.inputs.esco else []
+    if "linked" in mask and not job.inputs.esco:
+        raise StageError("the mask 'linked' needs ESCO", "Give --esco ZIP_OR_FOLDER_OR_VERSION")
+    if "near" in mask:
+        links.append(near_skills(_stock_embeddings(job), job.stage.loss.near_threshold))
+    return merged(*links)
+
+
+def _negatives_of(job: StageJob, near: SkillLinks) -> HardNegatives | None:
+    wanted = job.stage.negatives
+    if not wanted.count:
+        return None
+    if wanted.kind == "mined":
+        pools = nearest_skills(_stock_embeddings(job), wanted.pool, wanted.skip_nearest)
+    elif job.inputs.esco:
+        pools = siblings(job.inputs.esco, job.inputs.labels)
+    else:
+        raise StageError("hard negatives from the hierarchy need ESCO", "Give --esco ZIP_OR_FOLDER_OR_VERSION")
+    return HardNegatives(pools, near, wanted.count, len(job.inputs.labels.labels), job.recipe.seed)
+
+
+def _stock_embeddings(job: StageJob) -> Any:
+    stock = open_encoder(job.stock)
+    return stock.encode(list(job.inputs.labels.labels), batch_size=128, normalize_embeddings=True)
+
+
+def _with_errors_for_people(job: StageJob, train: Callable[[], Any]) -> None:
+    try:
+        train()
+    except (RuntimeError, MemoryError) as error:
+        if isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error):
+            smaller = max(job.stage.batch_size // 4, 2)
+            raise StageError(
+                f"out of memory with {job.stage.batch_size} pairs a batch and {job.recipe.max_tokens} tokens",
+                f"Set loss.mini_batch: {smaller} (same result, less memory) or a smaller batch_size; "
+                "the checkpoints are kept",
+            ) from error
+        raise
+
+
+def _outcome_of(job: StageJob, trainer: SkillTrainer) -> StageOutcome:
+    state = trainer.state
+    losses = [LossPoint(step=entry["step"], loss=entry["loss"]) for entry in state.log_history if "loss" in entry]
+    validation = [_validation_point(entry) for entry in state.log_history if _has_validation(entry)]
+    clock = trainer.clock.read()
+    pairs_per_step = job.stage.batch_size * job.stage.gradient_accumulation * trainer.args.world_size
+    return StageOutcome(
+        schema_version=StageOutcome.SCHEMA_VERSION,
+        steps=state.global_step,
+        epochs=float(state.epoch or 0.0),
+        best_step=(state.best_global_step or state.global_step) if job.selects else state.global_step,
+        pairs_seen=state.global_step * min(pairs_per_step, len(job.pairs.pairs)),
+        seconds=clock["seconds"],
+        train_seconds=clock["train_seconds"],
+        energy_kwh=clock.get("energy_kwh"),
+        peak_memory_bytes=peak_memory_bytes(),
+        losses=losses,
+        validation=validation,
+    )
+
+
+def _has_validation(entry: dict[str, Any]) -> bool:
+    return any(key.startswith("eval_rp@") for key in entry)
+
+
+def _validation_point(entry: dict[str, Any]) -> ValidationPoint:
+    metrics = {key.removeprefix("eval_"): value for key, value in entry.items() if key.startswith("eval_rp@")}
+    return ValidationPoint(step=entry["step"], metrics=metrics)
+
+
+def peak_memory_bytes() -> int:
+    """Most memory used so far: the GPU's where there is one, else this process's."""
+    if torch.cuda.is_available():
+        return int(torch.cuda.max_memory_allocated())
+    import resource
+    import sys
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -1,0 +1,129 @@
+"""Dataset folder -> model folder with training_record.json, written last.
+
+One process on a CPU, one GPU, several GPUs:
+
+    accelerate launch --config_file training/accelerate/cpu.yaml -m training.train \
+        --recipe training/recipes/paper.yaml --dataset DIR_OR_HUB_ID[@REV] --base-model DIR_OR_HUB_ID --out DIR
+    accelerate launch --config_file training/accelerate/one_gpu.yaml -m training.train ...
+    accelerate launch --config_file training/accelerate/multi_gpu.yaml --num_processes 8 -m training.train ...
+
+The same command goes on from the last checkpoint after an interruption, and does nothing once the record is there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+from dataset_builder.contract import StageError, run_command
+from training.recipe import Recipe, read_recipe
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Train as the arguments say."""
+    given = _parser().parse_args(arguments)
+    recipe = _with_changes(read_recipe(given.recipe), given)
+    base_model = given.base_model or recipe.base_model
+    if not base_model:
+        raise StageError(f"recipe {given.recipe} names no base_model", "Give --base-model DIR_OR_HUB_ID")
+    _check_flags(recipe, given)
+    _calm_libraries()
+    # The libraries take seconds to import; a wrong recipe or flag is told before.
+    from training.run import RunOptions, run_training
+
+    run_training(
+        recipe,
+        RunOptions(
+            dataset=given.dataset,
+            base_model=base_model,
+            out=Path(given.out),
+            esco=tuple(given.esco or ()),
+            skillskape=given.skillskape,
+            sentences=given.sentences,
+            validation=given.validation,
+            metric=given.metric,
+            name=given.name,
+            version=given.version,
+            watts=given.watts,
+            threads=given.threads,
+            keep_checkpoints=given.keep_checkpoints,
+            command=list(arguments if arguments is not None else sys.argv[1:]),
+        ),
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m training.train", description=__doc__, allow_abbrev=False)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    needed = parser.add_argument_group("what every run needs")
+    needed.add_argument("--recipe", required=True, metavar="YAML", help="one of training/recipes/, or your own")
+    needed.add_argument(
+        "--dataset", required=True, metavar="DIR_OR_HUB_ID[@REV]", help="with columns sentence and skill"
+    )
+    needed.add_argument("--out", required=True, metavar="DIR", help="where the model folder goes")
+    needed.add_argument("--base-model", metavar="DIR_OR_HUB_ID[@REV]", help="in place of the recipe's base_model")
+    more = parser.add_argument_group("more sources, where the recipe asks for them")
+    more.add_argument("--esco", nargs="+", metavar="ZIP_OR_FOLDER_OR_VERSION", help="descriptions, alternative labels")
+    more.add_argument("--skillskape", metavar="CSV_OR_HUB_ID", help="SkillSkape's training split")
+    more.add_argument("--sentences", metavar="TXT", help="one sentence a line (.gz too), for literal matches")
+    watch = parser.add_argument_group("choosing the best checkpoint")
+    watch.add_argument("--validation", metavar="DIR_OR_CSV", help="benchmarks' folder (*_validation.csv), or one CSV")
+    watch.add_argument("--metric", metavar="DIR_OR_HUB_ID[@REV]", help="R-Precision@k; default eval/r_precision_at_k")
+    other = parser.add_argument_group("others")
+    other.add_argument("--seed", type=int, help="in place of the recipe's")
+    other.add_argument("--max-steps", type=int, metavar="N", help="stop every stage after N steps, for a trial")
+    other.add_argument("--name", help="the model's name; default the output folder's")
+    other.add_argument("--version", help="the model's version; default the dataset's")
+    other.add_argument(
+        "--watts", type=float, help="the machine's power, for an energy estimate where it has no counter"
+    )
+    other.add_argument("--threads", type=int, help="CPU threads a process; default all cores shared by the processes")
+    other.add_argument("--keep-checkpoints", action="store_true", help="keep DIR/checkpoints once the run is done")
+    other.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return parser
+
+
+def _with_changes(recipe: Recipe, given: argparse.Namespace) -> Recipe:
+    """The recipe with what the command line changed; the record holds the outcome."""
+    if given.seed is not None:
+        recipe = dataclasses.replace(recipe, seed=given.seed)
+    if given.max_steps is not None:
+        if given.max_steps < 1:
+            raise StageError(f"--max-steps must be at least 1, got {given.max_steps}")
+        stages = tuple(dataclasses.replace(stage, max_steps=given.max_steps) for stage in recipe.stages)
+        recipe = dataclasses.replace(recipe, stages=stages)
+    return recipe
+
+
+def _check_flags(recipe: Recipe, given: argparse.Namespace) -> None:
+    """Say what is missing before anything is loaded."""
+    flags = {
+        "descriptions": ("--esco ZIP_OR_FOLDER_OR_VERSION", given.esco),
+        "alternative_labels": ("--esco ZIP_OR_FOLDER_OR_VERSION", given.esco),
+        "literal_matches": ("--esco ZIP_OR_FOLDER_OR_VERSION and --sentences TXT", given.esco and given.sentences),
+        "skillskape": ("--skillskape CSV_OR_HUB_ID", given.skillskape),
+    }
+    for source, (flag, value) in flags.items():
+        if recipe.needs(source) and not value:
+            raise StageError(f"recipe {given.recipe} asks for the source {source!r}", f"Give {flag}")
+
+
+def _calm_libraries() -> None:
+    """Keep away what a user cannot act on."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"torch|transformers|accelerate")
+    for name in ("sentence_transformers", "transformers", "accelerate", "datasets", "torch.distributed"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

@@ -1,0 +1,177 @@
+"""Benchmark files and a label space -> RP@k while training: every label is ranked for every sentence.
+
+Only `*_validation.csv` is measured on. `*_test.csv` beside it is read to keep its sentences out: of what is measured
+here, since TECH's validation and test share some, and of what is trained on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sentence_transformers.base.evaluation import BaseEvaluator
+
+from dataset_builder.benchmark_files import BenchmarkFile, GoldSentence, read_benchmark_file
+from dataset_builder.contract import StageError
+from training.label_space import LabelSpace
+from training.losses import token_match_scores
+from training.pairs import text_key
+
+VALIDATION, TEST = "_validation.csv", "_test.csv"
+DEFAULT_METRIC = Path(__file__).resolve().parent.parent / "eval" / "r_precision_at_k"
+ENCODE_BATCH = 128
+
+# predictions, references, k -> RP@k in [0, 1]
+Metric = Callable[[list[list[str]], list[list[str]], int], float]
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """Sentences with gold labels that may choose between checkpoints."""
+
+    name: str
+    queries: tuple[GoldSentence, ...]
+
+
+@dataclass(frozen=True)
+class ValidationSet:
+    """What is measured on, every sentence that must not be trained on, and how many were left out as test sentences."""
+
+    benchmarks: tuple[Benchmark, ...]
+    forbidden: tuple[str, ...]
+    shared_with_test: int
+
+
+def read_validation(place: str | Path) -> ValidationSet:
+    """Read a folder's `*_validation.csv` files, or one CSV of the same shape.
+
+    Raises:
+        StageError: nothing of the kind there, or nothing left of a file.
+    """
+    path = Path(place)
+    files = sorted(path.glob(f"*{VALIDATION}")) if path.is_dir() else [path]
+    if not files:
+        raise StageError(f"{path} holds no file named *{VALIDATION}", "Give the benchmarks' folder, or one CSV file")
+    read = {file: read_benchmark_file(file) for file in files}
+    tests = [read_benchmark_file(file) for file in sorted(path.glob(f"*{TEST}"))] if path.is_dir() else []
+    test_keys = {text_key(sentence) for test in tests for sentence in _sentences(test)}
+    benchmarks, shared = [], 0
+    for file, content in read.items():
+        kept = tuple(query for query in content.queries if text_key(query.sentence) not in test_keys)
+        shared += len(content.queries) - len(kept)
+        if not kept:
+            raise StageError(f"{file} has no sentence that does not stand in a test file beside it")
+        benchmarks.append(Benchmark(file.name.removesuffix(".csv").removesuffix("_validation"), kept))
+    forbidden = [sentence for content in [*read.values(), *tests] for sentence in _sentences(content)]
+    return ValidationSet(tuple(benchmarks), tuple(forbidden), shared)
+
+
+def load_metric(place: str | Path = DEFAULT_METRIC) -> Metric:
+    """Load R-Precision@k by `evaluate.load`.
+
+    Args:
+        place: folder of the metric, or its Hub id with an optional @revision.
+
+    Raises:
+        StageError: it cannot be loaded.
+    """
+    import evaluate
+
+    name, _, revision = str(place).partition("@") if not Path(place).exists() else (str(place), "", "")
+    try:
+        module = evaluate.load(name, revision=revision or None)
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise StageError(f"metric {place} cannot be loaded ({reason})", "Give --metric FOLDER_OR_HUB_ID") from error
+
+    def compute(predictions: list[list[str]], references: list[list[str]], k: int) -> float:
+        return float(module.compute(predictions=predictions, references=references, k=k)[f"rp@{k}"])
+
+    return compute
+
+
+class SkillRanking(BaseEvaluator):  # type: ignore[misc]
+    """RP@k of each benchmark and their mean, as the trainer's evaluator.
+
+    Args:
+        validation: what to measure on.
+        labels: the label space; ties resolve by its order.
+        metric: R-Precision@k.
+        k: how many labels are looked at.
+        primary: name of the benchmark that chooses the best checkpoint, or "mean".
+        token_match: score by token-level matching and not by plain cosine.
+
+    Raises:
+        StageError: `primary` is no benchmark.
+    """
+
+    def __init__(
+        self,
+        validation: ValidationSet,
+        labels: LabelSpace,
+        metric: Metric,
+        k: int = 5,
+        primary: str = "mean",
+        token_match: bool = False,
+    ) -> None:
+        super().__init__()
+        names = [benchmark.name for benchmark in validation.benchmarks]
+        if primary != "mean" and primary not in names:
+            raise StageError(f"validation metric {primary!r} is no benchmark", f"Known: mean, {', '.join(names)}")
+        self.validation = validation
+        self.labels = labels
+        self.metric = metric
+        self.k = k
+        self.primary_metric = f"rp@{k}_{primary}"
+        self.token_match = token_match
+
+    def __call__(
+        self, model: Any, output_path: str | None = None, epoch: float = -1, steps: int = -1
+    ) -> dict[str, float]:
+        """Encode the label space and every sentence once, and measure."""
+        queries = [query for benchmark in self.validation.benchmarks for query in benchmark.queries]
+        top = self._top_labels(model, [query.sentence for query in queries])
+        values, start = {}, 0
+        for benchmark in self.validation.benchmarks:
+            end = start + len(benchmark.queries)
+            gold = [list(query.labels) for query in benchmark.queries]
+            values[benchmark.name] = self.metric(top[start:end], gold, self.k)
+            start = end
+        values["mean"] = float(np.mean(list(values.values())))
+        return {f"rp@{self.k}_{name}": value for name, value in values.items()}
+
+    def _top_labels(self, model: Any, sentences: Sequence[str]) -> list[list[str]]:
+        was_training = model.training
+        model.eval()
+        try:
+            with torch.inference_mode():
+                scores = self._token_scores(model, sentences) if self.token_match else self._cosines(model, sentences)
+        finally:
+            model.train(was_training)
+        best = np.argsort(-scores, axis=1, kind="stable")[:, : 2 * self.k]
+        # Two skills may share a label; it is one answer.
+        return [list(dict.fromkeys(self.labels.labels[position] for position in row))[: self.k] for row in best]
+
+    def _cosines(self, model: Any, sentences: Sequence[str]) -> np.ndarray:
+        """(sentences, labels)."""
+        options = {"batch_size": ENCODE_BATCH, "normalize_embeddings": True, "show_progress_bar": False}
+        labels = model.encode(list(self.labels.labels), **options)
+        return np.asarray(model.encode(list(sentences), **options) @ labels.T)
+
+    def _token_scores(self, model: Any, sentences: Sequence[str]) -> np.ndarray:
+        """(sentences, labels)."""
+        options = {"batch_size": ENCODE_BATCH, "show_progress_bar": False}
+        labels = model.encode(list(self.labels.labels), convert_to_tensor=True, **options)
+        rows = []
+        for tokens in model.encode(list(sentences), output_value="token_embeddings", **options):
+            mask = torch.ones(1, tokens.shape[0], device=tokens.device)
+            rows.append(token_match_scores(tokens[None].float(), mask, labels.float())[0].cpu().numpy())
+        return np.stack(rows)
+
+
+def _sentences(content: BenchmarkFile) -> list[str]:
+    return [*(query.sentence for query in content.queries), *content.without_skill]
