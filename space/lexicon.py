@@ -1,0 +1,165 @@
+"""Names and aliases of skills -> the places in a text where they are written word for word.
+
+Short names are the hard part: "R" is a skill in "R and SQL" and none in "R&D" or "J. R. Smith"; "ADR" is an alias and
+"adr" is not. Names with capitals match only as they are spelled; names that are also everyday words are marked as
+ambiguous, and the finder asks the encoder before it believes them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from skill_index import Skill
+
+MAX_WORDS = 9
+_WORD = re.compile(r"\.?[^\W_]+(?:[+#]+|(?:[.&'’](?=[^\W_])[^\W_]+[+#]*)*[²³]?)")
+_QUALIFIED = re.compile(r"(.+?) \([^()]+\)$")
+# A single letter after one of these is a grade or a place, not a programming language.
+_BEFORE_A_LETTER = frozenset(
+    """grade class category section block building plan type group level vitamin licence license part schedule
+    hepatitis appendix annex exhibit option room floor suite unit gate route stage phase team zone item point""".split()
+)
+_EVERYDAY_IN_CAPITALS = frozenset(
+    "it less sass us or re all st an as at be by do go he if in is me my no of on so to up we plan".split()
+)
+
+
+@dataclass(frozen=True)
+class NameFound:
+    """A name of skill number `skill` at `start:end` of the text. `kind` is "label" or "alias".
+
+    An ambiguous name is also an everyday word or a common abbreviation, and needs the encoder's consent.
+    """
+
+    skill: int
+    start: int
+    end: int
+    kind: str
+    ambiguous: bool
+
+
+@dataclass(frozen=True)
+class _Name:
+    skill: int
+    spelled: str
+    kind: str
+    exact_case: bool
+    ambiguous: bool
+
+
+class Lexicon:
+    """All names of a list of skills, looked up by their words.
+
+    `written_only` holds the skills whose own name is so short that only its spelling is evidence (R, C++, CSS).
+    """
+
+    def __init__(self, skills: Sequence[Skill]) -> None:
+        self._names: dict[str, list[_Name]] = defaultdict(list)
+        self.written_only = frozenset(i for i, skill in enumerate(skills) if _is_short_name(skill.label))
+        for number, skill in enumerate(skills):
+            self._add(number, skill.label, "label")
+            qualified = _QUALIFIED.match(skill.label)
+            if qualified:
+                self._add(number, qualified[1], "label", ambiguous=True)
+        for number, skill in enumerate(skills):
+            for alias in skill.alternative_labels:
+                self._add(number, alias, "alias")
+        for key, names in self._names.items():
+            if any(name.kind == "label" and not name.ambiguous for name in names):
+                self._names[key] = [name for name in names if name.kind == "label"]
+
+    def _add(self, skill: int, spelled: str, kind: str, ambiguous: bool = False) -> None:
+        words = [word for word, _, _ in _words(spelled)]
+        if not words or len(words) > MAX_WORDS or (kind == "alias" and _is_weak_alias(spelled)):
+            return
+        exact_case = len(words) == 1 and any(letter.isupper() for letter in spelled)
+        is_everyday = len(words) == 1 and not exact_case
+        short_alias = kind == "alias" and len(spelled) <= 4
+        name = _Name(skill, spelled, kind, exact_case or ambiguous, ambiguous or is_everyday or short_alias)
+        key = " ".join(map(_folded, words))
+        if all(other.skill != skill for other in self._names[key]):
+            self._names[key].append(name)
+
+    def find(self, text: str) -> list[NameFound]:
+        """All names in `text`, longest first at each place; a name inside a longer one does not count."""
+        words = list(_words(text))
+        shouting = _is_shouting(text)
+        found: list[NameFound] = []
+        covered = -1
+        for i in range(len(words)):
+            if words[i][1] < covered:
+                continue
+            for j in range(min(len(words), i + MAX_WORDS), i, -1):
+                start, end = words[i][1], words[j - 1][2]
+                key = " ".join(_folded(word) for word, _, _ in words[i:j])
+                names = [name for name in self._names.get(key, ()) if _fits(name, text, start, end, shouting)]
+                if names:
+                    found += [NameFound(name.skill, start, end, name.kind, name.ambiguous) for name in names]
+                    covered = end
+                    break
+        return found
+
+
+def _words(text: str) -> Iterator[tuple[str, int, int]]:
+    for found in _WORD.finditer(text):
+        yield found.group(), found.start(), found.end()
+
+
+def _folded(word: str) -> str:
+    """Lower case, and without the plural s: "wind turbines" and "wind turbine" are one name."""
+    lowered = word.lower().replace("’", "'")
+    if len(lowered) > 4 and lowered.endswith("s") and not lowered.endswith(("ss", "us", "is")):
+        return lowered[:-1]
+    return lowered
+
+
+def _is_short_name(label: str) -> bool:
+    if " " in label or len(label) > 6:
+        return False
+    return label.isupper() or (len(label) <= 4 and not label.isalpha())
+
+
+def _is_weak_alias(alias: str) -> bool:
+    """An alias too short to mean anything by its spelling: "re", "ng", "cT", "Io", "tie"."""
+    if len(alias) > 3:
+        return False
+    return sum(letter.isupper() for letter in alias) < 2 or alias.lower() in _EVERYDAY_IN_CAPITALS
+
+
+def _is_shouting(text: str) -> bool:
+    letters = [letter for letter in text if letter.isalpha()]
+    return len(letters) > 12 and sum(letter.isupper() for letter in letters) > 0.8 * len(letters)
+
+
+def _fits(name: _Name, text: str, start: int, end: int, shouting: bool) -> bool:
+    """Whether what is written at `start:end` is this name and not something that looks like it."""
+    if not name.exact_case:
+        return True
+    written = text[start:end]
+    spelled = name.spelled if name.kind == "alias" or not name.ambiguous else name.spelled.split(" (")[0]
+    if written != spelled:
+        return False
+    if shouting and written.lower() in _EVERYDAY_IN_CAPITALS:
+        return False
+    if len(written) == 1:
+        return _stands_alone(text, start, end)
+    return text[start - 1 : start] not in ("@", "/") or len(written) > 2
+
+
+def _stands_alone(text: str, start: int, end: int) -> bool:
+    """Whether a single letter is a name of its own: not R&D, not O'R, not an initial, not "Grade R" or "R 250"."""
+    before, after = text[:start].rstrip(), text[end:]
+    if before[-1:] in ("&", "'", "’", "+", "#", "-", "/") and before[-1:] != "/":
+        return False
+    if after.lstrip()[:1] in ("&", "+", "#", "'", "’") or after[:1] in ("-", "'", "’"):
+        return False
+    previous = (before.split() or [""])[-1].strip("(,.;:").lower()
+    if previous in _BEFORE_A_LETTER or re.match(r"\s*\d", after):
+        return False
+    # "R. Smith": an initial with a capitalised word after it, or another initial before it.
+    if re.match(r"\.\s*[A-Z]", after) and (not before or before.split()[-1][:1].isupper()):
+        return False
+    return not re.search(r"\b[A-Z]\.$", before)

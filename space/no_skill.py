@@ -1,0 +1,88 @@
+"""A passage -> whether it can ask for a skill at all: company praise, benefits, pay, equal-opportunity text cannot.
+
+Two cues: what the passage says (a gate calibrated on labelled job-ad sentences, see calibrate.py) and the heading it
+stands under.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from passages import Passage
+from skill_index import Vectors
+
+_OFFER_HEADING = re.compile(
+    r"""(?ix) ^\W* (?:
+      (?:what|why|how) \s+ (?: we | you(?:['’]?ll|\s+will)?\s+get | us\b | join\b | work\b )
+        (?! \s+ (?:are\s+looking|look|need|expect|want|require|seek) ) .*
+    | (?:(?:our|the|your|employee|company|key|additional|other|great|main)\s+)?
+        (?:benefits?|perks?|offer|compensation|salary|pay|remuneration|rewards?|package)\b .*
+    | (?:we\s+offer|what['’]?s\s+in\s+it\s+for\s+you|in\s+return|working\s+hours|hours|location|address) .*
+    | (?:contact(?:\s+us)?|how\s+to\s+apply) .*
+    | (?:about|who) \s+ (?:us|we\s+are|our|the\s+(?:company|employer|organi[sz]ation)) .*
+    | company\s+(?:description|profile|overview) .*
+    | (?:equal|diversity|inclusion|our\s+(?:commitment|values|culture|mission)|privacy|disclaimer|eeo|legal) .*
+    )$"""
+)
+_ASKING_HEADING = re.compile(
+    r"""(?ix) \b (?: requirements? | qualifications? | skills? | responsibilit(?:y|ies) | duties | tasks | experience
+    | competenc(?:e|es|ies) | profile | looking\s+for | role | job | position | essential | desirable | must | education
+    | knowledge | you(?:['’]?ll)?\s+(?:do|bring|have|need|are|will|offer) | your\s+(?:day|work|mission) ) \b"""
+)
+_NOT_A_REQUIREMENT = re.compile(
+    r"""(?ix)
+      equal[-\s]opportunit | regardless\s+of | without\s+regard\s+to | \brace\b.*\breligion\b
+    | \bsexual\s+orientation\b | protected\s+veteran | reasonable\s+(?:accommodation|adjustment)s?
+    | \b401\s?\(?k\)? | \bpaid\s+(?:time\s+off|holiday|leave|vacation) | \bannual\s+leave\b
+    | \b(?:health|dental|life|medical|vision)\s+insurance\b | \bpension\b | \bper\s+(?:annum|hour|year|month)\b
+    | \bcompetitive\s+salary | [$€£]\s?\d | \d\s?(?:k\b|€|eur\b|usd\b|gbp\b) | \bbonus(?:es)?\b
+    | \bprivacy\s+(?:policy|notice)\b | \bapply\s+(?:now|today|online|by|via|here)\b
+    | \bsend\s+(?:us\s+)?your\s+(?:cv|resume|application) | https?:// | \bwww\. | \S@\S+\.\w
+    | \bdays?\s+(?:of\s+)?(?:holiday|vacation|annual\s+leave)\b | \bfree\s+(?:lunch|coffee|parking|fruit|drinks)
+    | \bfounded\s+in\b | \bheadquarter | \boffices?\s+in\b
+    """
+)
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Logistic regression on a passage's vector: probability of a skill = sigmoid(weights . vector + bias).
+
+    `weights`: (dimensions,). Passages under `least` give nothing.
+    """
+
+    weights: Vectors
+    bias: float
+    least: float
+
+    def probabilities(self, vectors: Vectors) -> Vectors:
+        """Probability that each passage names a skill. vectors: (passages, dimensions) -> (passages,)."""
+        logits = vectors @ self.weights + self.bias
+        result: Vectors = 1.0 / (1.0 + np.exp(-np.clip(logits, -30.0, 30.0)))
+        return result
+
+
+def cannot_ask(passages: Sequence[Passage], text: str) -> list[bool]:
+    """For each passage, whether its words or the heading above it say that it asks for nothing."""
+    under_offer = False
+    verdicts = []
+    for passage in passages:
+        opens_list = False
+        if _is_heading(passage, text):
+            under_offer = bool(_OFFER_HEADING.match(passage.text))
+            opens_list = bool(_ASKING_HEADING.search(passage.text))
+        verdicts.append(under_offer or opens_list or bool(_NOT_A_REQUIREMENT.search(passage.text)))
+    return verdicts
+
+
+def _is_heading(passage: Passage, text: str) -> bool:
+    """A short line of its own, ending in a colon or in no mark at all, and not a bullet."""
+    if len(passage.text.split()) > 7 or passage.text[-1] in ".,;!":
+        return False
+    before = text[: passage.start].rpartition("\n")[2]
+    after = text[passage.end : passage.end + 200].partition("\n")[0]
+    return not before.strip(" *#_\t\r") and not after.strip(" *#_:\t\r")

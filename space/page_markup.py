@@ -1,0 +1,78 @@
+"""Text that may hold HTML -> text of the same length without markup, so that offsets stay the user's own.
+
+Tags become blanks (or line breaks where a browser would break the line); nothing is interpreted. Everything here is
+linear in the length of the text, whatever the text.
+"""
+
+from __future__ import annotations
+
+import re
+
+_BLOCK = frozenset(
+    """address article aside blockquote br dd div dl dt fieldset figcaption figure footer form h1 h2 h3 h4 h5 h6 header
+    hr li main nav ol option p pre section table tbody td tfoot th thead title tr ul""".split()
+)
+_INLINE = frozenset(
+    """a abbr acronym b big body button center cite code del em font head html i img input ins kbd label link mark meta
+    o:p q s samp small span strike strong sub sup svg time tt u var wbr""".split()
+)
+_WITH_CONTENT = ("script", "style", "noscript", "template", "iframe", "object")
+_TAG = re.compile(r"</?([a-zA-Z][a-zA-Z0-9:]{0,15})(?:[\s/][^<>]{0,2000})?>")
+_BREAKS = str.maketrans({"\r": "\n", "\v": "\n", "\f": "\n", "\x85": "\n", "\u2028": "\n", "\u2029": "\n"})
+_ODD_BLANKS = re.compile(
+    "[\u00a0\u1680\u2000-\u200b\u200e\u200f\u202a-\u202f\u205f\u2060-\u2069\u3000\ufeff\u00ad\x00-\x08\x0e-\x1f\x7f]"
+)
+_NAMED_BLANKS = re.compile(r"&(?:nbsp|ensp|emsp|thinsp|#160|#xa0);", re.IGNORECASE)
+_NAMED_BULLETS = re.compile(r"&(?:bull|middot|#8226|#183);", re.IGNORECASE)
+
+
+def blank_markup(text: str) -> str:
+    """Text of the same length in which tags, scripts, comments and odd blanks are spaces or line breaks."""
+    masked = _ODD_BLANKS.sub(" ", text.replace("\r\n", " \n").translate(_BREAKS))
+    if "<" in masked:
+        masked = _without_tags(_without_hidden_parts(masked))
+    if "&" in masked:
+        masked = _NAMED_BLANKS.sub(lambda found: " " * len(found.group()), masked)
+        masked = _NAMED_BULLETS.sub(lambda found: "•" + " " * (len(found.group()) - 1), masked)
+    return masked
+
+
+def _without_hidden_parts(text: str) -> str:
+    for opening, closing in [("<!--", "-->"), *((f"<{name}", f"</{name}") for name in _WITH_CONTENT)]:
+        text = _blank_between(text, opening, closing)
+    return text
+
+
+def _blank_between(text: str, opening: str, closing: str) -> str:
+    lowered = text.lower()
+    # A few letters change their length in lower case; offsets matter more than finding a tag there.
+    if len(lowered) != len(text) or opening not in lowered:
+        return text
+    parts, position = [], 0
+    while (start := lowered.find(opening, position)) >= 0:
+        end = lowered.find(closing, start)
+        if end < 0:
+            break
+        end += len(closing)
+        if closing.startswith("</"):
+            end = (lowered.find(">", end) + 1) or end
+        parts += [text[position:start], " " * (end - start)]
+        position = end
+    return "".join([*parts, text[position:]])
+
+
+def _without_tags(text: str) -> str:
+    tags = [found.group(1).lower() for found in _TAG.finditer(text)]
+    blocks = sum(tag in _BLOCK for tag in tags)
+    # In a page of HTML a line break in the source is only a blank; in an ad with one stray <br> it is a break.
+    if blocks >= 2 and blocks * 2 >= text.count("\n"):
+        text = text.replace("\n", " ")
+    return _TAG.sub(_blank_for_tag, text)
+
+
+def _blank_for_tag(found: re.Match[str]) -> str:
+    name, length = found.group(1).lower(), len(found.group())
+    if name in _BLOCK:
+        return "\n" + " " * (length - 1)
+    # A mask such as <ORGANIZATION> is a word of the ad, not a tag.
+    return " " * length if name in _INLINE or name in _WITH_CONTENT else found.group()

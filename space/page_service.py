@@ -1,0 +1,198 @@
+"""What the page and its endpoints do, without any Gradio: texts in, matches or a plain sentence about the problem out.
+
+Holds the finder and nothing of any visitor; a visitor's own list of skills comes in as an argument.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from documents import MAX_TEXT_CHARS, UnreadableFileError, read_document
+from downloads import as_records
+from skill_finder import SkillFinder, SkillFinderError
+from skill_index import sha256_of_lines
+from skill_match import SkillMatch
+from taxonomy import encode_skills, parse_skills
+
+MAX_PAGE_SKILLS = 5_000
+MAX_TOP_K = 200
+OWN_LISTS_KEPT = 8
+
+
+class PageError(ValueError):
+    """A sentence for the visitor."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Skills of two texts: in both, only in the first, only in the second."""
+
+    common: list[SkillMatch]
+    only_first: list[SkillMatch]
+    only_second: list[SkillMatch]
+
+
+@dataclass
+class PageService:
+    """A finder behind limits. `note` says what a visitor should know about the model, "" when nothing."""
+
+    finder: SkillFinder
+    note: str = ""
+    version: str = ""
+    _own_lists: OrderedDict[str, SkillFinder] = field(default_factory=OrderedDict, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def find(
+        self,
+        text: str,
+        threshold: float | None = None,
+        top_k: int | None = None,
+        merge: bool = True,
+        own: SkillFinder | None = None,
+    ) -> list[SkillMatch]:
+        """Skills of a text.
+
+        Raises:
+            PageError: no text, too long a text, or a setting out of range.
+        """
+        text = checked_text(text)
+        if top_k is not None and not 1 <= top_k <= MAX_TOP_K:
+            raise PageError(f"The number of skills must be between 1 and {MAX_TOP_K}.")
+        try:
+            return (own or self.finder).find_skills(text, top_k=top_k, threshold=threshold, merge=merge)
+        except SkillFinderError as error:
+            raise PageError(f"{str(error)[:1].upper()}{str(error)[1:]}.") from None
+
+    def rank(self, sentence: str, top_k: int = 20) -> list[SkillMatch]:
+        """The skills nearest to one sentence.
+
+        Raises:
+            PageError: no sentence, too long a one, or a number out of range.
+        """
+        if not 1 <= top_k <= MAX_TOP_K:
+            raise PageError(f"The number of skills must be between 1 and {MAX_TOP_K}.")
+        sentence = checked_text(sentence, "Write a sentence first.")
+        if len(sentence) > 2000:
+            raise PageError("That is more than a sentence. Use the first tab for a whole text.")
+        return self.finder.rank(sentence, top_k)
+
+    def compare(self, first: str, second: str, threshold: float | None = None) -> Comparison:
+        """Which skills of one text the other has too. Near-duplicates count as the same skill.
+
+        Raises:
+            PageError: a text is missing or too long.
+        """
+        of_first = self.find(checked_text(first, "Paste the job ad first."), threshold)
+        of_second = self.find(checked_text(second, "Paste the CV first."), threshold)
+        names_first = {name for match in of_first for name in (match.label, *match.similar)}
+        names_second = {name for match in of_second for name in (match.label, *match.similar)}
+        common = [match for match in of_first if not names_second.isdisjoint((match.label, *match.similar))]
+        return Comparison(
+            common=common,
+            only_first=[match for match in of_first if match not in common],
+            only_second=[match for match in of_second if names_first.isdisjoint((match.label, *match.similar))],
+        )
+
+    def read_file(self, data: bytes, name: str) -> str:
+        """Text of a dropped file.
+
+        Raises:
+            PageError: the file cannot be read, and why.
+        """
+        try:
+            return read_document(data, name)
+        except UnreadableFileError as error:
+            raise PageError(str(error)) from None
+
+    def own_list(self, data: bytes, progress: Callable[[int, int], None] | None = None) -> SkillFinder:
+        """A finder over a visitor's own CSV of skills. Vectors are kept in memory, by the hash of the names.
+
+        Raises:
+            PageError: not a list of skills, or too long a one for the page.
+        """
+        try:
+            skills = parse_skills(data, "The file")
+        except SkillFinderError as error:
+            raise PageError(f"{error}.") from None
+        if len(skills) > MAX_PAGE_SKILLS:
+            raise PageError(f"The list has {len(skills):,} skills; the page takes {MAX_PAGE_SKILLS:,} at most.")
+        key = sha256_of_lines(
+            [f"{skill.uri}\t{skill.label}\t{skill.alternative_labels}\t{skill.type}" for skill in skills]
+        )
+        with self._lock:
+            known = self._own_lists.get(key)
+            if known:
+                self._own_lists.move_to_end(key)
+                return known
+        made = self.finder.with_skills(encode_skills(skills, self.finder.encoder, "your list", progress=progress))
+        with self._lock:
+            self._own_lists[key] = made
+            while len(self._own_lists) > OWN_LISTS_KEPT:
+                self._own_lists.popitem(last=False)
+        return made
+
+    def about(self) -> dict[str, str]:
+        """What made a result: model, backend, taxonomy."""
+        return {
+            "model": self.version or self.finder.name,
+            "backend": self.finder.backend,
+            "taxonomy": self.finder.index.taxonomy,
+        }
+
+    # The endpoints. Their signatures and docstrings are what programs and assistants see.
+
+    def find_skills(self, text: str, threshold: float = -1.0, top_k: int = 50) -> list[dict[str, Any]]:
+        """Find the skills that a job ad or CV names, each with its id, score and the places that show it.
+
+        Args:
+            text: the ad or CV, plain text or HTML, at most 100,000 characters.
+            threshold: least score from 0 to 1; -1 takes the calibrated one.
+            top_k: at most so many skills.
+
+        Returns:
+            Skills, best first; offsets count code points of the text as it was sent.
+        """
+        return as_records(self.find(text, None if threshold < 0 else threshold, top_k), text)
+
+    def rank_sentence(self, sentence: str, top_k: int = 20) -> list[dict[str, Any]]:
+        """Rank the skills nearest to one sentence, whatever their score.
+
+        Args:
+            sentence: one sentence of a job ad.
+            top_k: how many skills.
+
+        Returns:
+            Skills with their cosine, best first.
+        """
+        return [
+            {"label": match.label, "uri": match.uri, "type": match.type, "score": round(match.score, 4)}
+            for match in self.rank(sentence, top_k)
+        ]
+
+    def esco_skills(self, text: str) -> list[dict[str, str]]:
+        """Find the ESCO skills in a job ad or CV.
+
+        Args:
+            text: the ad or CV as plain text, at most 100,000 characters.
+
+        Returns:
+            ESCO ids and labels, best first; an empty list when the text asks for no skill.
+        """
+        return [{"uri": match.uri, "label": match.label} for match in self.find(text, top_k=MAX_TOP_K)]
+
+
+def checked_text(text: str | None, missing: str = "Paste a text first.") -> str:
+    """The text itself.
+
+    Raises:
+        PageError: it is blank or too long.
+    """
+    if not text or not text.strip():
+        raise PageError(missing)
+    if len(text) > MAX_TEXT_CHARS:
+        raise PageError(f"The text has {len(text):,} characters; the limit is {MAX_TEXT_CHARS:,}. Take a part of it.")
+    return text

@@ -1,0 +1,218 @@
+"""A job ad as people paste it -> passages (sentences, bullets, headings, cells) with offsets into that very text.
+
+Lines and bullets come first, then sentences within a line: job ads are lists and headings more than prose. Every
+step keeps one character for one character, so that `text[passage.start:passage.end]` is what the reader sees.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from page_markup import blank_markup
+
+MAX_PASSAGE_CHARS = 400
+
+_BULLETS = "•‣◦▪▫●○■□◆◇◾◽·∙⁃➢➤►▶▸→⇒✓✔✅☑★☆❖"
+_BULLET_AT_START = re.compile(
+    rf"\s*(?:(?:[{_BULLETS}*\-–—>+]+|o(?=\s{{2,}}|\t)|\(?(?:\d{{1,2}}|[a-zA-Z]|[ivx]{{1,4}})[.)](?!\d))\s+|[{_BULLETS}]\s*)+"
+)
+_EMOJI_AT_START = re.compile("[\\s\U0001f000-\U0001faff\u2600-\u27bf\ufe0f\u200d]+")
+_INLINE_BULLET = re.compile(rf"\s*[{_BULLETS}]\s*|\s\*\s+")
+_INLINE_DASH = re.compile(r"\s[-–—]\s")
+_CELL_BREAK = re.compile(r"\t+|\s+\|\s*|\s*\|\s+| {4,}")
+_ONLY_RULES = re.compile(r"[\s|+\-=_*~:.]*\Z")
+_SENTENCE_END = re.compile(r"""[.!?…]+["'”’»)\]]*(?=\s+["'“‘«(\[]*[^\sa-z])""")
+# Scraped pages lose the space between sentences: "our team.You will".
+_GLUED_END = re.compile(r"(?<=[a-z]{3})[.!?](?=[A-Z][a-z]{2,}\s)")
+_ABBREVIATIONS = frozenset(
+    """e.g i.e eg ie etc incl excl approx ca min max no nos vs dr mr mrs ms prof sr jr st inc ltd co corp dept cert hrs
+    hr yrs yr wk mo mos ext fig vol dipl resp bzw z.b d.h u.a a.k.a ph.d b.sc m.sc b.a m.a b.s m.s b.eng m.eng a.m p.m
+    u.s u.k u.n e.u est ref tel attn avg dep div edu eng mgr asst gen govt intl mfg tech univ pty""".split()
+)
+# "Acme Inc. We build": these close a sentence when a word follows that starts one.
+_MAY_CLOSE = frozenset(
+    "inc ltd co corp a.m p.m yrs yr hrs hr u.s u.k e.u mo mos ph.d b.sc m.sc dept ext ref no".split()
+)
+_STARTERS = frozenset(
+    """We You The Our This These They It In As A An Your Join Apply If For At With To From Please What Who Why How
+    Must Should Will Can Are Is All Each Both Ability Experience Knowledge Strong Good""".split()
+)
+_AND = re.compile(r"\s(?:and/or|and|or|&)\s")
+_NOT_A_DOMAIN = re.compile(r"\.(?:Com|Net|Org|Edu|Gov)\b")
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A piece of the user's text. `start` and `end` are code points; `text` is cleaned for the encoder."""
+
+    start: int
+    end: int
+    text: str
+
+
+def split_passages(text: str) -> list[Passage]:
+    """Split an ad into passages, in the order of the text.
+
+    Args:
+        text: plain text or HTML, of any length and line ending.
+
+    Returns:
+        Passages that do not overlap; each holds a letter or a digit, and at most 400 characters.
+    """
+    masked = blank_markup(text)
+    passages = []
+    for line_start, line_end in _lines(masked):
+        for start, end in _pieces_of_line(masked, line_start, line_end):
+            for piece_start, piece_end in _sentences(masked, start, end):
+                for short_start, short_end in _short_enough(masked, piece_start, piece_end):
+                    passage = _trimmed(text, masked, short_start, short_end)
+                    if passage:
+                        passages.append(passage)
+    return passages
+
+
+def split_list(passage: Passage, text: str) -> list[Passage]:
+    """The items of a passage that lists things ("Python, SQL and Docker"), else none.
+
+    Args:
+        passage: a passage of `text`.
+        text: the user's text.
+    """
+    masked = blank_markup(text[passage.start : passage.end])
+    spans = _items(masked)
+    if len(spans) < 3:
+        return []
+    items = []
+    for start, end in spans:
+        item = _trimmed(text, masked, start, end, passage.start)
+        if item:
+            items.append(item)
+    return items
+
+
+def _items(masked: str) -> list[tuple[int, int]]:
+    """Spans between the commas of a list, outside brackets; empty when it reads as prose."""
+    lead = masked.find(": ")
+    position = lead + 2 if 0 <= lead < len(masked) // 2 else 0
+    spans, depth, start = [], 0, position
+    for found in re.finditer(r"[(\[)\],;]", masked[position:]):
+        mark, where = found.group(), found.start() + position
+        if mark in "([":
+            depth += 1
+        elif mark in ")]":
+            depth = max(0, depth - 1)
+        elif depth == 0:
+            spans.append((start, where))
+            start = where + 1
+    # Only the end of a list joins its items by a word: "Python, SQL and Docker".
+    last = _AND.search(masked, start) if spans else None
+    if last:
+        spans.append((start, last.start()))
+        start = last.end()
+    spans.append((start, len(masked)))
+    filled = [span for span in spans if masked[slice(*span)].strip()]
+    words = sum(len(masked[slice(*span)].split()) for span in filled)
+    return filled if filled and words / len(filled) <= 5 else []
+
+
+def _lines(masked: str) -> Iterator[tuple[int, int]]:
+    """Lines, with hard-wrapped ones joined again."""
+    lines = masked.split("\n")
+    start = position = 0
+    for line, following in zip(lines, [*lines[1:], ""], strict=True):
+        position += len(line) + 1
+        if not _continues(line, following):
+            yield start, position - 1
+            start = position
+
+
+def _continues(line: str, following: str) -> bool:
+    """Whether `following` is the rest of a sentence that was wrapped at a fixed width."""
+    line, head = line.rstrip(), following.lstrip()
+    if len(line) < 45 or not head or line[-1] in ".!?:;" or "\t" in line or "|" in line:
+        return False
+    return (head[0].islower() or line[-1] == ",") and not _BULLET_AT_START.match(following)
+
+
+def _pieces_of_line(masked: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """A line without its bullet, cut at table cells and at bullets inside it."""
+    line = masked[start:end]
+    if _ONLY_RULES.match(line):
+        return
+    breaks = [_CELL_BREAK, _INLINE_BULLET]
+    if len(_INLINE_DASH.findall(line)) >= 3:
+        breaks.append(_INLINE_DASH)
+    pieces = [(start, end)]
+    for pattern in breaks:
+        pieces = [cut for piece in pieces for cut in _cut(masked, piece, pattern)]
+    yield from pieces
+
+
+def _cut(masked: str, piece: tuple[int, int], pattern: re.Pattern[str]) -> Iterator[tuple[int, int]]:
+    start = piece[0]
+    for found in pattern.finditer(masked, *piece):
+        yield start, found.start()
+        start = found.end()
+    yield start, piece[1]
+
+
+def _sentences(masked: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    bullet = _BULLET_AT_START.match(masked, start, end)
+    start = bullet.end() if bullet else start
+    ends = [found.end() for found in _SENTENCE_END.finditer(masked, start, end)]
+    ends += [
+        found.end()
+        for found in _GLUED_END.finditer(masked, start, end)
+        if not _NOT_A_DOMAIN.match(masked, found.start())
+    ]
+    for boundary in sorted(ends):
+        if not _ends_in_abbreviation(masked[max(start, boundary - 60) : boundary], masked[boundary : boundary + 20]):
+            yield start, boundary
+            start = boundary
+    yield start, end
+
+
+def _ends_in_abbreviation(before: str, after: str) -> bool:
+    """Whether the full stop at the end belongs to a word: "e.g.", "Dr.", the initial in "J. Smith", or "1."."""
+    if before.rstrip("\"'”’»)]")[-1:] != ".":
+        return False
+    words = before.rstrip("\"'”’»)].").split()
+    if not words:
+        return True
+    word = words[-1].lstrip("\"'“‘«([")
+    if word.lower() in _ABBREVIATIONS:
+        next_word = (after.split() or [""])[0].strip("\"'“‘«([,")
+        return not (word.lower() in _MAY_CLOSE and next_word in _STARTERS) and word.lower() != "etc"
+    if len(word) == 1 and word.isupper():
+        return len(words) == 1 or words[-2][0].isupper()
+    return word.isdigit() and len(words) == 1
+
+
+def _short_enough(masked: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Cut what is too long for the encoder at the last comma or space before the limit."""
+    while end - start > MAX_PASSAGE_CHARS:
+        window = masked[start : start + MAX_PASSAGE_CHARS]
+        cut = max(window.rfind(mark, MAX_PASSAGE_CHARS // 2) for mark in (", ", "; ", ". "))
+        if cut < 0:
+            cut = window.rfind(" ", MAX_PASSAGE_CHARS // 2)
+        length = cut + 1 if cut >= 0 else MAX_PASSAGE_CHARS
+        yield start, start + length
+        start += length
+    yield start, end
+
+
+def _trimmed(text: str, masked: str, start: int, end: int, offset: int = 0) -> Passage | None:
+    """A passage without outer blanks, bullets and emoji; None when nothing is left to read."""
+    for pattern in (_EMOJI_AT_START, _BULLET_AT_START):
+        found = pattern.match(masked, start, end)
+        start = found.end() if found else start
+    inner = masked[start:end]
+    if not any(character.isalnum() for character in inner):
+        return None
+    start += len(inner) - len(inner.lstrip(" \t\n,;|"))
+    end -= len(inner) - len(inner.rstrip(" \t\n,;|"))
+    clean = " ".join(html.unescape(masked[start:end]).split())
+    return Passage(start + offset, end + offset, clean) if clean else None

@@ -1,0 +1,45 @@
+"""Bytes of a PDF on stdin -> its text on stdout. Run as a process of its own by documents.py.
+
+Exit code 3: locked with a password; 4: too many pages; anything else but 0: damaged, or beyond its limits.
+"""
+
+import io
+import logging
+import sys
+
+MAX_PAGES = 50
+MAX_CHARS = 150_000
+MEMORY_BYTES = 1024**3
+CPU_S = 10
+
+
+def main() -> int:
+    """Read, limit, write."""
+    try:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+        resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S))
+    except (ImportError, ValueError):
+        # Not on this system; the caller's time limit still holds.
+        sys.setrecursionlimit(500)
+    from pypdf import PdfReader
+
+    logging.getLogger("pypdf").setLevel(logging.CRITICAL)
+    reader = PdfReader(io.BytesIO(sys.stdin.buffer.read()))
+    if reader.is_encrypted and not reader.decrypt(""):
+        return 3
+    if len(reader.pages) > MAX_PAGES:
+        return 4
+    written = 0
+    for page in reader.pages:
+        text = page.extract_text()
+        sys.stdout.buffer.write(text.encode("utf-8", errors="replace") + b"\n")
+        written += len(text)
+        if written > MAX_CHARS:
+            break
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

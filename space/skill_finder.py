@@ -1,0 +1,232 @@
+"""A job ad -> the skills it asks for, with ids, scores and the places that show them. No page, no file written.
+
+    finder = SkillFinder.from_pretrained("path/to/model")
+    for match in finder.find_skills(ad): print(match.label, match.uri, match.score, match.evidence)
+
+Score: cosine between a passage and the skill's name (Decorte et al. 2023, section 3.3), the best over all passages;
+a name that is written out in the text scores at least 0.95 (its label) or 0.85 (an alias); see passage_scores.py.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Self
+
+import numpy as np
+
+from encoders import Backend, load_encoder
+from lexicon import Lexicon
+from no_skill import Gate
+from passage_scores import Hit, PassageScorer, read_units
+from skill_index import Encoder, Skill, SkillFinderError, SkillIndex, Vectors, build_index, normalised, read_index
+from skill_match import Evidence, SkillMatch, merge_near_duplicates
+
+__all__ = ["Evidence", "Settings", "SkillFinder", "SkillFinderError", "SkillMatch"]
+
+Fusion = Literal["both", "meaning", "words"]
+DEFAULT_THRESHOLD = 0.5
+MAX_CHARS = 1_000_000
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What was calibrated for one model; see calibrate.py. `gate` is None where none was."""
+
+    threshold: float = DEFAULT_THRESHOLD
+    calibrated_on: str = "nothing: a cautious default"
+    gate: Gate | None = None
+
+    @classmethod
+    def from_file(cls, path: Path) -> Self:
+        """Read skill_finder.json; its absence gives the defaults.
+
+        Raises:
+            SkillFinderError: the file is not of format 1.
+        """
+        if not path.is_file():
+            return cls()
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+            if values["format"] != 1:
+                raise SkillFinderError(f"{path} has format {values['format']!r}; this code reads 1")
+            gate = values.get("gate")
+            return cls(
+                threshold=float(values["threshold"]),
+                calibrated_on=str(values["calibrated_on"]),
+                gate=Gate(np.array(gate["weights"], np.float32), float(gate["bias"]), float(gate["least"]))
+                if gate
+                else None,
+            )
+        except (KeyError, TypeError, json.JSONDecodeError) as error:
+            raise SkillFinderError(f"{path} is not a settings file of the skill finder ({error!r})") from None
+
+
+class SkillFinder:
+    """Finds the skills of an index in texts. Safe to share between threads: it keeps no state of a text."""
+
+    def __init__(
+        self, encoder: Encoder, index: SkillIndex, settings: Settings | None = None, name: str = "", backend: str = ""
+    ) -> None:
+        self.encoder = encoder
+        self.index = index
+        self.settings = settings or Settings()
+        self.name = name
+        self.backend = backend
+        self.lexicon = Lexicon(index.skills)
+
+    @classmethod
+    def from_pretrained(
+        cls, source: str | Path, backend: Backend = "auto", skills: Sequence[Skill] = (), taxonomy: str = ""
+    ) -> Self:
+        """Open a model folder, or a model on the Hub as `name` or `name@revision`.
+
+        Args:
+            source: folder or Hub id.
+            backend: which weights to run; "auto" takes the fastest that is there.
+            skills: skills to look for in place of those the model's label index holds.
+            taxonomy: what to call `skills`.
+
+        Raises:
+            SkillFinderError: not a model folder, no index and no skills, or an index of other weights or labels.
+        """
+        folder = model_folder(source)
+        loaded = load_encoder(folder, backend)
+        if skills:
+            index = build_index(skills, loaded, taxonomy or "own list")
+        else:
+            index = read_index(folder, loaded.weight_file)
+        return cls(loaded, index, Settings.from_file(folder / "skill_finder.json"), str(source), loaded.backend)
+
+    def with_skills(self, index: SkillIndex) -> SkillFinder:
+        """The same encoder and settings over another list of skills."""
+        return SkillFinder(self.encoder, index, self.settings, self.name, self.backend)
+
+    def find_skills(
+        self,
+        text: str,
+        top_k: int | None = None,
+        threshold: float | None = None,
+        fusion: Fusion = "both",
+        merge: bool = True,
+    ) -> list[SkillMatch]:
+        """Skills that `text` asks for, best first; an empty list when it asks for none.
+
+        Args:
+            text: a job ad, plain or HTML.
+            top_k: at most so many; None gives all above the threshold.
+            threshold: least score; None takes the calibrated one.
+            fusion: "meaning" uses the encoder alone, "words" the written names alone, "both" the two together.
+            merge: put near-duplicates under the best of them.
+
+        Raises:
+            SkillFinderError: a value out of range, or a text longer than `MAX_CHARS`.
+        """
+        return self.find_skills_batch([text], top_k, threshold, fusion, merge)[0]
+
+    def find_skills_batch(
+        self,
+        texts: Sequence[str],
+        top_k: int | None = None,
+        threshold: float | None = None,
+        fusion: Fusion = "both",
+        merge: bool = True,
+    ) -> list[list[SkillMatch]]:
+        """`find_skills` of each text; a passage that several texts share is encoded once."""
+        least = self.settings.threshold if threshold is None else threshold
+        _check(texts, top_k, least, fusion)
+        scorer = PassageScorer(
+            self.index,
+            self.lexicon,
+            self.settings.gate,
+            least,
+            use_meaning=fusion != "words",
+            use_words=fusion != "meaning",
+        )
+        units = [read_units(text) for text in texts]
+        spans = [span.text for of_text in units for unit in of_text if not unit.cannot_ask for span in unit.spans]
+        vector_of = self._encode_once(spans if fusion != "words" else [])
+        results = []
+        for text, of_text in zip(texts, units, strict=True):
+            matches = self._matches(scorer.hits(text, of_text, vector_of))
+            merged = merge_near_duplicates(matches, self.index) if merge else matches
+            results.append(merged[:top_k])
+        return results
+
+    def rank(self, sentence: str, top_k: int = 20) -> list[SkillMatch]:
+        """The `top_k` skills nearest to a sentence by cosine, whatever their score: the paper's ranking."""
+        _check([sentence], top_k, 0.0, "meaning")
+        if not sentence.strip():
+            return []
+        scores = self.index.vectors @ normalised(self.encoder.encode([sentence]))[0]
+        best = np.argsort(-scores, kind="stable")[:top_k]
+        whole = len(sentence)
+        return [self._match([Hit(int(i), Evidence(0, whole, float(scores[i])), "meaning")]) for i in best]
+
+    def _encode_once(self, texts: list[str]) -> dict[str, Vectors]:
+        unique = list(dict.fromkeys(texts))
+        if not unique:
+            return {}
+        return dict(zip(unique, normalised(self.encoder.encode(unique)), strict=True))
+
+    def _matches(self, hits: Sequence[Hit]) -> list[SkillMatch]:
+        """Hits by skill, best skill first; equal scores keep the order of the taxonomy."""
+        by_skill: dict[int, list[Hit]] = defaultdict(list)
+        for hit in hits:
+            by_skill[hit.skill].append(hit)
+        matches = [self._match(by_skill[skill]) for skill in sorted(by_skill)]
+        return sorted(matches, key=lambda match: -match.score)
+
+    def _match(self, hits: Sequence[Hit]) -> SkillMatch:
+        skill = self.index.skills[hits[0].skill]
+        evidence = tuple(sorted((hit.evidence for hit in hits), key=lambda place: (-place.score, place.start)))
+        ways = {hit.found_by for hit in hits}
+        return SkillMatch(
+            label=skill.label,
+            uri=skill.uri,
+            type=skill.type,
+            score=evidence[0].score,
+            evidence=evidence,
+            found_by=ways.pop() if len(ways) == 1 else "both",
+            group=skill.group,
+        )
+
+
+def model_folder(source: str | Path) -> Path:
+    """The folder of a model: `source` itself, or the Hub's copy of `name` or `name@revision`.
+
+    Raises:
+        SkillFinderError: neither a folder nor a name that the Hub knows.
+    """
+    if Path(source).is_dir():
+        return Path(source)
+    name, _, revision = str(source).partition("@")
+    if name.count("/") != 1 or name.startswith((".", "/", "~")):
+        raise SkillFinderError(f"{source} is neither a model folder nor a Hub id such as name/model@v1.0.0")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    patterns = ["*.json", "*.txt", "*.safetensors", "label_index/*", "onnx/*", "1_Pooling/*", "2_*/*", "0_*/*"]
+    try:
+        return Path(snapshot_download(name, revision=revision or None, allow_patterns=patterns))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        raise SkillFinderError(f"cannot open {source} on the Hub ({type(error).__name__})") from None
+
+
+def _check(texts: Sequence[str], top_k: int | None, threshold: float, fusion: str) -> None:
+    if isinstance(texts, str):
+        raise SkillFinderError("give a list of texts, not one text")
+    if top_k is not None and top_k < 1:
+        raise SkillFinderError(f"top_k must be at least 1, got {top_k}")
+    if not -1.0 <= threshold <= 1.0:
+        raise SkillFinderError(f"threshold must be between -1 and 1, got {threshold}")
+    if fusion not in ("both", "meaning", "words"):
+        raise SkillFinderError(f"fusion must be both, meaning or words, got {fusion!r}")
+    for text in texts:
+        if not isinstance(text, str):
+            raise SkillFinderError(f"a text must be a string, got {type(text).__name__}")
+        if len(text) > MAX_CHARS:
+            raise SkillFinderError(f"a text of {len(text):,} characters is too long; the limit is {MAX_CHARS:,}")

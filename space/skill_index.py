@@ -1,0 +1,143 @@
+"""A model folder's label index, or a list of skills and an encoder -> the skills and their vectors.
+
+The index fits one set of weights and one list of labels; a reader refuses any other, since scores against the wrong
+vectors look plausible and are not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+INDEX_FORMAT = "1"
+Vectors = NDArray[np.float32]
+
+
+class SkillFinderError(ValueError):
+    """Something about the model, the skills or the text that a person can mend."""
+
+
+class Encoder(Protocol):
+    """Anything that turns texts into vectors."""
+
+    def encode(self, sentences: list[str]) -> Vectors:
+        """Return one vector a sentence, shape (sentences, dimensions), float32."""
+
+
+@dataclass(frozen=True)
+class Skill:
+    """One skill of a taxonomy. `group` is the name of its top-level group, "" when unknown."""
+
+    uri: str
+    label: str
+    alternative_labels: tuple[str, ...] = ()
+    type: str = ""
+    broader_uris: tuple[str, ...] = ()
+    group: str = ""
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class SkillIndex:
+    """Skills in label order, which is also the order of ties, with their vectors.
+
+    `vectors`: (skills, dimensions), L2-normalised float32. `taxonomy` names what they come from, e.g. "ESCO 1.1.0".
+    """
+
+    skills: tuple[Skill, ...]
+    vectors: Vectors
+    taxonomy: str
+    position: dict[str, int] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.vectors.ndim != 2 or len(self.skills) != len(self.vectors):
+            raise SkillFinderError(f"{len(self.skills)} skills need as many vectors, got shape {self.vectors.shape}")
+        object.__setattr__(self, "position", {skill.uri: i for i, skill in enumerate(self.skills)})
+
+
+def read_index(model_folder: Path, weight_file: Path) -> SkillIndex:
+    """Read `model_folder/label_index` for the weights in `weight_file`.
+
+    Raises:
+        SkillFinderError: a file is missing, or the index was made for other weights or other labels.
+    """
+    from safetensors import safe_open
+
+    tensors, table = (
+        model_folder / "label_index" / name for name in ("label_embeddings.safetensors", "skills.parquet")
+    )
+    for path in (tensors, table):
+        if not path.is_file():
+            raise SkillFinderError(f"{path} does not exist: the model folder has no label index")
+    with safe_open(tensors, framework="numpy") as file:
+        metadata: dict[str, str] = file.metadata() or {}
+        vectors = file.get_tensor("embeddings").astype(np.float32)
+    if metadata.get("format") != INDEX_FORMAT:
+        raise SkillFinderError(f"{tensors} has format {metadata.get('format')!r}; this code reads {INDEX_FORMAT!r}")
+    _check_weights(metadata, model_folder, weight_file, tensors)
+    skills = read_skill_table(table)
+    if metadata.get("labels_sha256") != sha256_of_lines([skill.label for skill in skills]):
+        raise SkillFinderError(f"{tensors} was made for other labels than those in {table}: make the index again")
+    taxonomy = f"ESCO {metadata.get('esco_version', 'of unknown version')} ({metadata.get('esco_language', 'en')})"
+    return SkillIndex(skills, vectors, taxonomy)
+
+
+def _check_weights(metadata: dict[str, str], folder: Path, weight_file: Path, tensors: Path) -> None:
+    expected = json.loads(metadata.get("weights_sha256", "{}")).get(weight_file.relative_to(folder).as_posix())
+    if expected != sha256_of_file(weight_file):
+        raise SkillFinderError(f"{tensors} was made for other weights than {weight_file}: make the index again")
+
+
+def read_skill_table(path: Path) -> tuple[Skill, ...]:
+    """Read a Parquet table of skills: uri and label, and the other fields of `Skill` where it has them."""
+    import pyarrow.parquet as pq
+
+    rows = pq.read_table(path).to_pylist()
+    missing = {"uri", "label"} - set(rows[0] if rows else {})
+    if missing:
+        raise SkillFinderError(f"{path} has no column {sorted(missing)[0]!r}")
+    return tuple(_skill_of(row) for row in rows)
+
+
+def _skill_of(row: dict[str, Any]) -> Skill:
+    return Skill(
+        uri=row["uri"],
+        label=row["label"],
+        alternative_labels=tuple(row.get("alternative_labels") or ()),
+        type=row.get("type") or "",
+        broader_uris=tuple(row.get("broader_uris") or ()),
+        group=row.get("group") or "",
+        description=row.get("description") or "",
+    )
+
+
+def build_index(skills: Sequence[Skill], encoder: Encoder, taxonomy: str) -> SkillIndex:
+    """Encode the skills' labels with `encoder`."""
+    vectors = normalised(encoder.encode([skill.label for skill in skills]))
+    return SkillIndex(tuple(skills), vectors, taxonomy)
+
+
+def normalised(vectors: Vectors) -> Vectors:
+    """Rows scaled to length one; a row of zeros stays."""
+    vectors = np.asarray(vectors, dtype=np.float32)
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    result: Vectors = vectors / np.maximum(lengths, 1e-12)
+    return result
+
+
+def sha256_of_file(path: Path) -> str:
+    """SHA-256 of a file's bytes, as 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_of_lines(lines: Sequence[str]) -> str:
+    """SHA-256 of the lines joined by newlines, as the index names its labels."""
+    return hashlib.sha256("\n".join(lines).encode("utf-8")).hexdigest()

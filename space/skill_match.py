@@ -1,0 +1,74 @@
+"""The skills found in a text, and the merging of those that say the same.
+
+ESCO has many names for nearly one thing ("use spreadsheets software", "spreadsheet software"). Two matches are
+near-duplicates when the same words show them and their names are close, closer names being asked of skills that the
+taxonomy does not put side by side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from skill_index import SkillIndex
+
+FoundBy = Literal["meaning", "words", "both"]
+# Cosine between two names from which they are taken as one: anywhere in the taxonomy, and among relatives.
+SAME_ANYWHERE, SAME_AMONG_RELATIVES = 0.78, 0.62
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A place that shows a skill: `text[start:end]` of the user's own text, in code points."""
+
+    start: int
+    end: int
+    score: float
+
+    def overlaps(self, other: Evidence) -> bool:
+        """Whether the two places share a character."""
+        return self.start < other.end and other.start < self.end
+
+
+@dataclass(frozen=True)
+class SkillMatch:
+    """A skill found in a text, its evidence best first.
+
+    `score` is that of the best evidence; `found_by` says whether the name is written out ("words"), the passage means
+    it ("meaning") or both; `similar` are the names of near-duplicates merged under this skill.
+    """
+
+    label: str
+    uri: str
+    type: str
+    score: float
+    evidence: tuple[Evidence, ...]
+    found_by: FoundBy = "meaning"
+    group: str = ""
+    similar: tuple[str, ...] = ()
+
+
+def merge_near_duplicates(matches: Sequence[SkillMatch], index: SkillIndex) -> list[SkillMatch]:
+    """Put each match that repeats a better one under it. `matches` come best first, and so does the result."""
+    kept: list[SkillMatch] = []
+    for match in matches:
+        for place, better in enumerate(kept):
+            if _says_the_same(better, match, index):
+                kept[place] = replace(better, similar=(*better.similar, match.label))
+                break
+        else:
+            kept.append(match)
+    return kept
+
+
+def _says_the_same(better: SkillMatch, match: SkillMatch, index: SkillIndex) -> bool:
+    if not any(mine.overlaps(theirs) for mine in better.evidence for theirs in match.evidence):
+        return False
+    first, second = index.position[better.uri], index.position[match.uri]
+    closeness = float(np.dot(index.vectors[first], index.vectors[second]))
+    parents, others = index.skills[first].broader_uris, index.skills[second].broader_uris
+    relatives = match.uri in parents or better.uri in others or not set(parents).isdisjoint(others)
+    return closeness >= (SAME_AMONG_RELATIVES if relatives else SAME_ANYWHERE)

@@ -1,0 +1,173 @@
+"""A file of skills -> skills and their vectors, encoded once and kept by the hash of names and encoder.
+
+Understands an own list as CSV (columns id and label, and, where they are, description, aliases and type), ESCO's
+skills_en.csv or a folder that holds one, and the skills.parquet of a dataset release.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from skill_index import (
+    Encoder,
+    Skill,
+    SkillFinderError,
+    SkillIndex,
+    normalised,
+    read_skill_table,
+    sha256_of_lines,
+)
+
+MAX_OWN_SKILLS = 200_000
+ENCODE_AT_ONCE = 512
+_ID_COLUMNS = ("uri", "id", "concepturi", "code")
+_LABEL_COLUMNS = ("label", "preferredlabel", "name", "skill", "title")
+_ALIAS_COLUMNS = ("aliases", "alternative_labels", "altlabels", "alias", "synonyms")
+_DESCRIPTION_COLUMNS = ("description", "definition")
+_TYPE_COLUMNS = ("type", "skilltype")
+Progress = Callable[[int, int], None]
+
+
+def read_skills(place: str | Path) -> tuple[list[Skill], str]:
+    """Read skills from a CSV, a Parquet file, or a folder with skills_en.csv or skills/skills.parquet.
+
+    Returns:
+        The skills in file order, and a name for the list.
+
+    Raises:
+        SkillFinderError: nothing there, or not a list of skills.
+    """
+    path = Path(place)
+    candidates = [path / "skills_en.csv", path / "skills" / "skills.parquet", path / "skills.parquet"]
+    file = path if path.is_file() else next((one for one in candidates if one.is_file()), None)
+    if file is None:
+        raise SkillFinderError(f"{path} is neither a file nor a folder with skills_en.csv or skills.parquet")
+    name = path.name if path.is_dir() else path.stem
+    if file.suffix == ".parquet":
+        return list(read_skill_table(file)), name
+    return parse_skills(file.read_bytes(), str(file)), name
+
+
+def parse_skills(data: bytes, where: str = "the file") -> list[Skill]:
+    """Read a CSV of skills.
+
+    Raises:
+        SkillFinderError: not UTF-8 CSV text, no id or label column, an empty or repeated id, or too many rows.
+    """
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise SkillFinderError(f"{where} is not UTF-8 text. In a spreadsheet, save it as 'CSV UTF-8'") from None
+    if "\0" in text:
+        raise SkillFinderError(f"{where} is not a CSV file")
+    first_line = text.partition("\n")[0]
+    delimiter = max(",;\t", key=first_line.count)
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
+    try:
+        columns = {name.strip().lower(): name for name in reader.fieldnames or () if name}
+        id_column, label_column = _first(columns, _ID_COLUMNS), _first(columns, _LABEL_COLUMNS)
+        if id_column is None or label_column is None:
+            found = ", ".join(columns) or "none"
+            raise SkillFinderError(f"{where} needs the columns 'id' and 'label' (found: {found[:200]})")
+        skills = list(_skills_of(reader, columns, id_column, label_column, where))
+    except csv.Error as error:
+        raise SkillFinderError(f"{where}, line {reader.line_num}: {error}") from None
+    if not skills:
+        raise SkillFinderError(f"{where} holds no skill")
+    return skills
+
+
+def _skills_of(
+    reader: csv.DictReader[str], columns: dict[str, str], id_column: str, label_column: str, where: str
+) -> Iterator[Skill]:
+    alias_column, text_column = _first(columns, _ALIAS_COLUMNS), _first(columns, _DESCRIPTION_COLUMNS)
+    type_column = _first(columns, _TYPE_COLUMNS)
+    seen: set[str] = set()
+    for row in reader:
+        uri, label = (row[id_column] or "").strip(), (row[label_column] or "").strip()
+        if not uri and not label:
+            continue
+        if not uri or not label:
+            raise SkillFinderError(f"{where}, line {reader.line_num}: the {'label' if uri else 'id'} is empty")
+        if uri in seen:
+            raise SkillFinderError(f"{where}, line {reader.line_num}: the id {uri[:80]} is there twice")
+        if len(seen) >= MAX_OWN_SKILLS:
+            raise SkillFinderError(f"{where} has more than {MAX_OWN_SKILLS:,} skills")
+        seen.add(uri)
+        aliases = (row[alias_column] or "") if alias_column else ""
+        yield Skill(
+            uri=uri,
+            label=label,
+            alternative_labels=_aliases(aliases),
+            type=((row[type_column] or "") if type_column else "").strip().removeprefix("skill/"),
+            description=((row[text_column] or "") if text_column else "").strip(),
+        )
+
+
+def _first(columns: dict[str, str], names: tuple[str, ...]) -> str | None:
+    return next((columns[name] for name in names if name in columns), None)
+
+
+def _aliases(cell: str) -> tuple[str, ...]:
+    """Aliases are a line each, as in ESCO, or parted by | or ;."""
+    mark = "\n" if "\n" in cell else "|" if "|" in cell else ";"
+    return tuple(dict.fromkeys(alias.strip() for alias in cell.split(mark) if alias.strip()))
+
+
+def encode_skills(
+    skills: list[Skill],
+    encoder: Encoder,
+    name: str,
+    cache: Path | None = None,
+    encoder_id: str = "",
+    progress: Progress | None = None,
+) -> SkillIndex:
+    """Vectors of the skills' labels, from the cache where they were made before.
+
+    Args:
+        skills: the list.
+        encoder: makes the vectors that are not in the cache.
+        name: what the taxonomy is called in results.
+        cache: folder for vectors; None keeps nothing on disk.
+        encoder_id: names the weights, such as their hash; part of the cache's key.
+        progress: called with (done, total).
+    """
+    labels = [skill.label for skill in skills]
+    file = cache / f"{sha256_of_lines([encoder_id, *labels])[:32]}.safetensors" if cache else None
+    if file and file.is_file():
+        from safetensors.numpy import load_file
+
+        return SkillIndex(tuple(skills), load_file(file)["embeddings"].astype(np.float32), name)
+    parts = []
+    for start in range(0, len(labels), ENCODE_AT_ONCE):
+        parts.append(normalised(encoder.encode(labels[start : start + ENCODE_AT_ONCE])))
+        if progress:
+            progress(min(start + ENCODE_AT_ONCE, len(labels)), len(labels))
+    vectors = np.concatenate(parts)
+    if file:
+        _save(file, vectors)
+    return SkillIndex(tuple(skills), vectors, name)
+
+
+def _save(file: Path, vectors: np.ndarray) -> None:
+    """Write under a temporary name and rename, so that two processes never read half a file."""
+    from safetensors.numpy import save_file
+
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=file.parent) as folder:
+        temporary = Path(folder) / file.name
+        save_file({"embeddings": vectors.astype(np.float16)}, temporary)
+        temporary.replace(file)
+
+
+def cache_folder() -> Path:
+    """Where vectors of own lists are kept between runs."""
+    root = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(root) / "esco-skill-finder"
