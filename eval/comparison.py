@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from dataset_builder.contract import StageError
-from eval.query_metrics import Ranks, Values, ranks_from_text, values_of
+from eval.query_metrics import Values, ranks_from_text, values_of
 from eval.results import Estimate, EvalResults
 from eval.significance import PairedDifference, estimates, holm, paired_difference
 
@@ -32,13 +32,14 @@ class Entry:
         others = [{benchmark.name for benchmark in run.benchmarks} for run in self.runs]
         return [b.name for b in self.runs[0].benchmarks if all(b.name in names for names in others)]
 
-    def ranks(self, benchmark: str) -> list[list[Ranks]]:
+    def ranks(self, benchmark: str) -> list[list[tuple[int | None, ...]]]:
         """Ranks of the gold labels: runs, then queries, then labels."""
         return [ranks_from_text(b.gold_ranks) for run in self.runs for b in run.benchmarks if b.name == benchmark]
 
     def values(self, benchmark: str, metric: str) -> Values:
         """Values of one metric: (queries,), the mean over seeds."""
-        return np.mean([values_of(ranks, metric) for ranks in self.ranks(benchmark)], axis=0)
+        mean: Values = np.mean([values_of(ranks, metric) for ranks in self.ranks(benchmark)], axis=0)
+        return mean
 
     def estimate(self, benchmark: str, metric: str) -> Estimate:
         """Mean and 95% bootstrap interval over queries."""

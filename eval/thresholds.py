@@ -16,7 +16,7 @@ from eval.ranking import Floats, Rankings
 from eval.results import CalibrationBin, ThresholdPoint, ThresholdResult
 
 SUGGESTIONS = 10
-POINTS = 41
+POINTS = 21
 BINS = 10
 
 Numbers = npt.NDArray[np.float64]
@@ -25,7 +25,7 @@ Numbers = npt.NDArray[np.float64]
 def measure_thresholds(
     rankings: Rankings, gold: Sequence[Collection[str]], names: SkillNames, scores_without_skill: Floats
 ) -> ThresholdResult:
-    """Measure thresholds at quantiles of the suggestions' scores.
+    """Measure thresholds: half of them at quantiles of the suggestions' scores, half evenly between the extremes.
 
     Args:
         rankings: of the sentences with skills.
@@ -42,7 +42,9 @@ def measure_thresholds(
     )
     wanted = sum(len(labels) for labels in gold)
     best_without = scores_without_skill[:, 0].astype(np.float64) if len(scores_without_skill) else np.empty(0)
-    levels = np.unique(np.quantile(scores, np.linspace(0, 1, POINTS)))
+    levels = np.unique(
+        [*np.quantile(scores, np.linspace(0, 1, POINTS)), *np.linspace(scores.min(), scores.max(), POINTS)]
+    )
     points = [threshold_point(float(level), scores, right, wanted, best_without) for level in levels]
     return ThresholdResult(
         sentences_with_skill=len(scores),
