@@ -13,6 +13,7 @@ CONTRACTS = {
     "dataset_builder.esco",
     "dataset_builder.benchmark_files",
     "dataset_builder.hub",
+    "dataset_builder.hub_command",
     "training.run_record",
     "eval.results",
 }

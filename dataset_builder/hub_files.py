@@ -1,0 +1,145 @@
+"""A folder -> the files of it that go to the Hub, with their hashes; what must not go is left out or refused.
+
+Left out: hidden files, checkpoints, caches, and every kind of file that is not known to be data or text. Refused: a
+pickle under any name, and anything that looks like a token.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from dataset_builder.contract import StageError, sha256_of_file
+from dataset_builder.hub import NAMESPACE
+
+PUBLISHED_SUFFIXES = frozenset(
+    {".md", ".json", ".yaml", ".txt", ".csv", ".py", ".parquet", ".safetensors", ".onnx", ".model", ".png", ".svg"}
+    | {".css", ".js"}
+)
+_WITH_NAMES = frozenset({".md", ".py"})
+_SECRETS = re.compile(rb"\bhf_[A-Za-z0-9]{20,}|\bsk-(?=[\w-]*\d)[\w-]{20,}")
+_SECRET_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "OPENAI_API_KEY")
+_PICKLE_HEADS = tuple(bytes([0x80, protocol]) for protocol in range(2, 6))
+_SHORTEST_SECRET = 8
+
+
+@dataclass(frozen=True)
+class HubFile:
+    """A file as it will lie on the Hub. `content`: where its bytes are, or the bytes where they were changed."""
+
+    path: str
+    content: Path | bytes
+    size: int
+    sha256: str
+    git_sha1: str
+
+    def read(self) -> bytes:
+        """The whole content."""
+        return self.content if isinstance(self.content, bytes) else self.content.read_bytes()
+
+
+@dataclass(frozen=True)
+class HubFiles:
+    """What goes to the Hub, by path, and what was left out."""
+
+    files: tuple[HubFile, ...]
+    left_out: tuple[str, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(file.size for file in self.files)
+
+
+def collect_files(folder: str | Path, namespace: str, only: Iterable[str] | None = None) -> HubFiles:
+    """List a folder's publishable files; Markdown and Python name `namespace` where they said NAMESPACE.
+
+    Args:
+        folder: what a stage wrote.
+        namespace: user or organisation that publishes.
+        only: relative paths to take; everything publishable where None.
+
+    Raises:
+        StageError: no such folder, no README.md, a pickle, or something that looks like a token.
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        raise StageError(f"{root} is not a folder", "Give a folder that a stage wrote")
+    names = sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
+    if only is not None:
+        wanted = set(only)
+        missing = wanted - set(names)
+        if missing:
+            raise StageError(f"{root} has no {sorted(missing)[0]}")
+        names = sorted(wanted)
+    taken = [name for name in names if _is_publishable(name)]
+    if "README.md" not in taken:
+        raise StageError(f"{root} has no README.md", "Write its card first: the Hub shows it as the front page")
+    files = tuple(_read_file(root / name, name, namespace) for name in taken)
+    return HubFiles(files, tuple(name for name in names if name not in taken and not _is_hidden(name)))
+
+
+def refuse_secrets(name: str, content: bytes) -> None:
+    """Raise StageError when content holds something that looks like a token, without repeating it.
+
+    Raises:
+        StageError: names the file and the kind of token.
+    """
+    found = _SECRETS.search(content)
+    known = [
+        variable
+        for variable in _SECRET_VARIABLES
+        if len(value := os.environ.get(variable, "")) >= _SHORTEST_SECRET and value.encode() in content
+    ]
+    if found or known:
+        kind = f"the value of {known[0]}" if known else f"a token ({found[0][:3].decode()}...)" if found else ""
+        raise StageError(f"{name} holds what looks like {kind}", "Remove it, and revoke it if it is real")
+
+
+def git_sha1(content: bytes) -> str:
+    """The name that git gives to a file's content."""
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+
+
+def _is_hidden(name: str) -> bool:
+    return any(part.startswith((".", "__pycache__", "checkpoint-")) for part in name.split("/"))
+
+
+def _is_publishable(name: str) -> bool:
+    return not _is_hidden(name) and Path(name).suffix in PUBLISHED_SUFFIXES
+
+
+def _read_file(path: Path, name: str, namespace: str) -> HubFile:
+    content = path.read_bytes()
+    if content.startswith(_PICKLE_HEADS):
+        raise StageError(f"{path} is a pickle", "Save it as safetensors, ONNX, Parquet or JSON")
+    refuse_secrets(str(path), content)
+    if path.suffix == ".parquet":
+        _refuse_secrets_in_table(path)
+    if path.suffix in _WITH_NAMES:
+        named = content.replace(f"{NAMESPACE}/".encode(), f"{namespace}/".encode())
+        if named != content:
+            return HubFile(name, named, len(named), hashlib.sha256(named).hexdigest(), git_sha1(named))
+    return HubFile(name, path, len(content), sha256_of_file(path), git_sha1(content))
+
+
+def _refuse_secrets_in_table(path: Path) -> None:
+    """Parquet is compressed, so its text is looked at column by column."""
+    import pyarrow as pa
+    import pyarrow.parquet as parquet
+
+    try:
+        source = parquet.ParquetFile(path)
+        for batch in source.iter_batches():
+            for column in batch.columns:
+                while pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
+                    column = column.flatten()
+                if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+                    text = "\n".join(value for value in column.to_pylist() if value)
+                    refuse_secrets(str(path), text.encode())
+    except pa.ArrowInvalid as error:
+        raise StageError(f"{path} is not a Parquet file ({error})", "Write it again") from None

@@ -1,0 +1,47 @@
+"""Publish a dataset folder: one commit, read back, then its tag.
+
+python -m dataset_builder.publish artifacts/dataset/1.0.0 --dry-run
+python -m dataset_builder.publish artifacts/dataset/1.0.0
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from dataset_builder.contract import StageError, run_command, sha256_of_file
+from dataset_builder.hub import DATASET_REPO
+from dataset_builder.hub_command import Artifact, add_publish_options, run_publish
+from dataset_builder.schema import DatasetManifest
+
+
+def check_dataset(folder: Path) -> DatasetManifest:
+    """The manifest of a folder whose files are those that it lists.
+
+    Raises:
+        StageError: no manifest, or a file that is missing or was changed since.
+    """
+    manifest = DatasetManifest.load(folder)
+    for file in manifest.files:
+        path = folder / file.path
+        if not path.is_file() or sha256_of_file(path) != file.sha256:
+            raise StageError(f"{path} is not the file that manifest.json lists", "Build the dataset again")
+    return manifest
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m dataset_builder.publish", description="Publish a dataset folder on the Hub, tagged."
+    )
+    parser.add_argument("folder", type=Path, metavar="DATASET_DIR", help="folder that dataset_builder.build wrote")
+    add_publish_options(parser, DATASET_REPO)
+    options = parser.parse_args(arguments)
+    manifest = check_dataset(options.folder)
+    run_publish(Artifact("dataset", options.folder, manifest.version, DatasetManifest.FILE_NAME), options)
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

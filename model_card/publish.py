@@ -1,0 +1,54 @@
+"""Publish a model folder with its card and label index: one commit, read back, then its tag.
+
+python -m model_card.publish artifacts/model --dry-run
+python -m model_card.publish artifacts/model
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from dataset_builder.contract import StageError, run_command
+from dataset_builder.hub import MODEL_REPO
+from dataset_builder.hub_command import Artifact, add_publish_options, run_publish
+from model_card.label_index import open_label_index, weight_files
+from model_card.render import TITLE
+from training.run_record import TrainingRecord
+
+
+def check_model(folder: Path) -> TrainingRecord:
+    """The training record of a folder whose card and label index belong to its weights.
+
+    Raises:
+        StageError: no record, no card of ours, or an index for other weights.
+    """
+    record = TrainingRecord.load(folder)
+    card = folder / "README.md"
+    if not card.is_file() or f"# {TITLE} {record.version}" not in card.read_text(encoding="utf-8").splitlines():
+        raise StageError(
+            f"{card} is not the card of version {record.version}", "Run `python -m model_card.build` first"
+        )
+    known = open_label_index(folder).weights_sha256
+    for path, sha256 in weight_files(folder).items():
+        if known.get(path) != sha256:
+            raise StageError(f"the label index does not fit {folder / path}", "Run `python -m model_card.build` again")
+    return record
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m model_card.publish", description="Publish a model folder on the Hub, tagged."
+    )
+    parser.add_argument("folder", type=Path, metavar="MODEL_DIR", help="folder that model_card.build completed")
+    add_publish_options(parser, MODEL_REPO)
+    options = parser.parse_args(arguments)
+    record = check_model(options.folder)
+    run_publish(Artifact("model", options.folder, record.version, TrainingRecord.FILE_NAME), options)
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))
