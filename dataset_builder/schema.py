@@ -149,3 +149,6 @@ class DatasetManifest(Record):
     tokens: TokenUse
     quality: dict[str, float | None]
     files: list[DatasetFile]
+    # Counts by value, such as sentences by style, and examples of what the filters rejected.
+    histograms: dict[str, dict[str, int]] = Field(default_factory=dict)
+    rejected_examples: dict[str, list[str]] = Field(default_factory=dict)

@@ -1,0 +1,104 @@
+"""ESCO in, a versioned dataset folder out: plan, ask, filter, measure, write; the manifest comes last.
+
+    python -m dataset_builder.build --esco ESCO.zip --version 0.2.0 --out DIR \
+        --base-url http://127.0.0.1:8000/v1 --model NAME --sentences-per-skill 3
+
+The key is read from OPENAI_API_KEY; servers without keys need none.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from dataset_builder.build_options import BuildOptions, parse_options
+from dataset_builder.chat_client import ChatClient
+from dataset_builder.contract import StageError, run_command
+from dataset_builder.esco import EscoRelease, read_esco
+from dataset_builder.filters import Report, run_filters
+from dataset_builder.generate import Generation, Progress
+from dataset_builder.journal import Journal
+from dataset_builder.plan import Plan, make_plan, sample_skills, skills_in_file
+from dataset_builder.release_folder import ReleaseFacts, write_release
+from dataset_builder.sentences import collect
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Command line."""
+    options = parse_options(arguments)
+    release = read_esco(options.esco, options.language)
+    plan = make_plan(release, options.families, options.seed, chosen_skills(release, options))
+    say(f"ESCO {release.version} ({release.language}): {len(release.skills):,} skills, {len(plan.skills):,} asked for")
+    if options.dry_run:
+        say(forecast(plan, options))
+        return
+    with Journal(options.journal) as journal:
+        generation = Generation(plan, journal, options.endpoint, options.sampling, options.limits, options.language)
+        if options.journal_only:
+            say(f"nothing is sent; {len(journal):,} replies are on file in {options.journal}")
+        else:
+            progress = generation.run(
+                ChatClient(options.endpoint.base_url, options.endpoint.model, options.timeout_s, options.extra_body)
+            )
+            stop_early(progress, options)
+        if journal.corrupt:
+            say(f"{len(journal.corrupt):,} damaged rows of the journal were not trusted")
+        collected = collect(generation)
+    report = Report()
+    accepted = run_filters(collected.sentences, release, options.filters, report)
+    facts = ReleaseFacts(options, release, plan, collected, accepted, report)
+    manifest, written = write_release(facts)
+    state = "written to" if written else "unchanged in"
+    pairs = sum(file.rows for file in manifest.files if file.config == "pairs")
+    say(
+        f"{pairs:,} pairs for {manifest.skills.accepted:,} of {manifest.skills.requested:,} skills "
+        f"({sum(manifest.skills.rejected.values()):,} rejected, {sum(manifest.skills.failed.values()):,} failed) "
+        f"{state} {options.out}"
+    )
+
+
+def chosen_skills(release: EscoRelease, options: BuildOptions) -> tuple:  # type: ignore[type-arg]
+    """The skills to ask about: those of a file, a spread sample, or all."""
+    if options.skills_file:
+        return skills_in_file(release, options.skills_file)
+    return sample_skills(release, options.skills_limit, options.seed) if options.skills_limit else release.skills
+
+
+def stop_early(progress: Progress, options: BuildOptions) -> None:
+    """Leave before the folder is written when the run was interrupted or the budget is used up."""
+    if not progress.stopped:
+        return
+    say(f"{progress.stopped}; replies are kept in {options.journal}. To go on:\n  {options.command}")
+    if progress.stopped == "interrupted":
+        raise KeyboardInterrupt
+    raise StageError(
+        f"the budget ends before request {progress.sent + 1} of this run",
+        "Raise it and run the same command, or add --journal-only to build from what is there",
+    )
+
+
+def forecast(plan: Plan, options: BuildOptions) -> str:
+    """What the plan would cost, in lines for people."""
+    out, read = plan.completion_tokens, plan.prompt_tokens
+    usd = options.limits.price.of(read, out)
+    seconds = len(plan.asks) * options.seconds_per_request / options.limits.concurrency
+    price = f"{usd:,.2f} US dollars at the given price" if usd else "not known (give --price IN OUT)"
+    return "\n".join(
+        [
+            f"requests            {len(plan.asks):,}",
+            f"tokens in / out     {read:,} / {out:,} (estimated)",
+            f"money               {price}",
+            f"time                {seconds / 3600:,.2f} h at {options.limits.concurrency} at once and "
+            f"{options.seconds_per_request:g} s a request",
+            "Nothing was sent.",
+        ]
+    )
+
+
+def say(text: str) -> None:
+    """Print a line of the command's output."""
+    print(text, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

@@ -1,0 +1,193 @@
+"""One OpenAI-compatible server: a request goes in, a reply or a typed error comes out.
+
+Three kinds of error, by what the server means: `StopError` says no to everything (key, model, quota), `RefusedError`
+says no to this request for good, `WaitError` says not now. The key comes from OPENAI_API_KEY and appears nowhere.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import openai
+
+from dataset_builder.contract import StageError
+from dataset_builder.prompts import Message
+
+KEY_VARIABLE = "OPENAI_API_KEY"
+NO_KEY = "not-needed"
+MAX_BODY_BYTES = 4_000_000
+STOP_CODES = frozenset({"insufficient_quota", "invalid_api_key", "model_not_found", "billing_not_active"})
+JSON_SCHEMA = {
+    "type": "json_schema",
+    "json_schema": {
+        "name": "lines",
+        "strict": True,
+        "schema": {
+            "type": "object",
+            "properties": {"lines": {"type": "array", "items": {"type": "string"}}},
+            "required": ["lines"],
+            "additionalProperties": False,
+        },
+    },
+}
+
+
+class StopError(StageError):
+    """The server says no to every request: wrong key, no rights, unknown model, no quota left."""
+
+
+class RefusedError(Exception):
+    """The server says no to this request for good."""
+
+
+class WaitError(Exception):
+    """The server cannot answer now: try again later.
+
+    Args:
+        kind: name of the class of error, counted in reports.
+        retry_after_s: how long the server asked to wait, None where it did not say.
+        crowded: whether the server says that it gets too much (429, 503).
+    """
+
+    def __init__(self, kind: str, retry_after_s: float | None = None, crowded: bool = False) -> None:
+        super().__init__(kind)
+        self.kind = kind
+        self.retry_after_s = retry_after_s
+        self.crowded = crowded
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A reply as it came. Tokens are the server's count, or an estimate where it sent none."""
+
+    text: str
+    finish_reason: str
+    prompt_tokens: int
+    completion_tokens: int
+
+
+class ChatClient:
+    """Sends one request at a time to each caller; retries are the caller's.
+
+    Args:
+        base_url: the server's address, as in http://127.0.0.1:8000/v1.
+        model: the model's name as the server knows it.
+        timeout_s: seconds until a reply counts as hanging.
+        extra_body: more fields for the request's JSON, for servers that know more than the standard.
+    """
+
+    def __init__(
+        self, base_url: str, model: str, timeout_s: float = 120.0, extra_body: dict[str, Any] | None = None
+    ) -> None:
+        self.model = model
+        self._extra = extra_body or None
+        self._key = os.environ.get(KEY_VARIABLE) or NO_KEY
+        self._openai = openai.AsyncOpenAI(base_url=base_url, api_key=self._key, timeout=timeout_s, max_retries=0)
+
+    async def ask(
+        self,
+        messages: Sequence[Message],
+        max_tokens: int,
+        temperature: float,
+        top_p: float,
+        seed: int,
+        json_schema: bool = False,
+    ) -> Reply:
+        """Send one chat request.
+
+        Raises:
+            StopError, RefusedError, WaitError: by what the server means.
+        """
+        options: dict[str, Any] = {"response_format": JSON_SCHEMA} if json_schema else {}
+        try:
+            response = await self._openai.chat.completions.with_raw_response.create(
+                model=self.model,
+                messages=list(messages),  # type: ignore[arg-type]
+                max_tokens=max_tokens,
+                temperature=temperature,
+                top_p=top_p,
+                seed=seed,
+                extra_body=self._extra,
+                **options,
+            )
+            body = response.http_response.content
+        except openai.APIStatusError as error:
+            raise self._meaning(error) from None
+        except openai.APITimeoutError:
+            raise WaitError("timeout") from None
+        except openai.APIConnectionError as error:
+            raise WaitError(_connection_kind(error)) from None
+        except openai.OpenAIError as error:
+            raise WaitError(type(error).__name__) from None
+        return _read_reply(body)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._openai.close()
+
+    def _meaning(self, error: openai.APIStatusError) -> Exception:
+        status, code, text = error.status_code, str(error.code or ""), self._safe(error.message)
+        if status in (401, 403) or code in STOP_CODES or (status == 404):
+            hint = f"Check {KEY_VARIABLE}" if status in (401, 403) else "Check --model and --base-url"
+            return StopError(f"the server says no ({status}): {text}", hint)
+        if status in (408, 409, 429) or status >= 500:
+            crowded = status in (429, 503)
+            return WaitError(f"http {status}", _retry_after_s(error.response.headers), crowded)
+        if "model" in text.lower() and any(word in text.lower() for word in ("not found", "not exist", "pinned to")):
+            return StopError(f"the server says no ({status}): {text}", "Check --model")
+        return RefusedError(f"http {status}: {text}")
+
+    def _safe(self, text: str) -> str:
+        """One short line of the server's text, without the key should the server repeat it."""
+        short = " ".join(text.replace(self._key, "***").split()) if self._key != NO_KEY else " ".join(text.split())
+        return short[:200]
+
+
+def _connection_kind(error: openai.APIConnectionError) -> str:
+    cause = error.__cause__ or error.__context__
+    return f"connection ({type(cause).__name__})" if cause else "connection"
+
+
+def _retry_after_s(headers: Any) -> float | None:
+    """Seconds of a Retry-After header; a date is read as well; None where there is none that makes sense."""
+    value = headers.get("retry-after-ms")
+    try:
+        if value is not None:
+            return max(0.0, float(value) / 1000)
+        value = headers.get("retry-after")
+        return None if value is None else max(0.0, float(value))
+    except ValueError:
+        from email.utils import parsedate_to_datetime
+
+        try:
+            return max(0.0, parsedate_to_datetime(str(value)).timestamp() - time.time())
+        except (ValueError, TypeError):
+            return None
+
+
+def _read_reply(body: bytes) -> Reply:
+    if len(body) > MAX_BODY_BYTES:
+        raise WaitError("reply over 4 MB")
+    if not body.strip():
+        raise WaitError("empty body")
+    try:
+        values = json.loads(body)
+        choice = values["choices"][0]
+        text = choice["message"]["content"] or ""
+        usage = values.get("usage") or {}
+        return Reply(
+            text=str(text),
+            finish_reason=str(choice.get("finish_reason") or ""),
+            prompt_tokens=int(usage.get("prompt_tokens") or 0),
+            completion_tokens=int(usage.get("completion_tokens") or 0),
+        )
+    except ValueError:
+        kind = "html body" if body.lstrip()[:1] == b"<" else "broken json"
+        raise WaitError(kind) from None
+    except (KeyError, IndexError, TypeError, AttributeError):
+        raise WaitError("json without a reply") from None

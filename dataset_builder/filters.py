@@ -1,0 +1,168 @@
+"""Sentences -> accepted sentences, with every rejected one counted under its reason, and some kept as examples.
+
+The order of filters is fixed; a sentence counts under the first one that rejects it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from rapidfuzz import fuzz
+
+from dataset_builder.esco import EscoRelease
+from dataset_builder.languages import is_foreign
+from dataset_builder.seeded import stable_number
+from dataset_builder.sentences import Sentence
+
+MIN_WORDS = 2
+MAX_WORDS = 45
+MAX_CHARACTERS = 320
+NEAR_SCORE = 90.0
+MAX_LEAKAGE = 0.095
+EXAMPLES = 5
+
+_MARKUP = re.compile(r"```|</?\w+[^>]*>|\*\*|\[[^\]]{2,}\]|\{[^}]*\}|https?://|\bskills?:\s", re.IGNORECASE)
+_TALK = re.compile(
+    r"^(?:here (?:are|is)|sure\b|certainly\b|of course\b|the (?:given|following) skill|this (?:line|skill|sentence)\b)"
+    r"|\b(?:job ad|as an ai|language model)\b",
+    re.IGNORECASE,
+)
+
+
+@dataclass
+class Report:
+    """Counts and a few examples of rejected sentences by reason."""
+
+    rejected: dict[str, int] = field(default_factory=dict)
+    examples: dict[str, list[str]] = field(default_factory=dict)
+    reasons_of: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+
+    def reject(self, reason: str, sentence: Sentence) -> None:
+        """Count a rejected sentence."""
+        self.rejected[reason] = self.rejected.get(reason, 0) + 1
+        kept = self.examples.setdefault(reason, [])
+        if len(kept) < EXAMPLES:
+            kept.append(f"{sentence.skills[0].label}: {sentence.text[:200]}")
+        self.reasons_of[sentence.skills[0].uri].add(reason)
+
+
+Check = Callable[[Sentence], str | None]
+
+
+def apply_checks(sentences: Iterable[Sentence], checks: Sequence[Check], report: Report) -> list[Sentence]:
+    """Keep the sentences that pass every check; the first check that objects gives the reason."""
+    kept = []
+    for sentence in sentences:
+        reason = next((reason for check in checks if (reason := check(sentence))), None)
+        if reason:
+            report.reject(reason, sentence)
+        else:
+            kept.append(sentence)
+    return kept
+
+
+def check_length(sentence: Sentence) -> str | None:
+    """Too few words, or more than a line of a job ad holds."""
+    words = len(sentence.text.lstrip("*-• ").split())
+    if words < MIN_WORDS:
+        return "too short"
+    return "too long" if words > MAX_WORDS or len(sentence.text) > MAX_CHARACTERS else None
+
+
+def check_markup(sentence: Sentence) -> str | None:
+    """Code, tags, links, placeholders and remnants of the prompt."""
+    return "markup" if _MARKUP.search(sentence.text) else None
+
+
+def check_talk(sentence: Sentence) -> str | None:
+    """The model speaks about its task instead of doing it."""
+    return "talk about the task" if _TALK.search(sentence.text) else None
+
+
+def check_language(language: str) -> Check:
+    """A check for sentences that are surely in another language."""
+
+    def check(sentence: Sentence) -> str | None:
+        return "wrong language" if is_foreign(sentence.text, language) else None
+
+    return check
+
+
+def drop_duplicates(sentences: Sequence[Sentence], report: Report) -> list[Sentence]:
+    """Drop a sentence whose words another one has already, and near-duplicates within a skill.
+
+    The same words for two different skills leave the first: a sentence that fits everything teaches nothing.
+    """
+    seen: set[str] = set()
+    of_skill: dict[str, list[str]] = defaultdict(list)
+    kept = []
+    for sentence in sentences:
+        words = normal_form(sentence.text)
+        uri = sentence.skills[0].uri
+        if words in seen:
+            report.reject("duplicate", sentence)
+        elif any(fuzz.token_sort_ratio(words, other, score_cutoff=NEAR_SCORE) for other in of_skill[uri]):
+            report.reject("near-duplicate", sentence)
+        else:
+            seen.add(words)
+            of_skill[uri].append(words)
+            kept.append(sentence)
+    return kept
+
+
+def cap_leakage(sentences: Sequence[Sentence], report: Report, share: float = MAX_LEAKAGE) -> list[Sentence]:
+    """Drop sentences that repeat a label word for word until at most `share` of the rest do.
+
+    A skill's last sentence is dropped only when nothing else is left to drop.
+    """
+    leaking = [index for index, sentence in enumerate(sentences) if leaks(sentence)]
+    # (leaking - dropped) / (all - dropped) <= share
+    surplus = -((share * len(sentences) - len(leaking)) // (1 - share)) if leaking else 0
+    to_drop = max(0, int(surplus))
+    left: dict[str, int] = defaultdict(int)
+    for sentence in sentences:
+        left[sentence.skills[0].uri] += 1
+    dropped: set[int] = set()
+    by_hash = sorted(leaking, key=lambda index: stable_number(sentences[index].text))
+    for keep_at_least in (1, 0):
+        for index in by_hash:
+            uri = sentences[index].skills[0].uri
+            if len(dropped) < to_drop and index not in dropped and left[uri] > keep_at_least:
+                dropped.add(index)
+                left[uri] -= 1
+                report.reject("repeats the label", sentences[index])
+    return [sentence for index, sentence in enumerate(sentences) if index not in dropped]
+
+
+def leaks(sentence: Sentence) -> bool:
+    """Whether the sentence holds one of its preferred labels word for word, in any case of letters."""
+    text = f" {normal_form(sentence.text)} "
+    return any(f" {normal_form(skill.label)} " in text for skill in sentence.skills)
+
+
+def normal_form(text: str) -> str:
+    """Lower-case words with single spaces; punctuation away, but for characters of names such as C++ and C#."""
+    return " ".join(re.findall(r"[\w+#]+", text.casefold()))
+
+
+@dataclass(frozen=True)
+class FilterOptions:
+    """Which filters run beside the fixed ones; None leaves one out."""
+
+    language: str = "en"
+    benchmarks: str | None = None
+    encoder: str | None = None
+    round_trip_k: int | None = None
+
+
+def run_filters(
+    sentences: Sequence[Sentence], release: EscoRelease, options: FilterOptions, report: Report
+) -> list[Sentence]:
+    """Apply every filter in order: form, language, duplicates, benchmark overlap, round trip, leakage."""
+    checks = [check_length, check_markup, check_talk, check_language(options.language)]
+    kept = apply_checks(sentences, checks, report)
+    kept = drop_duplicates(kept, report)
+    return cap_leakage(kept, report)

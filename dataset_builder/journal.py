@@ -1,0 +1,204 @@
+"""Every reply that was ever paid for: hash of the whole request -> reply or permanent refusal, in one SQLite file.
+
+A request's key covers the provider, the model, the messages, the sampling, the seed and the attempt. The provider is
+the server's base URL unless the user names it (`--provider`): a name lets a journal move to another port or machine,
+and says that the servers behind both addresses answer alike. Refusals are kept, outages are not, so that a resume
+repeats outages only. Each row carries a checksum; a row that does not match it counts as absent.
+
+    python -m dataset_builder.journal export JOURNAL.sqlite REPLIES.parquet
+    python -m dataset_builder.journal import JOURNAL.sqlite REPLIES.parquet
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sqlite3
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from dataset_builder.contract import StageError, run_command
+
+BATCH_ROWS = 10_000
+REPLY = "reply"
+REFUSAL = "refusal"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a server answered to one request.
+
+    `kind` is REPLY or REFUSAL (then `text` is the error). `settled` says that nothing more was to be asked when the
+    reply was read: a later parser judges the text anew, but never asks again. `about` says in short which request
+    this was. Tokens are as the server counted them.
+    """
+
+    key: str
+    kind: str
+    text: str
+    finish_reason: str
+    prompt_tokens: int
+    completion_tokens: int
+    settled: bool
+    about: str
+
+    @property
+    def checksum(self) -> str:
+        """Hash over every field: a damaged row does not match it."""
+        return hashlib.sha256(json.dumps(astuple(self)).encode()).hexdigest()[:16]
+
+
+_NAMES = [field.name for field in fields(Entry)]
+_SELECT = f"SELECT {', '.join(_NAMES)}, checksum FROM entries"  # noqa: S608
+_INSERT = f"INSERT OR REPLACE INTO entries VALUES ({', '.join('?' * (len(_NAMES) + 1))})"  # noqa: S608
+_CREATE = """CREATE TABLE IF NOT EXISTS entries (
+    key TEXT PRIMARY KEY, kind TEXT, text TEXT, finish_reason TEXT, prompt_tokens INTEGER, completion_tokens INTEGER,
+    settled INTEGER, about TEXT, checksum TEXT) WITHOUT ROWID"""
+
+
+class Journal:
+    """An open journal file. One process writes; a reader may look at the same time.
+
+    Args:
+        path: the SQLite file, made with its folders when it is missing.
+
+    Raises:
+        StageError: the file is no journal, or a write fails for lack of space.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.corrupt: set[str] = set()
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self._errors():
+            self._db = sqlite3.connect(self.path, isolation_level=None)
+            # With a write-ahead log a killed process loses nothing that it had written.
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=NORMAL")
+            self._db.execute(_CREATE)
+
+    def get(self, key: str) -> Entry | None:
+        """The entry of a request, or None where there is none that can be trusted."""
+        with self._errors():
+            row = self._db.execute(f"{_SELECT} WHERE key = ?", (key,)).fetchone()
+        return self._checked(row) if row else None
+
+    def put(self, entry: Entry) -> None:
+        """Keep an entry; it is on file when this returns."""
+        self.put_many([entry])
+
+    def put_many(self, entries: Sequence[Entry]) -> None:
+        """Keep several entries in one transaction."""
+        with self._errors():
+            self._db.execute("BEGIN")
+            self._db.executemany(_INSERT, [(*astuple(entry), entry.checksum) for entry in entries])
+            self._db.execute("COMMIT")
+        self.corrupt.difference_update(entry.key for entry in entries)
+
+    def entries(self) -> Iterator[Entry]:
+        """Every entry that can be trusted, in the order of keys."""
+        with self._errors():
+            for row in self._db.execute(f"{_SELECT} ORDER BY key"):
+                entry = self._checked(row)
+                if entry is not None:
+                    yield entry
+
+    def __len__(self) -> int:
+        with self._errors():
+            return int(self._db.execute("SELECT COUNT(*) FROM entries").fetchone()[0])
+
+    def close(self) -> None:
+        """Close the file, and fold the write-ahead log into it."""
+        with self._errors():
+            self._db.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _checked(self, row: tuple[object, ...]) -> Entry | None:
+        *values, checksum = row
+        entry = Entry(*values)  # type: ignore[arg-type]
+        entry = Entry(**{**entry.__dict__, "settled": bool(entry.settled)})
+        if entry.checksum == checksum:
+            return entry
+        self.corrupt.add(str(entry.key))
+        return None
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            remedy = "Free some space and run the same command again" if "full" in str(error) else "Name another file"
+            raise StageError(f"journal {self.path}: {error}", remedy) from error
+
+
+def export_journal(journal: str | Path, target: str | Path) -> int:
+    """Write every entry to one zstd Parquet file, a small fraction of the journal's size.
+
+    Returns:
+        Number of entries written.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if not Path(journal).is_file():
+        raise StageError(f"{journal} does not exist", "Name the journal that a build has written")
+    with Journal(journal) as source:
+        entries = list(source.entries())
+    table = pa.table({name: [getattr(entry, name) for entry in entries] for name in _NAMES})
+    temporary = Path(f"{target}.tmp")
+    temporary.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table, temporary, compression="zstd", compression_level=19)
+    temporary.replace(target)
+    return len(entries)
+
+
+def import_journal(journal: str | Path, source: str | Path) -> int:
+    """Add the entries of an exported Parquet file to a journal; entries that it already has stay as they are.
+
+    Returns:
+        Number of entries added.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        parquet = pq.ParquetFile(source)
+        if parquet.schema_arrow.names != _NAMES:
+            raise StageError(f"{source} is no exported journal (columns: {', '.join(parquet.schema_arrow.names)})")
+    except (pa.ArrowInvalid, FileNotFoundError) as error:
+        raise StageError(f"{source} cannot be read: {' '.join(str(error).split())}") from None
+    added = 0
+    with Journal(journal) as target:
+        for batch in parquet.iter_batches(BATCH_ROWS):
+            new = [entry for row in batch.to_pylist() if target.get((entry := Entry(**row)).key) is None]
+            target.put_many(new)
+            added += len(new)
+    return added
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Command line: export or import."""
+    parser = argparse.ArgumentParser(prog="python -m dataset_builder.journal", description=__doc__.split("\n")[0])
+    parser.add_argument("action", choices=["export", "import"])
+    parser.add_argument("journal", help="the SQLite journal of a build")
+    parser.add_argument("parquet", help="the Parquet file to write or to read")
+    options = parser.parse_args(arguments)
+    act = export_journal if options.action == "export" else import_journal
+    print(f"{options.action}ed {act(options.journal, options.parquet):,} replies")
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

@@ -1,0 +1,209 @@
+"""Skills and prompt families -> the requests to make, in a stable order, with their tokens and money.
+
+The same release, families and seed give the same requests in the same order. Breadth comes first: every skill once,
+then every skill again. What is asked about a skill depends on that skill alone, so that one more skill in the plan
+adds requests for that skill only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from itertools import count
+from pathlib import Path
+
+from dataset_builder.co_mentions import CoMentions
+from dataset_builder.contract import StageError
+from dataset_builder.esco import EscoRelease, Skill
+from dataset_builder.prompts import FAMILIES, Message
+from dataset_builder.seeded import stable_number
+
+MAX_ATTEMPTS = 3  # the first try and two more with other seeds
+CHARACTERS_PER_TOKEN = 4.2  # English text in the tokenisers of 2024 to 2026
+TOKENS_PER_LINE = 20
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the model is sampled. `tokens_per_line` bounds a reply: max_tokens is that times the lines asked for."""
+
+    temperature: float = 0.8
+    top_p: float = 0.95
+    tokens_per_line: int = 32
+    json_schema: bool = False
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Who answers: `model` is sent; `provider` and `model_name` stand for server and model in keys and records."""
+
+    base_url: str
+    model: str
+    provider: str = ""
+    model_name: str = ""
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """(provider, model) as the journal knows them."""
+        return self.provider or self.base_url, self.model_name or self.model
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One request of the plan: one prompt sheet filled with one or more skills; `part` counts a skill's requests.
+
+    The first skill is the one that the plan asks about; a co-mention request names others beside it.
+    """
+
+    family: str
+    sheet: int
+    skills: tuple[Skill, ...]
+    part: int
+    seed: int
+
+    @property
+    def styles(self) -> tuple[str, ...]:
+        """Style of each line asked for."""
+        return FAMILIES[self.family].sheets[self.sheet].styles
+
+    @property
+    def messages(self) -> list[Message]:
+        """Chat messages as they are sent."""
+        return FAMILIES[self.family].sheets[self.sheet].messages(self.skills)
+
+    @property
+    def about(self) -> str:
+        """Which request this is, in short, for people who read the journal."""
+        return f"{self.family}@{FAMILIES[self.family].version} {self.skills[0].uri.rsplit('/', 1)[-1]} #{self.part}"
+
+    def max_tokens(self, sampling: Sampling) -> int:
+        """Bound on the reply's tokens."""
+        return sampling.tokens_per_line * len(self.styles) + 8
+
+    def seed_of(self, attempt: int) -> int:
+        """Sampling seed of an attempt (from 0)."""
+        return stable_number(f"{self.seed}|{self.about}|{attempt}") % 2**31
+
+    def key(self, endpoint: Endpoint, sampling: Sampling, attempt: int) -> str:
+        """SHA-256 over everything that the answer depends on."""
+        sheet = FAMILIES[self.family].sheets[self.sheet]
+        request = [
+            *endpoint.identity,
+            _prefix_sha256(self.family, self.sheet),
+            sheet.user_text(self.skills),
+            [sampling.temperature, sampling.top_p, self.max_tokens(sampling), sampling.json_schema],
+            self.seed_of(attempt),
+            attempt,
+        ]
+        return hashlib.sha256(json.dumps(request).encode("utf-8")).hexdigest()
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Estimate of the prompt's tokens."""
+        text = FAMILIES[self.family].sheets[self.sheet].user_text(self.skills)
+        return round((_prefix_characters(self.family, self.sheet) + len(text)) / CHARACTERS_PER_TOKEN) + 8
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All requests in order, and the skills that they are about, in the release's order."""
+
+    asks: tuple[Ask, ...]
+    skills: tuple[Skill, ...]
+
+    @cached_property
+    def prompt_tokens(self) -> int:
+        """Expected tokens of all prompts."""
+        return sum(ask.prompt_tokens for ask in self.asks)
+
+    @cached_property
+    def completion_tokens(self) -> int:
+        """Expected tokens of all replies."""
+        return sum(TOKENS_PER_LINE * len(ask.styles) for ask in self.asks)
+
+
+def make_plan(
+    release: EscoRelease, families: dict[str, int], seed: int = 13, skills: Sequence[Skill] | None = None
+) -> Plan:
+    """Plan the requests for `skills` (all of the release when None).
+
+    Args:
+        release: where the skills and their occupations come from.
+        families: lines to ask for per skill, by family name; rounded up to whole requests.
+        seed: changes which sheet comes first, partners and sampling.
+        skills: the skills to ask about.
+
+    Raises:
+        StageError: an unknown family, or a count below one.
+    """
+    chosen = tuple(release.skills if skills is None else skills)
+    for family, lines in families.items():
+        if family not in FAMILIES:
+            raise StageError(f"no prompt family {family!r}", f"Families: {', '.join(FAMILIES)}")
+        if lines < 1:
+            raise StageError(f"family {family!r} with {lines} lines a skill", "Ask for at least 1")
+    first_sheets = [stable_number(f"{seed}|{skill.uri}") for skill in chosen]
+    co_mentions = CoMentions(release)
+    asks: list[Ask] = []
+    asked = dict.fromkeys(families, 0)
+    for part in count():
+        going = [family for family, lines in families.items() if asked[family] < lines]
+        if not going:
+            return Plan(tuple(asks), chosen)
+        for family in going:
+            asks.extend(_asks_of(co_mentions, chosen, first_sheets, family, part, seed))
+            asked[family] += min(len(sheet.styles) for sheet in FAMILIES[family].sheets)
+    raise AssertionError("unreachable")
+
+
+def _asks_of(
+    co_mentions: CoMentions, skills: Sequence[Skill], first_sheets: Sequence[int], family: str, part: int, seed: int
+) -> Iterator[Ask]:
+    alone = FAMILIES[family].skills_per_request == 1
+    sheets = len(FAMILIES[family].sheets)
+    for skill, first in zip(skills, first_sheets, strict=True):
+        partners = () if alone else co_mentions.partners_of(skill, f"{seed}|{part}")
+        if alone or partners:
+            yield Ask(family, (first + part) % sheets, (skill, *partners), part, seed)
+
+
+def sample_skills(release: EscoRelease, limit: int, seed: int) -> tuple[Skill, ...]:
+    """A spread sample: the `limit` skills whose seeded hash is smallest, in the release's order.
+
+    A larger limit keeps the skills of a smaller one.
+    """
+    if limit < 1:
+        raise StageError(f"a limit of {limit} skills leaves none")
+    ranked = sorted(release.skills, key=lambda skill: stable_number(f"{seed}|{skill.uri}"))
+    kept = {skill.uri for skill in ranked[:limit]}
+    return tuple(skill for skill in release.skills if skill.uri in kept)
+
+
+def skills_in_file(release: EscoRelease, path: str | Path) -> tuple[Skill, ...]:
+    """The skills whose URIs a text file lists, one a line, in the release's order.
+
+    Raises:
+        StageError: no such file, or a URI that the release lacks.
+    """
+    if not Path(path).is_file():
+        raise StageError(f"{path} does not exist", "Give a text file with one skill URI a line")
+    wanted: set[str] = set()
+    for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), 1):
+        uri = line.strip()
+        if uri and uri not in release.by_uri:
+            raise StageError(f"{path} line {number}: {uri} is no skill of ESCO {release.version}")
+        wanted.add(uri)
+    return tuple(skill for skill in release.skills if skill.uri in wanted)
+
+
+@lru_cache(maxsize=64)
+def _prefix_sha256(family: str, sheet: int) -> str:
+    return hashlib.sha256(json.dumps(FAMILIES[family].sheets[sheet].prefix).encode("utf-8")).hexdigest()
+
+
+@lru_cache(maxsize=64)
+def _prefix_characters(family: str, sheet: int) -> int:
+    return sum(len(message["content"]) for message in FAMILIES[family].sheets[sheet].prefix)

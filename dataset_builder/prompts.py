@@ -1,0 +1,186 @@
+"""Skill(s) -> chat messages, in versioned prompt families.
+
+A family has one or more sheets. A sheet fixes which lines a reply holds and in which order, and shows it with two
+worked examples: small models then keep to it. What all requests of a sheet share comes first, so that a server can
+reuse its work on it; what differs is short and comes last. A reply is numbered lines, so that any model serves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from dataset_builder.esco import Skill
+
+DESCRIPTION_WORDS = 25
+Message = dict[str, str]
+
+# Kinds of job-ad lines, as in the column `style`.
+REQUIREMENT = "requirement"
+DUTY = "duty"
+BULLET = "bullet"
+TOOLS = "tools"
+IMPLICIT = "implicit"
+SENTENCE = "sentence"
+STYLES = (REQUIREMENT, DUTY, BULLET, TOOLS, IMPLICIT, SENTENCE)
+BULLET_STYLES = frozenset({BULLET, TOOLS})
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """One prompt: system text, worked examples as (user, assistant) texts, user template, and the lines' styles.
+
+    `user` has the placeholder {skill}: one line "label (description)" for each skill.
+    """
+
+    system: str
+    examples: tuple[tuple[str, str], ...]
+    styles: tuple[str, ...]
+    user: str = "Skill: {skill}"
+
+    @cached_property
+    def prefix(self) -> list[Message]:
+        """The messages that all requests of the sheet share."""
+        turns = [
+            {"role": role, "content": text}
+            for example in self.examples
+            for role, text in zip(("user", "assistant"), example, strict=True)
+        ]
+        return [{"role": "system", "content": self.system}, *turns]
+
+    @property
+    def readable(self) -> str:
+        """System text and worked examples as one text, for the manifest and the card."""
+        turns = [f"[user]\n{user}\n[assistant]\n{assistant}" for user, assistant in self.examples]
+        return "\n\n".join([self.system, *turns])
+
+    def user_text(self, skills: Sequence[Skill]) -> str:
+        """The last message: what this request is about."""
+        return self.user.format(skill="; ".join(describe(skill) for skill in skills))
+
+    def messages(self, skills: Sequence[Skill]) -> list[Message]:
+        """Chat messages that ask about `skills`."""
+        return [*self.prefix, {"role": "user", "content": self.user_text(skills)}]
+
+
+@dataclass(frozen=True)
+class PromptFamily:
+    """A named set of sheets. A skill's requests go round the sheets; `skills_per_request` is 1, or more together."""
+
+    name: str
+    version: str
+    sheets: tuple[Sheet, ...]
+    skills_per_request: int = 1
+
+
+def describe(skill: Skill, words: int = DESCRIPTION_WORDS) -> str:
+    """The skill's label and the first words of its description, cut at a sentence's end where one is near."""
+    parts = skill.description.split()
+    if not parts:
+        return skill.label
+    short = " ".join(parts[:words])
+    if len(parts) > words:
+        end = short.rfind(". ")
+        short = short[:end] if end > len(short) // 2 else short
+    return f"{skill.label} ({short.rstrip(' .,;:')})"
+
+
+_TASK = (
+    "You write lines for job ads. Each line must need the given skill. Use concrete words from the work itself rather "
+    "than the skill's name."
+)
+
+_STYLED = PromptFamily(
+    name="styled",
+    version="1.0",
+    sheets=(
+        Sheet(
+            system=f"{_TASK} Answer with 4 numbered lines: requirement, duty, short bullet, sentence that implies it.",
+            examples=(
+                (
+                    "Skill: manage budgets (Plan, monitor and report on the budget)",
+                    "1. At least two years in a role in which you were responsible for what is spent.\n"
+                    "2. You plan the yearly costs of our three clinics and explain differences to the board.\n"
+                    "3. Cost planning and monthly financial reports\n"
+                    "4. Our projects must never cost more than agreed, and you see to that.",
+                ),
+                (
+                    "Skill: JavaScript (The techniques and principles of software development in JavaScript)",
+                    "1. Solid knowledge of modern front-end programming, ideally with React.\n"
+                    "2. You build the interactive parts of our web shop and review your colleagues' code.\n"
+                    "3. ES6+, Node.js and unit tests in Jest\n"
+                    "4. Visitors can sort and filter without loading the page again, thanks to what you write.",
+                ),
+            ),
+            styles=(REQUIREMENT, DUTY, BULLET, IMPLICIT),
+        ),
+        Sheet(
+            system=f"{_TASK} Answer with 4 numbered lines: full sentence, tools and methods, requirement, duty.",
+            examples=(
+                (
+                    "Skill: care for animals (Feed and clean animals and watch over their health)",
+                    "1. Our farm is home to forty horses, and your working day starts with feeding them.\n"
+                    "2. Milking robots, feed plans, health records\n"
+                    "3. Experience with cattle or dogs, on a farm, in a shelter or at a vet's practice.\n"
+                    "4. Cleans the stables and reports signs of illness.",
+                ),
+                (
+                    "Skill: contract law (Legal principles that govern written agreements between parties)",
+                    "1. When a supplier does not deliver as promised, you tell our buyers what they can claim.\n"
+                    "2. NDAs, service agreements, warranty clauses\n"
+                    "3. Degree in law with a focus on commercial agreements.\n"
+                    "4. Drafts terms with partners and negotiates changes before they are signed.",
+                ),
+            ),
+            styles=(SENTENCE, TOOLS, REQUIREMENT, DUTY),
+        ),
+    ),
+)
+
+_PAPER = PromptFamily(
+    name="paper",
+    version="1.0",
+    sheets=(
+        Sheet(
+            system=(
+                "You write sentences as they stand in job ads. Write 10 different sentences, numbered 1 to 10, that "
+                "each ask for the given skill. Do not always use the skill's name."
+            ),
+            examples=(),
+            styles=(SENTENCE,) * 10,
+        ),
+    ),
+)
+
+_CO_MENTION = PromptFamily(
+    name="co-mention",
+    version="1.0",
+    sheets=(
+        Sheet(
+            system=(
+                "You write lines for job ads. Each line must need all the given skills at once, in concrete words "
+                "from the work itself. Answer with 2 numbered lines: requirement, duty."
+            ),
+            examples=(
+                (
+                    "Skills: manage budgets (Plan, monitor and report on the budget); lead a team (Lead and motivate "
+                    "a group of people)",
+                    "1. You have headed a group of at least five people and were responsible for its costs.\n"
+                    "2. Motivates our twelve nurses and plans what the ward may spend each year.",
+                ),
+                (
+                    "Skills: JavaScript (The principles of software development in JavaScript); unit testing (Check "
+                    "single parts of a program); use version control (Keep track of changes to code)",
+                    "1. Solid front-end programming with React, Git and Jest.\n"
+                    "2. You write the interactive parts of our shop, cover them with tests and merge them daily.",
+                ),
+            ),
+            styles=(REQUIREMENT, DUTY),
+            user="Skills: {skill}",
+        ),
+    ),
+    skills_per_request=3,
+)
+
+FAMILIES = {family.name: family for family in (_STYLED, _PAPER, _CO_MENTION)}

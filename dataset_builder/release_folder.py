@@ -1,0 +1,164 @@
+"""Everything a build found out -> a dataset folder: Parquet, card, and the manifest last.
+
+A folder is written beside its place and moved there when it is whole. A version that exists is never written over:
+the same content leaves it as it is, other content is an error.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+from dataset_builder import schema
+from dataset_builder.build_options import BuildOptions
+from dataset_builder.contract import StageError, code_version, write_atomically
+from dataset_builder.dataset_card import render_card
+from dataset_builder.dataset_folder import write_tables
+from dataset_builder.esco import EscoRelease
+from dataset_builder.filters import Report
+from dataset_builder.outcomes import outcomes_of
+from dataset_builder.plan import Plan
+from dataset_builder.prompts import FAMILIES
+from dataset_builder.quality import histograms, measure
+from dataset_builder.sentences import Collected, Sentence
+
+FAILURES_FILE = "failed_requests.jsonl"
+
+
+@dataclass(frozen=True)
+class ReleaseFacts:
+    """What a build knows when its sentences are final."""
+
+    options: BuildOptions
+    release: EscoRelease
+    plan: Plan
+    collected: Collected
+    accepted: list[Sentence]
+    report: Report
+
+
+def write_release(facts: ReleaseFacts) -> tuple[schema.DatasetManifest, bool]:
+    """Write the folder.
+
+    Returns:
+        The manifest, and whether anything was written (False when the same content is there already).
+
+    Raises:
+        StageError: no sentence was accepted, or the folder holds other content.
+    """
+    out = facts.options.out
+    if not facts.accepted:
+        raise StageError(f"no sentence was accepted{_why(facts)}", "Look at the server's replies in the journal")
+    building = out.with_name(f".{out.name}.{os.getpid()}.building")
+    shutil.rmtree(building, ignore_errors=True)
+    try:
+        building.mkdir(parents=True)
+        files = write_tables(building, facts.accepted, facts.release)
+        manifest = make_manifest(facts, files)
+        existing = _existing(out, manifest)
+        if existing:
+            return existing, False
+        write_atomically(building / "README.md", render_card(manifest))
+        _write_failures(building, facts)
+        manifest.save(building)
+        if out.exists():
+            out.rmdir()
+        building.rename(out)
+        return manifest, True
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+
+
+def _existing(out: Path, manifest: schema.DatasetManifest) -> schema.DatasetManifest | None:
+    """The manifest in `out` when it describes the same content; None when there is nothing."""
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return None
+    remedy = "Give another --out, or another --version for a new one"
+    if not (out / schema.DatasetManifest.FILE_NAME).is_file():
+        raise StageError(f"{out} exists and holds no dataset", remedy)
+    found = schema.DatasetManifest.load(out)
+    if found.version != manifest.version or content_of(found) != content_of(manifest):
+        raise StageError(f"{out} holds version {found.version} with other content", remedy)
+    return found
+
+
+def content_of(manifest: schema.DatasetManifest) -> dict[str, str]:
+    """Hashes of the data files by path."""
+    return {file.path: file.sha256 for file in manifest.files}
+
+
+def make_manifest(facts: ReleaseFacts, files: list[schema.DatasetFile]) -> schema.DatasetManifest:
+    """All facts of the build as a manifest."""
+    options, collected = facts.options, facts.collected
+    price = options.limits.price
+    cost = price.of(collected.prompt_tokens, collected.completion_tokens)
+    return schema.DatasetManifest(
+        schema_version=schema.DatasetManifest.SCHEMA_VERSION,
+        name=options.name,
+        version=options.version,
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        code_version=code_version(),
+        seed=options.seed,
+        esco=facts.release.source,
+        prompts=[
+            schema.PromptText(
+                family=family,
+                version=f"{FAMILIES[family].version} sheet {number}",
+                system=sheet.readable,
+                user=sheet.user,
+            )
+            for family in options.families
+            for number, sheet in enumerate(FAMILIES[family].sheets, 1)
+        ],
+        language_model=schema.LanguageModel(
+            model=options.endpoint.identity[1],
+            base_url=bare_url(options.endpoint.base_url),
+            temperature=options.sampling.temperature,
+            top_p=options.sampling.top_p,
+            max_tokens=max((ask.max_tokens(options.sampling) for ask in facts.plan.asks), default=0),
+        ),
+        sentences_per_skill=options.sentences_per_skill,
+        skills=outcomes_of(facts.plan, collected, facts.accepted, facts.report),
+        sentences_written=len(collected.sentences),
+        sentences_accepted=len(facts.accepted),
+        sentences_rejected=dict(sorted(facts.report.rejected.items())),
+        replies=dict(sorted(collected.faults.items())),
+        tokens=schema.TokenUse(
+            requests=collected.replies,
+            prompt_tokens=collected.prompt_tokens,
+            completion_tokens=collected.completion_tokens,
+            cost_usd=cost if price.usd_per_million_in or price.usd_per_million_out else None,
+        ),
+        quality=measure(facts.accepted, len(facts.release.skills)),
+        files=files,
+        histograms=histograms(facts.accepted),
+        rejected_examples=dict(sorted(facts.report.examples.items())),
+    )
+
+
+def bare_url(url: str) -> str:
+    """The URL without credentials, query and fragment."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    return urlunsplit((parts.scheme, f"{host}:{parts.port}" if parts.port else host, parts.path, "", ""))
+
+
+def _write_failures(folder: Path, facts: ReleaseFacts) -> None:
+    lines = []
+    for index, kind in sorted(facts.collected.failed.items()):
+        ask = facts.plan.asks[index]
+        lines.append(json.dumps({"request": ask.about, "skills": [one.uri for one in ask.skills], "class": kind}))
+    if lines:
+        write_atomically(folder / FAILURES_FILE, "\n".join(lines) + "\n")
+
+
+def _why(facts: ReleaseFacts) -> str:
+    if facts.collected.failed and not facts.collected.replies:
+        kinds = sorted(set(facts.collected.failed.values()))
+        return f": all requests failed ({', '.join(kinds)})"
+    return f": {len(facts.collected.sentences)} were written, and the filters rejected all"

@@ -1,0 +1,159 @@
+"""A reply's text -> the lines that were asked for, and a name for everything that is wrong with it.
+
+Numbered lines are read by default; where the server was asked for JSON, a JSON object is read as well.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+
+from dataset_builder.languages import is_foreign
+
+MAX_REPLY_CHARACTERS = 20_000
+
+# Faults of a whole reply: nothing in it can be used.
+EMPTY = "empty reply"
+OVERSIZED = "oversized reply"
+REFUSAL = "refusal"
+HTML = "html instead of text"
+WRONG_LANGUAGE = "wrong language"
+NO_LINES = "no lines"
+# Faults of a part: the rest is used.
+FEWER_LINES = "fewer lines than asked"
+TRUNCATED = "truncated line"
+REPEATED = "repeated line"
+PREAMBLE = "preamble"
+QUOTES = "quotes stripped"
+MARKUP = "markup stripped"
+UNNUMBERED = "unnumbered lines"
+
+_NUMBERED = re.compile(r"^\s*(?:[-*]\s*)?\(?(\d{1,2})\s*[.):]\s*(.*)$")
+_REFUSAL = re.compile(
+    r"\b(?:i(?:'m| am) (?:sorry|unable|not able)|i can(?:'t|not| not)|i apologi[sz]e|as an ai\b"
+    r"|cannot (?:assist|help|comply))",
+    re.IGNORECASE,
+)
+_STYLE_PREFIX = re.compile(
+    r"^(?:short bullet|bullet|requirement|duty|tools? and methods|full sentence|sentence|without naming the skill"
+    r"|responsibility|implied|implicit)\s*[:\-–]\s*",  # noqa: RUF001
+    re.IGNORECASE,
+)
+_BULLET = re.compile(r"^(?:[*\-–•·]\s+)+")  # noqa: RUF001
+_QUOTED = re.compile(r"^[\"“”'‘](.*)[\"“”'’]$")  # noqa: RUF001
+_END = re.compile(r"[.!?:;)\"”]$")
+
+
+@dataclass(frozen=True)
+class ParsedReply:
+    """`lines` maps the position asked for (from 0) to its text; `faults` names what was wrong, each once."""
+
+    lines: dict[int, str]
+    faults: tuple[str, ...]
+    asked: int
+
+    @property
+    def complete(self) -> bool:
+        """Whether every line asked for is there."""
+        return len(self.lines) == self.asked
+
+
+def parse_reply(text: str, asked: int, finish_reason: str = "stop", language: str = "en") -> ParsedReply:
+    """Read a reply to a request for `asked` lines.
+
+    Args:
+        text: the reply as it came.
+        asked: how many lines were asked for; surplus lines are left out.
+        finish_reason: "length" says that the last line is cut off.
+        language: two-letter code of the language asked for.
+    """
+    fault = _whole_fault(text)
+    if fault:
+        return ParsedReply({}, (fault,), asked)
+    faults: list[str] = []
+    numbered = _json_lines(text) or _numbered_lines(text, asked, faults)
+    if finish_reason == "length" and numbered:
+        last = max(numbered)
+        if not _END.search(numbered[last]):
+            del numbered[last]
+            faults.append(TRUNCATED)
+    lines = _clean_lines(numbered, asked, faults)
+    if not lines:
+        reason = REFUSAL if _REFUSAL.search(text) else NO_LINES
+        return ParsedReply({}, (*dict.fromkeys([*faults, reason]),), asked)
+    if is_foreign(" ".join(lines.values()), language):
+        return ParsedReply({}, (WRONG_LANGUAGE,), asked)
+    if len(lines) < asked:
+        faults.append(FEWER_LINES)
+    return ParsedReply(lines, tuple(dict.fromkeys(faults)), asked)
+
+
+def _whole_fault(text: str) -> str | None:
+    if not text.strip():
+        return EMPTY
+    if len(text) > MAX_REPLY_CHARACTERS:
+        return OVERSIZED
+    if re.match(r"\s*<(?:!doctype|html|body|head)\b", text, re.IGNORECASE):
+        return HTML
+    first = text.strip().splitlines()[0]
+    return REFUSAL if _REFUSAL.search(first) and not _NUMBERED.match(first) else None
+
+
+def _json_lines(text: str) -> dict[int, str]:
+    """Lines of a reply like {"lines": ["...", "..."]}; none when the text is not that."""
+    if not text.lstrip().startswith(("{", "[")):
+        return {}
+    try:
+        values = json.loads(text)
+    except json.JSONDecodeError:
+        return {}
+    if isinstance(values, dict):
+        values = next((value for value in values.values() if isinstance(value, list)), [])
+    return {number: line for number, line in enumerate(values, 1) if isinstance(line, str)}
+
+
+def _numbered_lines(text: str, asked: int, faults: list[str]) -> dict[int, str]:
+    found: dict[int, str] = {}
+    before: list[str] = []
+    for line in text.splitlines():
+        match = _NUMBERED.match(line)
+        if match and int(match[1]) not in found:
+            found[int(match[1])] = match[2]
+        elif line.strip() and not found:
+            before.append(line.strip())
+    if not found and len(before) == asked and asked > 1:
+        faults.append(UNNUMBERED)
+        return dict(enumerate(before, 1))
+    if before:
+        faults.append(PREAMBLE)
+    return found
+
+
+def _clean_lines(numbered: dict[int, str], asked: int, faults: list[str]) -> dict[int, str]:
+    lines: dict[int, str] = {}
+    for number in sorted(numbered):
+        if not 1 <= number <= asked:
+            continue
+        line = _clean(numbered[number], faults)
+        if not line:
+            continue
+        if line.casefold() in {other.casefold() for other in lines.values()}:
+            faults.append(REPEATED)
+        else:
+            lines[number - 1] = line
+    return lines
+
+
+def _clean(line: str, faults: list[str]) -> str:
+    """The line without what small models put around it: bold marks, style names, bullets, quotes."""
+    plain = re.sub(r"(\*\*|__|`)(.+?)\1", r"\2", line).replace("**", "").strip()
+    plain = re.sub(r"^\*(?=\S)(.*\S)\*$", r"\1", plain)
+    if plain != line.strip():
+        faults.append(MARKUP)
+    plain = _STYLE_PREFIX.sub("", _BULLET.sub("", plain)).strip()
+    quoted = _QUOTED.match(plain)
+    if quoted:
+        faults.append(QUOTES)
+        plain = quoted[1].strip()
+    return " ".join(plain.split())

@@ -1,0 +1,83 @@
+"""Replies on file -> sentences with their skills, and what became of every request."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from dataset_builder.esco import Skill
+from dataset_builder.generate import Chain, Generation
+from dataset_builder.journal import REFUSAL
+from dataset_builder.plan import Ask
+from dataset_builder.prompts import BULLET_STYLES
+from dataset_builder.replies import FEWER_LINES, parse_reply
+from dataset_builder.seeded import stable_number
+
+BULLET_MARKS = ("* ", "- ", "• ", "* ")
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A line that an LLM wrote, with every skill that it was asked to need, the planned one first."""
+
+    text: str
+    skills: tuple[Skill, ...]
+    style: str
+    family: str
+
+
+@dataclass
+class Collected:
+    """Sentences in plan order; faults of replies by name; how many requests ended how."""
+
+    sentences: list[Sentence] = field(default_factory=list)
+    faults: Counter[str] = field(default_factory=Counter)
+    failed: dict[int, str] = field(default_factory=dict)
+    replies: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+def collect(generation: Generation) -> Collected:
+    """Read every reply of the plan with today's parser.
+
+    The first attempt that has a line keeps its place; later attempts fill what is missing.
+    """
+    collected = Collected(failed=dict(generation.progress.failed))
+    for index, ask in enumerate(generation.plan.asks):
+        chain = generation.chain(ask)
+        if not chain.entries:
+            collected.failed.setdefault(index, "not sent")
+            continue
+        lines = _lines_of(ask, chain, generation.language, collected)
+        collected.sentences.extend(_sentences_of(ask, lines))
+    return collected
+
+
+def _lines_of(ask: Ask, chain: Chain, language: str, collected: Collected) -> dict[int, str]:
+    lines: dict[int, str] = {}
+    for entry in chain.entries:
+        collected.replies += 1
+        collected.prompt_tokens += entry.prompt_tokens
+        collected.completion_tokens += entry.completion_tokens
+        if entry.kind == REFUSAL:
+            collected.faults["refused by the server"] += 1
+            continue
+        parsed = parse_reply(entry.text, len(ask.styles), entry.finish_reason, language)
+        collected.faults.update(parsed.faults or ("none",))
+        for position, line in parsed.lines.items():
+            lines.setdefault(position, line)
+    if len(lines) < len(ask.styles) and chain.next_attempt is None:
+        collected.faults[f"{FEWER_LINES}, after every attempt"] += 1
+    return lines
+
+
+def _sentences_of(ask: Ask, lines: dict[int, str]) -> Iterator[Sentence]:
+    for position in sorted(lines):
+        style = ask.styles[position]
+        # The bullet is a matter of form, so the builder sets it: half of the models forget it.
+        text = lines[position]
+        if style in BULLET_STYLES:
+            text = BULLET_MARKS[stable_number(text) % len(BULLET_MARKS)] + text
+        yield Sentence(text, ask.skills, style, ask.family)
