@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import csv
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -140,6 +141,33 @@ def without_shared(benchmark: Benchmark, test: BenchmarkFile) -> Benchmark:
         without_skill=tuple(sentence for sentence in benchmark.without_skill if sentence not in shared),
         left_out=len(benchmark.queries) - len(queries),
     )
+
+
+def with_empty_sentences(benchmarks: Sequence[Benchmark], path: str | Path) -> list[Benchmark]:
+    """Add sentences without any skill from a SkillSpan file (JSON lines with tokens, tags_skill, tags_knowledge).
+
+    A line's `source`, such as "tech", names the benchmark that it goes to. Sentences that the benchmark holds already
+    are not added.
+
+    Raises:
+        StageError: no such file, or a line of another shape.
+    """
+    empty: dict[str, dict[str, None]] = {}
+    for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            row = json.loads(line)
+            has_skill = not {*row["tags_skill"], *row["tags_knowledge"]} <= {"O"}
+            source, sentence = row["source"].upper(), " ".join(row["tokens"])
+        except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+            raise StageError(f"{path} line {number}: not a SkillSpan line ({error!r})") from None
+        if not has_skill:
+            empty.setdefault(source, {})[sentence] = None
+    added = []
+    for benchmark in benchmarks:
+        known = {*(query.sentence for query in benchmark.queries), *benchmark.without_skill}
+        new = tuple(sentence for sentence in empty.get(benchmark.name, ()) if sentence not in known)
+        added.append(replace(benchmark, without_skill=benchmark.without_skill + new))
+    return added
 
 
 def csv_rows(path: Path) -> list[Row]:

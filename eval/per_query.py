@@ -13,13 +13,18 @@ from eval.benchmarks import Benchmark
 from eval.label_space import SkillNames
 from eval.query_metrics import values_of
 from eval.ranking import Rankings
+from eval.relations import Relations
 
 SHOWN = 10
+MISSED_BELOW = 5
 
 
 @dataclass(frozen=True)
 class QueryResult:
-    """One query: its gold labels with their ranks (None for a label the label space lacks) and the best answers."""
+    """One query: its gold labels with their ranks (None for a label the label space lacks) and the best answers.
+
+    `top_kinds` says how each answer stands to the gold: see eval.relations.
+    """
 
     benchmark: str
     sentence: str
@@ -27,24 +32,32 @@ class QueryResult:
     gold_ranks: tuple[int | None, ...]
     top: tuple[str, ...]
     top_scores: tuple[float, ...]
+    top_kinds: tuple[str, ...]
     rp_at_5: float
 
 
 def query_results(benchmark: Benchmark, rankings: Rankings, names: SkillNames) -> list[QueryResult]:
     """One result a query, in file order."""
     values = values_of(rankings.gold_ranks, "rp@5")
-    return [
-        QueryResult(
-            benchmark=benchmark.name,
-            sentence=query.sentence,
-            gold=query.labels,
-            gold_ranks=rankings.gold_ranks[position],
-            top=tuple(names.labels[place] for place in rankings.top[position, :SHOWN]),
-            top_scores=tuple(round(float(score), 4) for score in rankings.top_scores[position, :SHOWN]),
-            rp_at_5=float(values[position]),
+    relations = Relations(names)
+    results = []
+    for position, query in enumerate(benchmark.queries):
+        places = [int(place) for place in rankings.top[position, :SHOWN]]
+        ranked = zip(query.labels, rankings.gold_ranks[position], strict=True)
+        missed = [label for label, rank in ranked if rank is None or rank > MISSED_BELOW]
+        results.append(
+            QueryResult(
+                benchmark=benchmark.name,
+                sentence=query.sentence,
+                gold=query.labels,
+                gold_ranks=rankings.gold_ranks[position],
+                top=tuple(names.labels[place] for place in places),
+                top_scores=tuple(round(float(score), 4) for score in rankings.top_scores[position, :SHOWN]),
+                top_kinds=tuple(relations.kind_of(place, query, missed) for place in places),
+                rp_at_5=float(values[position]),
+            )
         )
-        for position, query in enumerate(benchmark.queries)
-    ]
+    return results
 
 
 def write_per_query(path: str | Path, results: Iterable[QueryResult]) -> None:

@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 
 from dataset_builder.contract import code_version, run_command
-from eval.benchmarks import SPLITS, load_benchmarks
+from eval.benchmarks import SPLITS, load_benchmarks, with_empty_sentences
 from eval.encoders import SCORES, EncoderOptions
 from eval.label_space import SkillNames, names_of_dataset, names_of_esco
 from eval.measure import measure
@@ -41,6 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(given)
     started = time.perf_counter()
     benchmarks = load_benchmarks(options.benchmarks, options.split)
+    if options.without_skill:
+        benchmarks = with_empty_sentences(benchmarks, options.without_skill)
     names = names_of_dataset(options.label_space) if options.label_space else names_of_esco(options.esco)
     encoder = EncoderOptions(options.backend, options.weights_file, options.batch_size, options.device, options.score)
     opened = open_system(options.model, encoder, options.name)
@@ -53,7 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"{opened.info.name}: {benchmark.name}, {len(benchmark.queries):,} queries", file=sys.stderr)
         measured = measure(opened.system, benchmark, names, held_out, options.samples)
         results.append(measured.result)
-        answers += query_results(benchmark, measured.rankings, names)
+        if options.per_query:
+            answers += query_results(benchmark, measured.rankings, names)
     record = _record(given, options, opened.info, names, results, time.perf_counter() - started)
     if options.per_query:
         write_per_query(options.per_query, answers)
@@ -73,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--out", required=True, metavar="FILE.json", help="where the results go")
     add("--name", default="", help="how the system is called in tables")
     add("--per-query", metavar="FILE.jsonl", help="also write the ten best labels of every query")
+    add("--without-skill", metavar="FILE", help="SkillSpan's JSON lines: sentences without skills, for thresholds")
     add("--backend", choices=("torch", "onnx", "openvino"), default="torch", help="default: torch")
     add("--weights-file", default="", metavar="NAME", help="which ONNX or OpenVINO file of the model folder")
     add("--batch-size", type=int, default=64, metavar="N", help="texts encoded at once; default: 64")
