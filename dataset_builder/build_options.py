@@ -14,9 +14,9 @@ from typing import Any
 
 from dataset_builder.contract import StageError
 from dataset_builder.filters import FilterOptions
-from dataset_builder.generate import Limits, Price
 from dataset_builder.plan import MAX_ATTEMPTS, Endpoint, Sampling
 from dataset_builder.prompts import FAMILIES
+from dataset_builder.sending import Limits, Price
 
 DEFAULT_NAME = "synthetic-esco-skill-sentences"
 

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from huggingface_hub import HfApi
+
 from dataset_builder.contract import StageError
 from dataset_builder.hub import NAMESPACE, tag_of
 from dataset_builder.hub_errors import hub_errors
@@ -40,8 +42,21 @@ def add_publish_options(parser: argparse.ArgumentParser, name: str) -> None:
     )
 
 
-def run_publish(artifact: Artifact, options: argparse.Namespace) -> None:
+@dataclass(frozen=True)
+class Published:
+    """Where an artifact now is, and the client that brought it there."""
+
+    api: HfApi
+    namespace: str
+    repo_id: str
+    tag: str
+
+
+def run_publish(artifact: Artifact, options: argparse.Namespace) -> Published | None:
     """Publish an artifact as the options say, or print what would be.
+
+    Returns:
+        Where it is; None after a dry run.
 
     Raises:
         StageError: the tag contradicts the artifact's version, or publishing failed.
@@ -54,9 +69,7 @@ def run_publish(artifact: Artifact, options: argparse.Namespace) -> None:
         )
     if options.dry_run:
         _print_plan(artifact, collect_files(artifact.folder, options.namespace or NAMESPACE, artifact.only), tag)
-        return
-    from huggingface_hub import HfApi
-
+        return None
     api = HfApi()
     # A dry run needs no token, a real one fails here and not after minutes of hashing.
     with hub_errors("the account"):
@@ -69,8 +82,9 @@ def run_publish(artifact: Artifact, options: argparse.Namespace) -> None:
     place = f"{api.endpoint}/{_PREFIX[artifact.kind]}{repo_id}"
     if outcome.already_there:
         print(f"{repo_id} {tag} is published already, with this content: {place}")
-        return
-    print(f"{repo_id} {tag}: {outcome.sent} of {len(files.files)} files sent, all read back the same: {place}")
+    else:
+        print(f"{repo_id} {tag}: {outcome.sent} of {len(files.files)} files sent, all read back the same: {place}")
+    return Published(api, namespace, repo_id, tag)
 
 
 def _print_plan(artifact: Artifact, files: HubFiles, tag: str) -> None:

@@ -23,7 +23,8 @@ PUBLISHED_SUFFIXES = frozenset(
 _WITH_NAMES = frozenset({".md", ".py"})
 _SECRETS = re.compile(rb"\bhf_[A-Za-z0-9]{20,}|\bsk-(?=[\w-]*\d)[\w-]{20,}")
 _SECRET_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "OPENAI_API_KEY")
-_PICKLE_HEADS = tuple(bytes([0x80, protocol]) for protocol in range(2, 6))
+# First bytes of a pickle, and of a zip: torch.save writes a zip with a pickle in it.
+_PICKLE_HEADS = (*(bytes([0x80, protocol]) for protocol in range(2, 6)), b"PK\x03\x04")
 _SHORTEST_SECRET = 8
 
 

@@ -7,13 +7,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from dataset_builder.esco import Skill
-from dataset_builder.generate import Chain, Generation
-from dataset_builder.journal import REFUSAL
+from dataset_builder.generate import Generation
+from dataset_builder.journal import REFUSAL, Entry
 from dataset_builder.plan import Ask
 from dataset_builder.prompts import BULLET_STYLES
-from dataset_builder.replies import FEWER_LINES, parse_reply
+from dataset_builder.replies import parse_reply
 from dataset_builder.seeded import stable_number
+from dataset_builder.sending import NOT_SENT
 
+NO_FAULT = "as asked"
+REFUSED_BY_SERVER = "refused by the server"
 BULLET_MARKS = ("* ", "- ", "• ", "* ")
 
 
@@ -40,37 +43,27 @@ class Collected:
 
 
 def collect(generation: Generation) -> Collected:
-    """Read every reply of the plan with today's parser.
-
-    The first attempt that has a line keeps its place; later attempts fill what is missing.
-    """
+    """Read every reply of the plan with today's parser: the lines of every attempt, for all were paid for."""
     collected = Collected(failed=dict(generation.progress.failed))
     for index, ask in enumerate(generation.plan.asks):
         chain = generation.chain(ask)
         if not chain.entries:
-            collected.failed.setdefault(index, "not sent")
-            continue
-        lines = _lines_of(ask, chain, generation.language, collected)
-        collected.sentences.extend(_sentences_of(ask, lines))
+            collected.failed.setdefault(index, NOT_SENT)
+        for entry in chain.entries:
+            _read(entry, ask, generation.language, collected)
     return collected
 
 
-def _lines_of(ask: Ask, chain: Chain, language: str, collected: Collected) -> dict[int, str]:
-    lines: dict[int, str] = {}
-    for entry in chain.entries:
-        collected.replies += 1
-        collected.prompt_tokens += entry.prompt_tokens
-        collected.completion_tokens += entry.completion_tokens
-        if entry.kind == REFUSAL:
-            collected.faults["refused by the server"] += 1
-            continue
-        parsed = parse_reply(entry.text, len(ask.styles), entry.finish_reason, language)
-        collected.faults.update(parsed.faults or ("none",))
-        for position, line in parsed.lines.items():
-            lines.setdefault(position, line)
-    if len(lines) < len(ask.styles) and chain.next_attempt is None:
-        collected.faults[f"{FEWER_LINES}, after every attempt"] += 1
-    return lines
+def _read(entry: Entry, ask: Ask, language: str, collected: Collected) -> None:
+    collected.replies += 1
+    collected.prompt_tokens += entry.prompt_tokens
+    collected.completion_tokens += entry.completion_tokens
+    if entry.kind == REFUSAL:
+        collected.faults[REFUSED_BY_SERVER] += 1
+        return
+    parsed = parse_reply(entry.text, len(ask.styles), entry.finish_reason, language)
+    collected.faults.update(parsed.faults or (NO_FAULT,))
+    collected.sentences.extend(_sentences_of(ask, parsed.lines))
 
 
 def _sentences_of(ask: Ask, lines: dict[int, str]) -> Iterator[Sentence]:

@@ -1,0 +1,217 @@
+"""An ask of the plan -> a journal entry, however often the server says "not now", within limits and budget."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+
+from dataset_builder.chat_client import ChatClient, RefusedError, Reply, StopError, WaitError
+from dataset_builder.journal import REFUSAL, REPLY, Entry
+from dataset_builder.pacing import AdaptiveConcurrency, MinuteBudget, backoff_s
+from dataset_builder.plan import MAX_ATTEMPTS, Ask, Endpoint, Sampling
+from dataset_builder.replies import MAX_REPLY_CHARACTERS, parse_reply
+
+NOT_SENT = "not sent"
+MAX_REFUSALS_AT_START = 5
+
+
+@dataclass(frozen=True)
+class Price:
+    """US dollars per million tokens, as the user states them."""
+
+    usd_per_million_in: float = 0.0
+    usd_per_million_out: float = 0.0
+
+    def of(self, prompt_tokens: int, completion_tokens: int) -> float:
+        """Price of some tokens in US dollars."""
+        return (prompt_tokens * self.usd_per_million_in + completion_tokens * self.usd_per_million_out) / 1e6
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much, how fast and how patiently to send.
+
+    `max_tries` bounds the tries of one request that end in an error other than "too much" (429, 503); `patience_s`
+    bounds all waiting of one request. `attempts` is 1 + the times that a bad reply is asked again.
+    """
+
+    concurrency: int = 8
+    requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None
+    max_tries: int = 8
+    patience_s: float = 3600.0
+    backoff_base_s: float = 1.0
+    attempts: int = MAX_ATTEMPTS
+    budget_tokens: int | None = None
+    budget_usd: float | None = None
+    price: Price = field(default_factory=Price)
+
+
+@dataclass
+class Progress:
+    """What happened so far. Tokens count the plan's replies on file as well, each once.
+
+    `reserved_*` is what the requests in flight may use at most; `failed` maps an ask's index to the class of error.
+    """
+
+    sent: int = 0
+    waits: Counter[str] = field(default_factory=Counter)
+    failed: dict[int, str] = field(default_factory=dict)
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    reserved_prompt: int = 0
+    reserved_completion: int = 0
+    stopped: str = ""
+
+    def spend(self, entry: Entry) -> None:
+        """Count the tokens of a reply."""
+        self.prompt_tokens += entry.prompt_tokens
+        self.completion_tokens += entry.completion_tokens
+
+    def fits(self, prompt: int, completion: int, limits: Limits) -> bool:
+        """Whether a request of so many tokens may be sent without the budget being exceeded."""
+        prompt += self.prompt_tokens + self.reserved_prompt
+        completion += self.completion_tokens + self.reserved_completion
+        if limits.budget_tokens is not None and prompt + completion > limits.budget_tokens:
+            return False
+        return limits.budget_usd is None or limits.price.of(prompt, completion) <= limits.budget_usd
+
+
+class Sender:
+    """Sends asks for several workers at once; make it inside the running event loop.
+
+    Args:
+        client: the server.
+        endpoint: who it is, for the journal's keys.
+        sampling: how the model is sampled.
+        limits: how much and how fast.
+        progress: counts everything that happens.
+        language: two-letter code of the language that replies must be in.
+        seed: seed of the waiting times' jitter.
+    """
+
+    def __init__(
+        self,
+        client: ChatClient,
+        endpoint: Endpoint,
+        sampling: Sampling,
+        limits: Limits,
+        progress: Progress,
+        language: str,
+        seed: int,
+    ) -> None:
+        self._client, self._endpoint, self._sampling = client, endpoint, sampling
+        self._limits, self._progress, self._language = limits, progress, language
+        self.stopping = asyncio.Event()
+        self._jitter = random.Random(seed)
+        self._adaptive = AdaptiveConcurrency(limits.concurrency)
+        self._requests = MinuteBudget(limits.requests_per_minute)
+        self._tokens = MinuteBudget(limits.tokens_per_minute)
+        self._pause_until = 0.0
+        self._refused_at_start: int | None = 0
+
+    def stop(self, reason: str) -> None:
+        """Send nothing more; what is in flight may finish."""
+        self._progress.stopped = self._progress.stopped or reason
+        self.stopping.set()
+
+    async def answer(self, ask: Ask, attempt: int) -> Entry | str:
+        """Send one attempt until it is answered or refused.
+
+        Returns:
+            The entry to keep, or the class of error when there is none.
+
+        Raises:
+            StopError: the server says no to everything.
+        """
+        prompt, completion = ask.prompt_tokens, ask.max_tokens(self._sampling)
+        if not self._progress.fits(prompt, completion, self._limits):
+            self.stop("budget used up")
+            return NOT_SENT
+        self._progress.reserved_prompt += prompt
+        self._progress.reserved_completion += completion
+        try:
+            return await self._try(ask, attempt)
+        finally:
+            self._progress.reserved_prompt -= prompt
+            self._progress.reserved_completion -= completion
+
+    async def _try(self, ask: Ask, attempt: int) -> Entry | str:
+        patient_until = time.monotonic() + self._limits.patience_s
+        tries, kind = 0, NOT_SENT
+        while True:
+            await self._turn(ask)
+            if self.stopping.is_set():
+                await self._adaptive.release()
+                return kind
+            crowded = False
+            try:
+                return self._entry(ask, attempt, await self._send(ask, attempt))
+            except RefusedError as error:
+                return self._refusal(ask, attempt, str(error))
+            except WaitError as error:
+                crowded, kind, wait_s = error.crowded, error.kind, error.retry_after_s
+            finally:
+                await self._adaptive.release(crowded)
+            self._progress.waits[kind] += 1
+            tries += not crowded
+            now = time.monotonic()
+            if crowded and wait_s is not None:
+                self._pause_until = max(self._pause_until, now + wait_s)
+            wait_s = backoff_s(tries, self._limits.backoff_base_s, self._jitter) if wait_s is None else wait_s
+            if tries >= self._limits.max_tries or now + wait_s > patient_until:
+                return kind
+            await self._sleep(wait_s)
+
+    async def _turn(self, ask: Ask) -> None:
+        """Wait for the pause that the server asked for, the minute's limits and a free place."""
+        await self._sleep(self._pause_until - time.monotonic())
+        await self._requests.take(1)
+        await self._tokens.take(ask.prompt_tokens + ask.max_tokens(self._sampling))
+        await self._adaptive.acquire()
+
+    async def _send(self, ask: Ask, attempt: int) -> Reply:
+        self._progress.sent += 1
+        reply = await self._client.ask(
+            messages=ask.messages,
+            max_tokens=ask.max_tokens(self._sampling),
+            temperature=self._sampling.temperature,
+            top_p=self._sampling.top_p,
+            seed=ask.seed_of(attempt),
+            json_schema=self._sampling.json_schema,
+        )
+        self._refused_at_start = None
+        return reply
+
+    def _entry(self, ask: Ask, attempt: int, reply: Reply) -> Entry:
+        parsed = parse_reply(reply.text, len(ask.styles), reply.finish_reason, self._language)
+        return Entry(
+            key=ask.key(self._endpoint, self._sampling, attempt),
+            kind=REPLY,
+            # A runaway reply is kept as the fault that it is, not as a megabyte.
+            text=reply.text[: MAX_REPLY_CHARACTERS + 1],
+            finish_reason=reply.finish_reason,
+            prompt_tokens=reply.prompt_tokens or ask.prompt_tokens,
+            completion_tokens=reply.completion_tokens or max(1, len(reply.text) // 4),
+            settled=parsed.complete or attempt == MAX_ATTEMPTS - 1,
+            about=ask.about,
+        )
+
+    def _refusal(self, ask: Ask, attempt: int, text: str) -> Entry:
+        if self._refused_at_start is not None:
+            self._refused_at_start += 1
+            if self._refused_at_start >= MAX_REFUSALS_AT_START:
+                raise StopError(f"the server refused the first {MAX_REFUSALS_AT_START} requests ({text})")
+        key = ask.key(self._endpoint, self._sampling, attempt)
+        return Entry(key, REFUSAL, text, "", 0, 0, True, ask.about)
+
+    async def _sleep(self, seconds: float) -> None:
+        """Sleep, or wake up early when the run is to stop."""
+        if seconds > 0 and not self.stopping.is_set():
+            try:
+                await asyncio.wait_for(self.stopping.wait(), seconds)
+            except TimeoutError:
+                return

@@ -1,0 +1,181 @@
+"""A plan against a local server with every fault: each request ends as it should, and nothing is asked twice."""
+
+import random
+from collections import Counter
+
+import pytest
+
+from dataset_builder.chat_client import ChatClient, StopError
+from dataset_builder.esco import EscoRelease, Skill
+from dataset_builder.generate import Generation
+from dataset_builder.journal import Journal
+from dataset_builder.plan import Endpoint, Sampling, make_plan
+from dataset_builder.sending import NOT_SENT, Limits, Price
+from dataset_builder.sentences import collect
+from dataset_builder.stub_server import StubBehaviour, StubServer
+
+QUICK = Limits(concurrency=8, backoff_base_s=0.005, max_tries=40, patience_s=20)
+
+
+def release_of(count: int) -> EscoRelease:
+    skills = tuple(Skill(uri=f"urn:skill:{number}", label=f"skill number {number}") for number in range(count))
+    return EscoRelease(version="9.9", language="en", skills=skills)
+
+
+def generation_for(server, journal, count=20, limits=QUICK, families=None):
+    plan = make_plan(release_of(count), families or {"styled": 4})
+    return Generation(plan, journal, Endpoint(server.url, "stub", provider="stub"), Sampling(), limits)
+
+
+def run(generation, server, timeout_s=0.5):
+    return generation.run(ChatClient(server.url, "stub", timeout_s=timeout_s))
+
+
+@pytest.fixture
+def journal(tmp_path):
+    with Journal(tmp_path / "journal.sqlite") as opened:
+        yield opened
+
+
+def test_every_ask_is_answered_once(journal):
+    """20 skills x 4 lines in one request each: 20 requests, 80 sentences."""
+    with StubServer() as server:
+        run(generation_for(server, journal), server)
+        assert server.requests == 20
+        assert set(server.answered.values()) == {1}
+    assert len(collect(generation_for(server, journal)).sentences) == 80
+
+
+def test_a_finished_plan_asks_for_nothing_and_one_more_skill_for_itself_alone(journal):
+    with StubServer() as server:
+        run(generation_for(server, journal), server)
+        run(generation_for(server, journal), server)
+        assert server.requests == 20
+        run(generation_for(server, journal, count=21), server)
+        assert server.requests == 21
+
+
+def test_every_fault_is_counted_and_the_run_ends_complete(journal):
+    """Half of all replies faulty, and nine of ten in a stretch; every skill still ends with its lines."""
+    behaviour = StubBehaviour(fault_share=0.5, bad_from=40, bad_to=120, hang_s=1.0)
+    with StubServer(behaviour) as server:
+        generation = generation_for(server, journal, count=80)
+        progress = run(generation, server, timeout_s=0.4)
+        assert progress.failed == {}
+        # A text fault may come three times in a row: then the skill is left without lines, but not without outcome.
+        collected = collect(generation)
+        assert collected.replies >= 80
+        assert sum(progress.waits.values()) > 0
+        kinds = " ".join(progress.waits)
+        for kind in (
+            "http 429",
+            "http 500",
+            "http 503",
+            "timeout",
+            "connection",
+            "broken json",
+            "html body",
+            "empty body",
+        ):
+            assert kind in kinds, f"{kind} was not seen in {progress.waits}, server sent {server.faults}"
+        for fault in (
+            "refusal",
+            "oversized reply",
+            "wrong language",
+            "empty reply",
+            "fewer lines than asked",
+            "preamble",
+        ):
+            assert collected.faults[fault] > 0, f"{fault} was not seen in {collected.faults}"
+
+
+@pytest.mark.parametrize(("status", "words"), [(401, "OPENAI_API_KEY"), (403, "403"), (404, "--model")])
+def test_a_server_that_says_no_stops_the_run_at_the_first_reply(journal, status, words):
+    with StubServer(StubBehaviour(status=status)) as server:
+        generation = generation_for(server, journal, count=50, limits=Limits(concurrency=1))
+        with pytest.raises(StopError, match=words):
+            run(generation, server)
+        assert server.requests == 1
+    assert len(journal) == 0
+
+
+def test_requests_that_the_server_refuses_from_the_start_stop_the_run(journal):
+    """Five refusals before any reply mean that something general is wrong."""
+    with StubServer(StubBehaviour(status=400)) as server:
+        with pytest.raises(StopError, match="refused the first 5"):
+            run(generation_for(server, journal, limits=Limits(concurrency=1)), server)
+        assert server.requests == 5
+
+
+def test_outages_are_not_kept_so_that_a_resume_repeats_them(journal):
+    broken = StubBehaviour(fault_share=1.0, faults=("500",))
+    limits = Limits(concurrency=4, backoff_base_s=0.001, max_tries=2)
+    with StubServer(broken) as server:
+        progress = run(generation_for(server, journal, count=6, limits=limits), server)
+        assert Counter(progress.failed.values()) == {"http 500": 6}
+        assert server.requests == 12
+    assert len(journal) == 0
+    with StubServer() as server:
+        assert run(generation_for(server, journal, count=6), server).failed == {}
+
+
+def test_a_budget_stops_before_it_is_exceeded(journal):
+    """Each request may cost 8+32*4 = 136 tokens out at most; spent plus reserved never passes the budget."""
+    budget = Limits(concurrency=3, budget_tokens=4000)
+    with StubServer() as server:
+        generation = generation_for(server, journal, limits=budget)
+        progress = run(generation, server)
+    assert progress.stopped == "budget used up"
+    assert 0 < progress.prompt_tokens + progress.completion_tokens <= 4000
+    assert NOT_SENT in progress.failed.values()
+    # What was spent is on file, so a second run with the same budget sends nothing more than what is left.
+    with StubServer() as server:
+        again = run(generation_for(server, journal, limits=budget), server)
+    assert again.prompt_tokens + again.completion_tokens <= 4000
+
+
+def test_a_price_turns_tokens_into_dollars():
+    """2M tokens in at 0.15 and 1M out at 0.60 a million: 0.30 + 0.60 = 0.90."""
+    assert Price(0.15, 0.60).of(2_000_000, 1_000_000) == pytest.approx(0.90)
+
+
+def test_the_key_is_sent_and_appears_nowhere_else(journal, monkeypatch, caplog, capsys):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret")
+    with StubServer() as server:
+        run(generation_for(server, journal, count=3), server)
+        assert server.authorizations == {"Bearer sk-very-secret"}
+    journal._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    with StubServer(StubBehaviour(status=401)) as server, pytest.raises(StopError) as caught:
+        run(generation_for(server, journal, count=5), server)
+    written = capsys.readouterr()
+    everything = (
+        journal.path.read_bytes().decode("latin-1") + caplog.text + written.out + written.err + str(caught.value)
+    )
+    assert "secret" not in everything
+
+
+def test_a_damaged_row_is_asked_again(journal):
+    with StubServer() as server:
+        run(generation_for(server, journal, count=5), server)
+        journal._db.execute("UPDATE entries SET text = 'changed' WHERE key = (SELECT MIN(key) FROM entries)")
+        run(generation_for(server, journal, count=5), server)
+        assert server.requests == 6
+
+
+def test_a_reply_that_was_settled_is_never_asked_again_by_a_stricter_parser(journal, monkeypatch):
+    with StubServer() as server:
+        run(generation_for(server, journal, count=4), server)
+        monkeypatch.setattr("dataset_builder.replies.MAX_REPLY_CHARACTERS", 1)
+        run(generation_for(server, journal, count=4), server)
+        assert server.requests == 4
+
+
+def test_plans_do_not_depend_on_the_order_of_calls():
+    families = {"styled": 8}
+    order = random.Random(3)
+    release = release_of(30)
+    skills = list(release.skills)
+    order.shuffle(skills)
+    first = {ask.about: ask for ask in make_plan(release, families).asks}
+    second = {ask.about: ask for ask in make_plan(release, families, skills=skills).asks}
+    assert first == second
