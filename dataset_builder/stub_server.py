@@ -123,10 +123,8 @@ class StubServer:
         status, content, extra = self._answer(body, fault)
         reason = _STATUS.get(status, "Error")
         kind = "text/html" if fault == "html" else "application/json"
-        writer.write(
-            f"HTTP/1.1 {status} {reason}\r\nContent-Type: {kind}\r\nContent-Length: {len(content)}\r\n{extra}\r\n".encode()
-            + content
-        )
+        head = f"HTTP/1.1 {status} {reason}\r\nContent-Type: {kind}\r\nContent-Length: {len(content)}\r\n{extra}\r\n"
+        writer.write(head.encode() + content)
         await writer.drain()
         return True
 
