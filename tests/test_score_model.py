@@ -1,0 +1,305 @@
+"""The command eval.score_model from end to end on a tiny model, lexical systems, fusion and one's own system."""
+
+import json
+import sys
+from types import ModuleType
+
+import numpy as np
+import pytest
+from sentence_transformers import SentenceTransformer
+
+from dataset_builder.contract import run_command, sha256_of_file
+from eval import score_model
+from eval.per_query import read_per_query
+from eval.results import EvalResults
+from eval.score_model import without_folders
+from eval.token_matching import TokenMatchingSystem, token_matching_scores
+from tests.eval_records import SKILLS, URI, write_benchmarks, write_bert, write_esco, write_model
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    root = tmp_path_factory.mktemp("score")
+    write_esco(root / "esco-1.1.0")
+    write_benchmarks(root / "benchmarks")
+    write_model(root / "model")
+    return root
+
+
+def run(place, system, *more, split="test", benchmarks=None):
+    out = place / "results" / "run.json"
+    command = [
+        str(system),
+        "--benchmarks",
+        str(benchmarks or place / "benchmarks"),
+        "--esco",
+        str(place / "esco-1.1.0"),
+    ]
+    code = run_command(score_model.main, [*command, "--split", split, "--out", str(out), "--samples", "200", *more])
+    return EvalResults.load(out) if code == 0 else code
+
+
+def test_a_model_is_scored_on_all_benchmarks_of_the_folder(place, capsys):
+    record = run(place, place / "model", "--name", "tiny")
+    printed = capsys.readouterr().out
+    assert printed.startswith("tiny on test: 5 skill names of ESCO 1.1.0")
+    assert [line.split()[0] for line in printed.splitlines()[3:5]] == ["TECH", "HOUSE"]
+    assert [(b.name, b.queries, b.gold_labels, b.rows, b.dropped_rows) for b in record.benchmarks] == [
+        ("TECH", 3, 4, 5, 1),
+        ("HOUSE", 1, 1, 1, 0),
+    ]
+    assert record.system.kind == "sentence-transformer"
+    assert record.system.weights_sha256 == sha256_of_file(place / "model" / "model.safetensors")
+    assert record.label_space.size == 5
+    assert record.label_space.source == "esco-1.1.0"
+    assert str(place) not in record.command
+    assert record.versions["numpy"] == np.__version__
+    thresholds = record.benchmarks[0].thresholds
+    assert (thresholds.sentences_with_skill, thresholds.sentences_without_skill) == (3, 1)
+    assert record.benchmarks[1].thresholds.auroc is None
+
+
+def test_literal_match_by_hand(place):
+    """TECH: 'bake bread' and 'Python' stand in their sentences, rank 1; 'Lead people' matches nothing, so all scores
+    tie and labels rank in file order: bake bread 1, manage staff 2, write reports 3. RP@5 = (1 + 1 + 2/2) / 3 = 1,
+    RP@1 = (1 + 0 + 1) / 3, MRR = (1 + 1/2 + 1) / 3.
+    """
+    record = run(place, "literal")
+    tech = record.benchmarks[0]
+    assert tech.gold_ranks == ["1", "2 3", "1"]
+    values = {name: estimate.value for name, estimate in tech.metrics.items()}
+    assert (values["rp@5"], values["rp@1"], values["mrr"]) == pytest.approx((1, 2 / 3, 2.5 / 3))
+    assert {value: found.queries for value, found in tech.slices["mention"].items()} == {"implicit": 1, "literal": 2}
+    # Suggestions above a threshold of 1 word: two right ones of two; four gold labels: precision 1, recall 1/2.
+    assert (tech.thresholds.best.precision, tech.thresholds.best.recall) == (1, 0.5)
+    assert (tech.thresholds.best.rejected, tech.thresholds.auroc) == (1.0, pytest.approx(5 / 6))
+
+
+def test_validation_leaves_out_what_test_holds_and_says_so(place, capsys):
+    record = run(place, "literal", split="validation")
+    assert [(b.name, b.queries, b.left_out) for b in record.benchmarks] == [("TECH", 1, 1)]
+    assert "TECH: 1 queries left out because the test split holds them" in capsys.readouterr().out
+
+
+def test_a_single_csv_and_gold_that_the_label_space_lacks(place, capsys):
+    """Gold of the query is Python (rank 1) and an unknown label: RP@5 = 1 / min(5, 2)."""
+    file = place / "mini.csv"
+    file.write_text("sentence,label\nUse Python,Python\nUse Python,fly planes\n", encoding="utf-8")
+    record = run(place, "literal", benchmarks=file)
+    (found,) = record.benchmarks
+    assert (found.name, found.gold_missing, found.gold_ranks) == ("MINI", ["fly planes"], ["1 -"])
+    assert found.metrics["rp@5"].value == 0.5
+    assert (
+        "MINI: 1 gold labels are not in the label space and count as not found: fly planes" in capsys.readouterr().out
+    )
+
+
+def test_answers_by_query(place):
+    run(place, "literal", "--per-query", str(place / "answers.jsonl"))
+    answers = read_per_query(place / "answers.jsonl")
+    assert [answer.benchmark for answer in answers] == ["TECH"] * 3 + ["HOUSE"]
+    assert answers[0].top[0] == "bake bread"
+    assert answers[0].top_kinds[0] == "gold"
+    assert answers[1].gold_ranks == (2, 3)
+
+
+@pytest.mark.parametrize("system", ["tfidf-words", "tfidf-words-alt", "tfidf-chars", "tfidf-chars-alt", "bm25"])
+def test_every_lexical_system_finds_the_easy_ones(place, system):
+    record = run(place, system)
+    assert record.system.kind == "lexical"
+    assert record.benchmarks[0].gold_ranks[2] == "1"
+
+
+def test_fusion_of_a_model_and_a_lexical_system(place):
+    record = run(place, f"fusion:0.25*{place / 'model'}+0.75*tfidf-chars")
+    assert record.system.kind == "fusion"
+    assert record.system.name == "0.25 model + 0.75 tfidf-chars"
+    assert record.system.settings["part 2"] == "0.75 * tfidf-chars (lexical)"
+    assert str(place) not in record.model_dump_json()
+
+
+def test_ones_own_system(place, monkeypatch):
+    """A system that always says the last label: its gold never comes first."""
+
+    class Last:
+        name = "last"
+
+        def index(self, names):
+            self.labels = len(names)
+
+        def scores(self, sentences):
+            return np.tile(np.arange(self.labels, dtype=np.float32), (len(sentences), 1))
+
+    module = ModuleType("mine")
+    module.Last, module.Half = Last, type("Half", (), {"name": "half"})
+    monkeypatch.setitem(sys.modules, "mine", module)
+    assert run(place, "python:mine:Last").benchmarks[0].gold_ranks == ["5", "4 3", "2"]
+    assert run(place, "python:mine:Half") == 2
+    assert run(place, "python:mine:Gone") == 2
+
+
+def test_label_space_of_a_dataset_folder(place, tmp_path, capsys):
+    from datasets import Dataset
+
+    from dataset_builder.schema import skills_features
+
+    rows = [
+        {"uri": URI.format(0), "label": "Python", "alternative_labels": [], "type": "knowledge"},
+        {"uri": URI.format(1), "label": "bake bread ", "alternative_labels": ["make loaves"], "type": "competence"},
+    ]
+    (tmp_path / "skills").mkdir()
+    Dataset.from_list(rows, features=skills_features()).to_parquet(str(tmp_path / "skills" / "skills.parquet"))
+    out = tmp_path / "run.json"
+    arguments = [
+        "literal",
+        "--benchmarks",
+        str(place / "benchmarks"),
+        "--label-space",
+        str(tmp_path),
+        "--out",
+        str(out),
+    ]
+    assert run_command(score_model.main, arguments) == 0
+    record = EvalResults.load(out)
+    assert record.label_space.size == 2
+    assert record.benchmarks[0].gold_missing == ["manage staff", "write reports"]
+    (tmp_path / "skills" / "skills.parquet").unlink()
+    assert run_command(score_model.main, arguments) == 2
+    assert "holds no skills/skills.parquet" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("system", "message"),
+    [
+        ("nowhere", "nowhere does not exist"),
+        ("fusion:literal", "fusion:literal does not name two systems"),
+        ("python:no_such_module:X", "cannot be loaded"),
+    ],
+)
+def test_systems_that_are_none_are_one_line(place, capsys, system, message):
+    assert run(place, system) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert "Traceback" not in error
+
+
+def test_folders_that_are_no_model_are_one_line(place, capsys):
+    assert run(place, place / "benchmarks") == 2
+    assert "is not a model folder: it holds no modules.json" in capsys.readouterr().err
+    broken = place / "broken"
+    broken.mkdir(exist_ok=True)
+    (broken / "modules.json").write_text("{", encoding="utf-8")
+    assert run(place, broken) == 2
+    assert "cannot be opened" in capsys.readouterr().err
+
+
+def test_facts_come_from_the_training_record(place, tmp_path):
+    """Held-out folds and token-level matching are read from the record; a static model has no tokens to match, so
+    cosine is asked for.
+    """
+    from dataset_builder.schema import fold_of
+
+    folder = write_model(tmp_path / "trained")
+    fold = fold_of(URI.format(3))
+    record = training_record(held_out_folds=[fold], stages=[{"loss": {"name": "token_match"}}])
+    (folder / "training_record.json").write_text(json.dumps(record), encoding="utf-8")
+    found = run(place, folder, "--score", "cosine")
+    assert (found.system.dataset, found.system.dataset_version, found.system.model_version) == (
+        "data",
+        "0.2.0",
+        "1.0.0",
+    )
+    assert found.system.training_record_sha256 == sha256_of_file(folder / "training_record.json")
+    assert found.benchmarks[0].slices["training"]["unseen"].queries >= 1
+    (folder / "training_record.json").write_text(json.dumps({**record, "schema_version": 99}), encoding="utf-8")
+    assert run(place, folder) == 2
+
+
+def training_record(**recipe):
+    return {
+        "schema_version": 1,
+        "name": "m",
+        "version": "1.0.0",
+        "created_at": "",
+        "code_version": "",
+        "command": "",
+        "recipe_name": "r",
+        "recipe": recipe,
+        "seed": 0,
+        "base_model": {"id": "b", "revision": None, "weights_sha256": ""},
+        "dataset": {"id": "data", "revision": None, "version": "0.2.0", "sha256": ""},
+        "sources": [],
+        "label_space_version": "1.1.0",
+        "label_space_sha256": "",
+        "steps": 1,
+        "epochs": 1.0,
+        "pairs_per_s": 1.0,
+        "duration_s": 1.0,
+        "energy_kwh": None,
+        "energy_method": "",
+        "hardware": {"processes": 1, "device": "cpu", "cpu_cores": 2, "peak_memory_bytes": 1},
+        "libraries": {},
+        "losses": [],
+        "validation": [],
+        "best_step": 1,
+        "weights_sha256": "",
+    }
+
+
+def test_token_matching_against_a_slow_implementation():
+    generator = np.random.default_rng(0)
+    tokens = generator.normal(size=(7, 5)).astype(np.float32)
+    labels = generator.normal(size=(11, 5)).astype(np.float32)
+    expected = []
+    for label in labels:
+        products = [float(token @ label) for token in tokens]
+        weights = [np.exp(product) for product in products]
+        cosines = [p / np.linalg.norm(t) / np.linalg.norm(label) for p, t in zip(products, tokens, strict=True)]
+        expected.append(sum(w * c for w, c in zip(weights, cosines, strict=True)) / sum(weights))
+    assert token_matching_scores(tokens, labels) == pytest.approx(expected, abs=1e-5)
+
+
+def test_token_matching_with_one_token_is_the_cosine():
+    """(3, 4) with (0, 2): all attention on the one token, cosine 4/5; with the zero vector 0."""
+    tokens, labels = np.array([[3, 4]], dtype=np.float32), np.array([[0, 2], [0, 0]], dtype=np.float32)
+    assert token_matching_scores(tokens, labels).tolist() == pytest.approx([0.8, 0])
+
+
+def test_a_model_trained_for_token_matching_is_scored_by_it(place, tmp_path):
+    """The best label by the command equals the best by the formula on the model's own token vectors."""
+    folder = write_bert(tmp_path / "bert")
+    record = training_record(stages=[{"loss": {"name": "mnrl"}}, {"loss": {"name": "token_match"}}])
+    (folder / "training_record.json").write_text(json.dumps(record), encoding="utf-8")
+    found = run(place, folder, "--per-query", str(tmp_path / "answers.jsonl"))
+    assert found.system.kind == "token-matching"
+    model = SentenceTransformer(str(folder), device="cpu")
+    labels = model.encode([label.strip() for label in SKILLS])
+    for answer in read_per_query(tmp_path / "answers.jsonl"):
+        tokens = model.encode(answer.sentence, output_value="token_embeddings").numpy()
+        expected = token_matching_scores(tokens, labels)
+        assert answer.top_scores == pytest.approx(sorted(expected, reverse=True), abs=1e-3)
+    by_cosine = run(place, folder, "--score", "cosine")
+    assert by_cosine.system.kind == "sentence-transformer"
+
+
+def test_token_matching_system_needs_its_index():
+    system = TokenMatchingSystem("t", lambda texts: [], lambda texts: np.zeros((1, 2), dtype=np.float32))
+    with pytest.raises(RuntimeError, match="index"):
+        system.scores(["a"])
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("/home/me/models/m", "m"),
+        ("/home/me/models/m/", "m"),
+        ("../data/x.zip", "x.zip"),
+        ("~/m", "m"),
+        ("results/x.json", "results/x.json"),
+        ("Team/model@v1", "Team/model@v1"),
+        ("fusion:0.4*/a/b+0.6*bm25", "fusion:0.4*b+0.6*bm25"),
+        ("OWN=/a/b.csv", "OWN=b.csv"),
+    ],
+)
+def test_published_commands_name_no_folder_of_the_machine(given, shown):
+    assert without_folders(given) == shown
