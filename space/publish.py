@@ -2,6 +2,8 @@
 
 python -m space.publish --dry-run
 python -m space.publish
+
+The page then runs on the model of the same namespace and version, or on the one that --model names.
 """
 
 from __future__ import annotations
@@ -13,11 +15,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dataset_builder.contract import run_command
-from dataset_builder.hub import SPACE_REPO, project_version
-from dataset_builder.hub_command import Artifact, add_publish_options, run_publish
+from dataset_builder.hub import MODEL_REPO, SPACE_REPO, project_version
+from dataset_builder.hub_command import Artifact, Published, add_publish_options, run_publish
+from dataset_builder.hub_errors import hub_errors
 
 SPACE_FOLDER = Path(__file__).resolve().parent
 ENTRY = "app.py"
+# What app.py reads to know its model.
+MODEL_VARIABLE = "SKILL_FINDER_MODEL"
 _BESIDE_CODE = ("README.md", "requirements.txt")
 _ASSET_SUFFIXES = frozenset({".css", ".js", ".png", ".svg", ".txt", ".json", ".csv"})
 
@@ -45,12 +50,27 @@ def _imports(path: Path) -> set[str]:
     return names
 
 
+def name_model(published: Published, model: str) -> None:
+    """Set the Space's variable that names its model, unless it says so already: a change restarts the Space.
+
+    Raises:
+        StageError: the Hub refused.
+    """
+    with hub_errors(published.repo_id):
+        known = published.api.get_space_variables(published.repo_id)
+        if MODEL_VARIABLE not in known or known[MODEL_VARIABLE].value != model:
+            published.api.add_space_variable(published.repo_id, MODEL_VARIABLE, model)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(prog="python -m space.publish", description="Publish the page as a Space.")
     add_publish_options(parser, SPACE_REPO)
+    parser.add_argument("--model", help=f"model that it runs on (default: NAMESPACE/{MODEL_REPO}@TAG)")
     options = parser.parse_args(arguments)
-    run_publish(Artifact("space", SPACE_FOLDER, project_version(), ENTRY, files_of_page(), sdk="gradio"), options)
+    artifact = Artifact("space", SPACE_FOLDER, project_version(), ENTRY, files_of_page(), sdk="gradio")
+    if published := run_publish(artifact, options):
+        name_model(published, options.model or f"{published.namespace}/{MODEL_REPO}@{published.tag}")
 
 
 if __name__ == "__main__":

@@ -186,7 +186,7 @@ def eval_results(
     )
 
 
-def write_dataset(folder: Path) -> Path:
+def write_dataset(folder: Path, version: str = VERSION) -> Path:
     """A dataset folder of 4 pairs and 3 skills; the card is the least that `load_dataset` needs."""
     from datasets import Dataset
 
@@ -211,8 +211,8 @@ def write_dataset(folder: Path) -> Path:
         Dataset.from_list(rows, features=features).to_parquet(str(target))
         size, sha = target.stat().st_size, sha256_of_file(target)
         files.append(DatasetFile(path=path, config=config, split=split, rows=len(rows), bytes=size, sha256=sha))
-    write_atomically(folder / "README.md", DATASET_CARD)
-    manifest(files).save(folder)
+    write_atomically(folder / "README.md", DATASET_CARD.replace(VERSION, version))
+    manifest(files, version=version).save(folder)
     return folder
 
 
@@ -261,10 +261,12 @@ def manifest(files: list[DatasetFile], **changes: object) -> DatasetManifest:
     return DatasetManifest.model_validate({**values, **changes})
 
 
-def write_trained_model(folder: Path) -> Path:
+def write_trained_model(folder: Path, version: str = VERSION) -> Path:
     """A tiny model with its training record, as training leaves it."""
     write_tiny_model(folder)
-    training_record(sha256_of_file(folder / "model.safetensors")).save(folder)
+    dataset = DatasetSource(id=version, revision=None, version=version, sha256="d" * 64)
+    weights_sha256 = sha256_of_file(folder / "model.safetensors")
+    training_record(weights_sha256, version=version, dataset=dataset).save(folder)
     return folder
 
 

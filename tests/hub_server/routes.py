@@ -177,6 +177,15 @@ def tag(request: Request, kinds: str, repo_id: str, revision: str) -> Answer:
     return Answer(201, {})
 
 
+def variables(request: Request, repo_id: str) -> Answer:
+    """Variables of a Space; a POST sets one."""
+    repo = request.repo("spaces", repo_id)
+    request.writer(repo.namespace)
+    if request.method == "POST":
+        repo.variables[request.json["key"]] = request.json["value"]
+    return Answer(body={key: {"key": key, "value": value} for key, value in repo.variables.items()})
+
+
 def not_there(_: Request) -> Answer:
     raise HubError(404, "No such route")
 

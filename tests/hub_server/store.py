@@ -69,6 +69,7 @@ class Repo:
     branches: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     lfs: set[str] = field(default_factory=set)
+    variables: dict[str, str] = field(default_factory=dict)
 
     @property
     def namespace(self) -> str:

@@ -40,6 +40,8 @@ ROUTES = [
     _route("commits", "GET", f"{_KINDS}/{_REPO}/commits/{_REVISION}", routes.commits),
     _route("tree", "GET", f"{_KINDS}/{_REPO}/tree/{_REVISION}(/.*)?", routes.tree),
     _route("paths_info", "POST", f"{_KINDS}/{_REPO}/paths-info/{_REVISION}", routes.paths_info),
+    _route("variables", "GET", f"/api/spaces/{_REPO}/variables", routes.variables),
+    _route("variables", "POST", f"/api/spaces/{_REPO}/variables", routes.variables),
     _route("info", "GET", f"{_KINDS}/{_REPO}/revision/{_REVISION}", routes.repo_info),
     _route("info", "GET", f"{_KINDS}/{_REPO}", routes.repo_info),
     _route("lfs_batch", "POST", rf"{_PREFIX}{_REPO}\.git/info/lfs/objects/batch", routes.lfs_batch),
