@@ -68,17 +68,13 @@ def open_encoder(folder: Path) -> Any:
         StageError: it cannot be opened.
     """
     from sentence_transformers import SentenceTransformer
-    from transformers.utils.logging import disable_progress_bar, enable_progress_bar
 
-    disable_progress_bar()
     try:
         with contextlib.redirect_stderr(io.StringIO()):
             return SentenceTransformer(str(folder), trust_remote_code=False, local_files_only=True)
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
         raise StageError(f"base model {folder} cannot be opened ({type(error).__name__}: {reason})", REMEDY) from error
-    finally:
-        enable_progress_bar()
 
 
 def _downloaded(name: str, revision: str | None) -> tuple[Path, str]:

@@ -6,16 +6,15 @@ Every default is here and nowhere else, so the record of a run, which holds the 
 from __future__ import annotations
 
 import dataclasses
-import types
-import typing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar, Union
+from typing import Any
 
 import yaml
 
 from dataset_builder.contract import StageError
 from dataset_builder.schema import FOLDS
+from training.plain_values import fill
 
 SOURCES = {
     "synthetic": "sentences of the dataset that ask for one skill",
@@ -32,8 +31,6 @@ PRECISIONS = ("auto", "bf16", "fp32")
 SIDES = ("before", "after", "either")
 SCHEDULES = ("linear", "cosine", "constant")
 NEGATIVE_KINDS = ("hierarchy", "mined")
-
-Plain = TypeVar("Plain")
 
 
 @dataclass(frozen=True)
@@ -160,10 +157,12 @@ class Stage:
 class Validation:
     """How often RP@5 over the whole label space is measured while training, and on what it selects.
 
-    `times_per_epoch` 0 never measures; `metric` is what chooses the best checkpoint: a benchmark's name or `mean`.
+    `times_per_epoch` 0 never measures; `at_start` measures the base model too; `metric` is what
+    chooses the best checkpoint: a benchmark's name or `mean`.
     """
 
     times_per_epoch: int = 1
+    at_start: bool = False
     k: int = 5
     metric: str = "mean"
 
@@ -238,55 +237,13 @@ def recipe_from_dict(values: Any, where: str = "recipe") -> Recipe:
     Raises:
         StageError: an unknown key, a missing key, or a value that cannot be.
     """
-    recipe: Recipe = _build(Recipe, values, where)
+    recipe: Recipe = fill(Recipe, values, where)
     return recipe
 
 
 def _need(condition: bool, problem: str) -> None:
     if not condition:
         raise StageError(problem)
-
-
-def _build(kind: type[Any], values: Any, where: str) -> Any:
-    """Fill dataclass `kind` from a mapping, in depth, naming the key that is wrong."""
-    if not isinstance(values, dict):
-        raise StageError(f"{where}: expected keys and values, got {values!r}")
-    hints = typing.get_type_hints(kind)
-    unknown = [str(key) for key in values if key not in hints]
-    if unknown:
-        raise StageError(f"{where}: unknown key {unknown[0]!r}", f"Known keys here: {', '.join(hints)}")
-    filled = {key: _value(hints[key], value, f"{where}: {key}") for key, value in values.items()}
-    required = [item.name for item in dataclasses.fields(kind) if _has_no_default(item)]
-    missing = [name for name in required if name not in filled]
-    if missing:
-        raise StageError(f"{where}: key {missing[0]!r} is missing")
-    try:
-        return kind(**filled)
-    except StageError as error:
-        raise StageError(f"{where}: {error}") from None
-
-
-def _has_no_default(item: dataclasses.Field[Any]) -> bool:
-    return item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
-
-
-def _value(hint: Any, value: Any, where: str) -> Any:
-    """Check one value against its type; lists become tuples, whole numbers pass as floats."""
-    origin, inner = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (Union, types.UnionType):
-        return None if value is None else _value(next(kind for kind in inner if kind is not type(None)), value, where)
-    if dataclasses.is_dataclass(hint):
-        return _build(typing.cast(type[Any], hint), value if value is not None else {}, where)
-    if origin is tuple and isinstance(value, list | tuple):
-        return tuple(_value(inner[0], item, f"{where}[{number}]") for number, item in enumerate(value))
-    if origin is dict and isinstance(value, dict):
-        return {str(key): _value(inner[1], item, f"{where}.{key}") for key, item in value.items()}
-    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    if isinstance(hint, type) and isinstance(value, hint) and not (hint is int and isinstance(value, bool)):
-        return value
-    wanted = {tuple: "a list", dict: "keys and values"}.get(origin or hint, getattr(hint, "__name__", str(hint)))
-    raise StageError(f"{where}: expected {wanted}, got {value!r}")
 
 
 def _listed(value: Any) -> Any:

@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from transformers import set_seed
+from transformers.utils.logging import disable_progress_bar
 
 from dataset_builder.contract import StageError, code_version, write_atomically
 from dataset_builder.esco import EscoRelease, read_esco
@@ -89,6 +90,7 @@ def run_training(recipe: Recipe, options: RunOptions) -> TrainingRecord:
     Raises:
         StageError: an input that cannot be read, a folder that holds another run, or a stage that failed.
     """
+    disable_progress_bar()  # the library's own bars, for files of a moment
     use_threads(options.threads)
     prepared = prepare(recipe, options)
     if _holds_this_run(prepared):

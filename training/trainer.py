@@ -51,7 +51,7 @@ def training_arguments(
         warmup_steps=stage.warmup,
         lr_scheduler_type="constant_with_warmup" if stage.schedule == "constant" else stage.schedule,
         max_grad_norm=stage.max_grad_norm,
-        optim="adamw_torch",
+        optim="adamw_torch_fused",
         bf16=best_precision(recipe.precision),
         use_cpu=not torch.cuda.is_available(),
         seed=recipe.seed,
@@ -62,6 +62,7 @@ def training_arguments(
         # Marks (below) say when to measure and save; the library's own counters never fire.
         eval_strategy="steps" if select_by else "no",
         eval_steps=NEVER,
+        eval_on_start=bool(select_by) and recipe.validation.at_start and stage is recipe.stages[0],
         save_strategy="steps",
         save_steps=NEVER,
         save_total_limit=2,

@@ -1,0 +1,261 @@
+import csv
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from dataset_builder.contract import StageError
+from dataset_builder.schema import fold_of
+from tests.tiny_encoder import tiny_esco, tiny_labels, write_tiny_dataset
+from training.dataset_rows import DatasetRows, Row, read_dataset, split_revision
+from training.label_space import LabelSpace, label_space_of_esco, label_space_of_rows
+from training.literal_matches import match_literally, read_sentences
+from training.pairs import Inputs, StagePairs, collect_pairs, read_skillskape, text_key
+from training.recipe import Source, Stage
+
+LABELS = label_space_of_esco(tiny_esco())
+
+
+def inputs(rows: list[Row] | None = None, **more) -> Inputs:
+    rows = rows or [Row(f"We {label}.", label, (label,)) for label in tiny_labels()]
+    dataset = DatasetRows("tiny", None, "0.0.1", "0" * 64, tuple(rows), (), "0.0.1")
+    return Inputs(labels=LABELS, dataset=dataset, esco=tiny_esco(), **more)
+
+
+def stage(**sources) -> Stage:
+    return Stage("one", {name: Source(**(values or {})) for name, values in sources.items()})
+
+
+def texts(pairs: StagePairs) -> list[str]:
+    return [pair.text for pair in pairs.pairs]
+
+
+def test_sources_keep_the_recipe_s_order_and_are_counted():
+    found = collect_pairs(stage(descriptions={}, synthetic={}), inputs(), seed=1)
+    assert [(count.name, count.pairs, count.skills) for count in found.counts] == [
+        ("descriptions", 24, 24),
+        ("synthetic", 24, 24),
+    ]
+    assert found.pairs[0].text == "The skill to bake bread and to teach it."
+    assert LABELS.labels[found.pairs[0].skill] == "bake bread"
+
+
+def test_co_mentions_are_apart_from_single_skills():
+    rows = [
+        Row("Bake bread.", "bake bread", ("bake bread",)),
+        Row("Bake bread and weld steel.", "bake bread", ("bake bread", "weld steel")),
+    ]
+    assert texts(collect_pairs(stage(synthetic={}), inputs(rows), 1)) == ["Bake bread."]
+    (pair,) = collect_pairs(stage(co_mentions={}), inputs(rows), 1).pairs
+    assert pair.skills == (LABELS.id_of("bake bread"), LABELS.id_of("weld steel"))
+
+
+def test_shared_alternative_labels_know_all_their_skills():
+    """`oven work` belongs to two skills: each is known to be asked for by the other's pair."""
+    esco = tiny_esco()
+    shared = tuple(dataclasses.replace(skill, alternative_labels=("oven work",)) for skill in esco.skills[:2])
+    changed = dataclasses.replace(inputs(), esco=dataclasses.replace(esco, skills=shared + esco.skills[2:]))
+    first, second, *_ = collect_pairs(stage(alternative_labels={}), changed, 1).pairs
+    assert (first.skills, second.skills) == ((0, 1), (1, 0))
+
+
+def test_weights_take_a_share_or_repeat():
+    """24 pairs: weight 0.5 takes 12, weight 2.25 takes each twice and 6 once more, which makes 54."""
+    assert len(collect_pairs(stage(synthetic={"weight": 0.5}), inputs(), 1).pairs) == 12
+    found = texts(collect_pairs(stage(synthetic={"weight": 2.25}), inputs(), 1))
+    assert len(found) == 54
+    assert sorted({found.count(text) for text in found}) == [2, 3]
+
+
+def test_limits_are_seeded():
+    def drawn(seed: int) -> list[str]:
+        return texts(collect_pairs(stage(synthetic={"limit": 5}), inputs(), seed))
+
+    assert len(drawn(1)) == 5
+    assert drawn(1) == drawn(1)
+    assert drawn(1) != drawn(2)
+
+
+def test_at_most_so_many_pairs_a_skill():
+    found = collect_pairs(stage(alternative_labels={"per_skill": 1}), inputs(), 1)
+    assert len(found.pairs) == 24
+    assert len({pair.skill for pair in found.pairs}) == 24
+
+
+def test_styles_are_chosen():
+    rows = [Row(f"{style} bread", "bake bread", ("bake bread",), style=style) for style in ("explicit", "implicit")]
+    assert texts(collect_pairs(stage(synthetic={"styles": ("implicit",)}), inputs(rows), 1)) == ["implicit bread"]
+
+
+def test_the_whole_stage_can_be_cut():
+    limited = dataclasses.replace(stage(synthetic={}, descriptions={}), pairs_limit=10)
+    assert len(collect_pairs(limited, inputs(), 1).pairs) == 10
+
+
+def test_held_out_folds_are_never_seen():
+    """Also not as the second skill of a sentence."""
+    hidden = {skill.label for skill in tiny_esco().skills if fold_of(skill.uri) in (0, 1)}
+    seen = next(label for label in tiny_labels() if label not in hidden)
+    assert hidden
+    rows = [Row(f"We {label}.", label, (label,)) for label in tiny_labels()]
+    rows.append(Row("Both.", seen, (seen, next(iter(hidden)))))
+    found = collect_pairs(stage(synthetic={}, co_mentions={}, descriptions={}), inputs(rows), 1, (0, 1))
+    asked = {LABELS.labels[skill] for pair in found.pairs for skill in pair.skills}
+    assert asked.isdisjoint(hidden)
+    assert "Both." not in texts(found)
+    assert found.left_out["held-out skill"] == 2 * len(hidden) + 1
+
+
+def test_held_out_folds_need_uris():
+    blind = dataclasses.replace(inputs(), labels=LabelSpace(tuple(tiny_labels()), ("",) * 24, "x"), esco=None)
+    with pytest.raises(StageError, match="held_out_folds needs the skills' URIs"):
+        collect_pairs(stage(synthetic={}), blind, 1, (0,))
+
+
+def test_no_benchmark_sentence_is_trained_on():
+    """Case, spacing and punctuation do not hide one, in whichever source it stands."""
+    rows = [
+        Row("* We bake  bread, daily!", "bake bread", ("bake bread",)),
+        Row("We weld.", "weld steel", ("weld steel",)),
+    ]
+    given = inputs(rows, skillskape=[("we bake bread daily", ("bake bread",)), ("we sail", ("sail ships",))])
+    found = collect_pairs(stage(synthetic={}, skillskape={}), given, 1, forbidden=["We bake bread daily."])
+    assert texts(found) == ["We weld.", "we sail"]
+    assert found.left_out == {"benchmark sentence": 2}
+    assert text_key("* We bake  bread, daily!") == "webakebreaddaily"
+
+
+def test_labels_nobody_knows_are_counted():
+    rows = [Row("We fly.", "fly kites", ("fly kites",)), Row("We bake.", "BAKE BREAD ", ("BAKE BREAD ",))]
+    found = collect_pairs(stage(synthetic={}), inputs(rows), 1)
+    assert texts(found) == ["We bake."]
+    assert found.left_out == {"synthetic: label not in the label space": 1}
+
+
+@pytest.mark.parametrize(
+    ("source", "flag"),
+    [("skillskape", "--skillskape"), ("descriptions", "--esco"), ("alternative_labels", "--esco")],
+)
+def test_a_source_without_its_flag_is_one_error(source: str, flag: str):
+    bare = dataclasses.replace(inputs(), esco=None)
+    with pytest.raises(StageError, match=f"asks for .*{flag}"):
+        collect_pairs(stage(**{source: {}}), bare, 1)
+
+
+def test_a_stage_with_nothing_to_train_on():
+    rows = [Row("We fly.", "fly kites", ("fly kites",))]
+    with pytest.raises(StageError, match="stage 'one' has no training pair"):
+        collect_pairs(stage(synthetic={}), inputs(rows), 1)
+
+
+def test_a_label_space_knows_labels_and_the_first_of_twins():
+    space = label_space_of_rows(["b", "a ", "b", "A"], ["u1", "u2", "u3", ""], "1")
+    assert space.labels == ("b", "a", "A")
+    assert (space.id_of(" b "), space.id_of("A"), space.id_of("B"), space.id_of("c")) == (0, 2, 0, None)
+    assert space.ids_of(["A", "c", "b", "A"]) == (2, 0)
+    assert space.ids_by_uri == {"u1": 0, "u2": 1}
+
+
+def test_skillskape_is_read(tmp_path: Path):
+    path = tmp_path / "train.csv"
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([("", "sentence", "skills"), (0, "Bake, weld.", "['bake bread', \"weld steel\"]")])
+    rows = read_skillskape(str(path))
+    assert rows == [("Bake, weld.", ("bake bread", "weld steel"))]
+    found = collect_pairs(stage(skillskape={}), inputs(skillskape=rows), 1).pairs
+    assert [(pair.text, pair.skills) for pair in found] == [("Bake, weld.", (0, 1)), ("Bake, weld.", (1, 0))]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("a,b\n1,2\n", "no column 'sentence'"),
+        ("sentence,skills\nx,__import__('os')\n", "line 2: column 'skills' holds no"),
+    ],
+)
+def test_skillskape_that_is_none(tmp_path: Path, content: str, words: str):
+    path = tmp_path / "train.csv"
+    path.write_text(content)
+    with pytest.raises(StageError, match=words):
+        read_skillskape(str(path))
+    with pytest.raises(StageError, match="does not exist"):
+        read_skillskape(str(tmp_path / "absent.csv"))
+
+
+def test_a_dataset_of_the_paper_s_shape(tmp_path: Path):
+    read = read_dataset(str(write_tiny_dataset(tmp_path / "tiny.csv")))
+    assert (len(read.rows), read.skills, read.version, read.id) == (96, (), "unknown", "tiny.csv")
+    assert read.rows[0] == Row("We need you to bake bread.", "bake bread", ("bake bread",))
+
+
+def test_a_folder_of_the_paper_s_shape_is_the_same(tmp_path: Path):
+    folder = tmp_path / "dataset"
+    folder.mkdir()
+    write_tiny_dataset(folder / "train.csv")
+    one, two = read_dataset(str(folder)), read_dataset(str(write_tiny_dataset(tmp_path / "tiny.csv")))
+    assert (one.rows, one.sha256) == (two.rows, two.sha256)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("text,skill\na,b\n", "no column 'sentence' .found: text, skill."),
+        ("sentence,skill\n  ,bake bread\n", "holds no .sentence, skill. pair"),
+    ],
+)
+def test_a_dataset_without_what_is_needed(tmp_path: Path, content: str, words: str):
+    path = tmp_path / "bad.csv"
+    path.write_text(content)
+    with pytest.raises(StageError, match=words):
+        read_dataset(str(path))
+
+
+def test_datasets_that_are_none(tmp_path: Path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(StageError, match="empty is empty"):
+        read_dataset(str(tmp_path / "empty"))
+    (tmp_path / "notes.txt").write_text("hello")
+    with pytest.raises(StageError, match="is not a CSV, Parquet or JSON file"):
+        read_dataset(str(tmp_path / "notes.txt"))
+    with pytest.raises(StageError, match="cannot be opened"):
+        read_dataset(str(tmp_path / "absent"))
+
+
+def test_revisions_are_split_but_not_from_paths(tmp_path: Path):
+    odd = tmp_path / "a@b"
+    odd.mkdir()
+    assert split_revision("namespace/name@v1.0.0") == ("namespace/name", "v1.0.0")
+    assert split_revision(str(odd)) == (str(odd), None)
+
+
+def test_literal_matches_are_whole_words():
+    """`bake bread` stands in the first and, as an alternative label, in the second; `teach law` is not `teach laws`."""
+    esco = tiny_esco()
+    sentences = ["You bake bread.", "TO BAKE BREAD, daily", "We teach laws", "To weld steel you bake bread"]
+    found = [(match.sentence, match.labels) for match in match_literally(sentences, esco)]
+    assert found == [
+        ("You bake bread.", ("bake bread",)),
+        ("TO BAKE BREAD, daily", ("bake bread",)),
+        ("To weld steel you bake bread", ("weld steel", "bake bread")),
+    ]
+
+
+def test_names_of_several_skills_match_nothing():
+    first, second, *rest = tiny_esco().skills
+    twins = (
+        dataclasses.replace(first, alternative_labels=("oven work",)),
+        dataclasses.replace(second, alternative_labels=("oven work",)),
+    )
+    esco = dataclasses.replace(tiny_esco(), skills=(*twins, *rest))
+    assert list(match_literally(["We do oven work"], esco)) == []
+
+
+def test_sentences_are_read(tmp_path: Path):
+    path = tmp_path / "sentences.txt"
+    path.write_text("one\n\n two \n")
+    assert read_sentences(path) == ["one", "two"]
+    with pytest.raises(StageError, match="does not exist"):
+        read_sentences(tmp_path / "absent.txt")
+    (tmp_path / "bad.gz").write_text("no gzip")
+    with pytest.raises(StageError, match="is not text"):
+        read_sentences(tmp_path / "bad.gz")
