@@ -15,10 +15,11 @@ from dataset_builder.build_options import BuildOptions, parse_options
 from dataset_builder.chat_client import ChatClient
 from dataset_builder.contract import StageError, run_command
 from dataset_builder.esco import EscoRelease, read_esco
-from dataset_builder.filters import Report, run_filters
+from dataset_builder.filters import Report
 from dataset_builder.generate import Generation
 from dataset_builder.journal import Journal
 from dataset_builder.plan import Plan, make_plan, sample_skills, skills_in_file
+from dataset_builder.quality_gates import run_filters
 from dataset_builder.release_folder import ReleaseFacts, write_release
 from dataset_builder.sending import Progress
 from dataset_builder.sentences import collect

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from dataset_builder.contract import StageError
-from dataset_builder.filters import FilterOptions
 from dataset_builder.plan import MAX_ATTEMPTS, Endpoint, Sampling
 from dataset_builder.prompts import FAMILIES
+from dataset_builder.quality_gates import FilterOptions
 from dataset_builder.sending import Limits, Price
 
 DEFAULT_NAME = "synthetic-esco-skill-sentences"
@@ -60,6 +60,8 @@ def parse_options(arguments: Sequence[str] | None = None) -> BuildOptions:
         raise StageError(f"version {parsed.version!r} is not of the form 1.2.3")
     if parsed.sentences_per_skill < 1 or parsed.concurrency < 1:
         raise StageError("--sentences-per-skill and --concurrency must be at least 1")
+    if parsed.round_trip_encoder and not (parsed.round_trip_k or parsed.benchmarks):
+        raise StageError("--round-trip-encoder needs --round-trip-k, or --benchmarks to choose it on")
     out = Path(parsed.out)
     return BuildOptions(
         esco=tuple(parsed.esco),

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 
 from rapidfuzz import fuzz
 
-from dataset_builder.esco import EscoRelease
 from dataset_builder.languages import is_foreign
 from dataset_builder.seeded import stable_number
 from dataset_builder.sentences import Sentence
@@ -34,11 +33,12 @@ _TALK = re.compile(
 
 @dataclass
 class Report:
-    """Counts and a few examples of rejected sentences by reason."""
+    """Counts and a few examples of rejected sentences by reason; the round trip's bound where it was made."""
 
     rejected: dict[str, int] = field(default_factory=dict)
     examples: dict[str, list[str]] = field(default_factory=dict)
     reasons_of: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    round_trip_k: int | None = None
 
     def reject(self, reason: str, sentence: Sentence) -> None:
         """Count a rejected sentence."""
@@ -146,23 +146,3 @@ def leaks(sentence: Sentence) -> bool:
 def normal_form(text: str) -> str:
     """Lower-case words with single spaces; punctuation away, but for characters of names such as C++ and C#."""
     return " ".join(re.findall(r"[\w+#]+", text.casefold()))
-
-
-@dataclass(frozen=True)
-class FilterOptions:
-    """Which filters run beside the fixed ones; None leaves one out."""
-
-    language: str = "en"
-    benchmarks: str | None = None
-    encoder: str | None = None
-    round_trip_k: int | None = None
-
-
-def run_filters(
-    sentences: Sequence[Sentence], release: EscoRelease, options: FilterOptions, report: Report
-) -> list[Sentence]:
-    """Apply every filter in order: form, language, duplicates, benchmark overlap, round trip, leakage."""
-    checks = [check_length, check_markup, check_talk, check_language(options.language)]
-    kept = apply_checks(sentences, checks, report)
-    kept = drop_duplicates(kept, report)
-    return cap_leakage(kept, report)

@@ -134,7 +134,10 @@ def make_manifest(facts: ReleaseFacts, files: list[schema.DatasetFile]) -> schem
             completion_tokens=collected.completion_tokens,
             cost_usd=cost if price.usd_per_million_in or price.usd_per_million_out else None,
         ),
-        quality=measure(facts.accepted, len(facts.release.skills)),
+        quality={
+            **measure(facts.accepted, len(facts.release.skills)),
+            "round_trip_k": facts.report.round_trip_k,
+        },
         files=files,
         histograms=histograms(facts.accepted),
         rejected_examples=dict(sorted(facts.report.examples.items())),

@@ -125,7 +125,7 @@ def _numbered_lines(text: str, asked: int, faults: list[str]) -> dict[int, str]:
     if not found and len(before) == asked and asked > 1:
         faults.append(UNNUMBERED)
         return dict(enumerate(before, 1))
-    if before:
+    if before and found:
         faults.append(PREAMBLE)
     return found
 

@@ -1,0 +1,67 @@
+"""Sentences against benchmark sentences: exact and near copies must not be trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from rapidfuzz import fuzz, process
+
+from dataset_builder.benchmark_files import read_benchmark_file
+from dataset_builder.contract import StageError
+from dataset_builder.filters import Report, normal_form
+from dataset_builder.sentences import Sentence
+
+NEAR_SCORE = 85.0
+MIN_NEAR_WORDS = 4
+BLOCK = 2_000
+EXACT_REASON = "copy of a benchmark sentence"
+NEAR_REASON = "near-copy of a benchmark sentence"
+
+
+def benchmark_sentences(folder: str | Path) -> list[str]:
+    """Every sentence of every benchmark CSV in a folder, labelled or not, in normal form, without repeats.
+
+    Raises:
+        StageError: no folder, or no benchmark CSV in it.
+    """
+    paths = sorted(Path(folder).glob("*.csv"))
+    if not paths:
+        raise StageError(f"{folder} holds no benchmark CSV", "Give a folder of CSVs with columns sentence and label")
+    found: dict[str, None] = {}
+    for path in paths:
+        benchmark = read_benchmark_file(path)
+        for sentence in [*(query.sentence for query in benchmark.queries), *benchmark.without_skill]:
+            found[normal_form(sentence)] = None
+    return [sentence for sentence in found if sentence]
+
+
+def drop_benchmark_copies(sentences: Sequence[Sentence], benchmark: Sequence[str], report: Report) -> list[Sentence]:
+    """Drop exact copies, and sentences whose characters agree by NEAR_SCORE of 100 with a benchmark sentence.
+
+    Agreement is rapidfuzz's ratio: 100 x (1 - insertions and deletions / both lengths). Very short sentences count
+    only as exact copies: any two lines of three words look alike.
+    """
+    exact = set(benchmark)
+    near = [sentence for sentence in benchmark if len(sentence.split()) >= MIN_NEAR_WORDS]
+    kept = []
+    for start in range(0, len(sentences), BLOCK):
+        block = sentences[start : start + BLOCK]
+        forms = [normal_form(sentence.text) for sentence in block]
+        highest = _highest_scores(forms, near)
+        for sentence, form, score in zip(block, forms, highest, strict=True):
+            if form in exact:
+                report.reject(EXACT_REASON, sentence)
+            elif len(form.split()) >= MIN_NEAR_WORDS and score >= NEAR_SCORE:
+                report.reject(NEAR_REASON, sentence)
+            else:
+                kept.append(sentence)
+    return kept
+
+
+def _highest_scores(forms: Sequence[str], near: Sequence[str]) -> list[float]:
+    if not near:
+        return [0.0] * len(forms)
+    scores = process.cdist(forms, near, scorer=fuzz.ratio, score_cutoff=NEAR_SCORE, dtype=np.uint8, workers=-1)
+    return [float(score) for score in scores.max(axis=1)]

@@ -1,0 +1,64 @@
+"""All sentences of a build -> the accepted ones: the fixed order of every filter.
+
+Form first, then repeats, benchmark copies, the round trip, and last the share of sentences that repeat the label.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dataset_builder.benchmark_overlap import benchmark_sentences, drop_benchmark_copies
+from dataset_builder.esco import EscoRelease
+from dataset_builder.filters import (
+    Report,
+    apply_checks,
+    cap_leakage,
+    check_language,
+    check_length,
+    check_markup,
+    check_talk,
+    drop_duplicates,
+)
+from dataset_builder.round_trip import Encoder, bound_on_validation, drop_lost, load_encoder, normalised
+from dataset_builder.sentences import Sentence
+
+
+@dataclass(frozen=True)
+class FilterOptions:
+    """Which filters run beside the fixed ones; None leaves one out.
+
+    `benchmarks` is a folder of CSVs, `encoder` a model folder or Hub id, `round_trip_k` a rank; without that rank it
+    is chosen on the validation CSVs.
+    """
+
+    language: str = "en"
+    benchmarks: str | None = None
+    encoder: str | None = None
+    round_trip_k: int | None = None
+
+
+def run_filters(
+    sentences: Sequence[Sentence],
+    release: EscoRelease,
+    options: FilterOptions,
+    report: Report,
+    encoder: Encoder | None = None,
+) -> list[Sentence]:
+    """Apply every filter; `encoder` takes the place of the one that the options name.
+
+    Raises:
+        StageError: the benchmark folder or the encoder cannot be read.
+    """
+    benchmark = benchmark_sentences(options.benchmarks) if options.benchmarks else None
+    checks = [check_length, check_markup, check_talk, check_language(options.language)]
+    kept = drop_duplicates(apply_checks(sentences, checks, report), report)
+    if benchmark is not None:
+        kept = drop_benchmark_copies(kept, benchmark, report)
+    if encoder or options.encoder:
+        encoder = encoder or load_encoder(str(options.encoder))
+        names = normalised(encoder.encode(release.labels))
+        bound = options.round_trip_k or bound_on_validation(encoder, release, options.benchmarks or "", names)
+        report.round_trip_k = bound
+        kept = drop_lost(kept, encoder, release, names, bound, report)
+    return cap_leakage(kept, report)

@@ -1,0 +1,198 @@
+"""The build command as people run it: from a CSV to a folder that load_dataset opens, and every way to stop."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from dataset_builder import build
+from dataset_builder.contract import EXIT_INTERRUPTED, StageError, run_command
+from dataset_builder.schema import DatasetManifest
+from dataset_builder.stub_server import StubBehaviour, StubServer
+
+HEAD = "conceptUri,preferredLabel,altLabels,description,skillType\n"
+SKILLS = 12
+
+
+@pytest.fixture
+def esco(tmp_path):
+    folder = tmp_path / "esco-v1.1.0"
+    folder.mkdir()
+    rows = [f"urn:{n},label {n},other {n},Does thing {n}.,skill/competence\n" for n in range(SKILLS)]
+    (folder / "skills_en.csv").write_text(HEAD + "".join(rows))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server():
+    with StubServer() as running:
+        yield running
+
+
+def arguments(esco, out, url, *more, version="0.1.0"):
+    given = ["--esco", esco, "--out", out, "--version", version, "--base-url", url, "--model", "stub"]
+    return [str(value) for value in [*given, "--provider", "stub", "--concurrency", "4", *more]]
+
+
+def test_a_folder_that_load_dataset_opens(esco, tmp_path, server, capsys):
+    """12 skills x 4 lines = 48 sentences, each with one skill: 48 rows, split by the sentence's hash."""
+    from datasets import load_dataset
+
+    build.main(arguments(esco, tmp_path / "d", server.url))
+    assert "48 pairs for 12 of 12 skills" in capsys.readouterr().out
+    pairs = load_dataset(str(tmp_path / "d"))
+    assert pairs["train"].num_rows + pairs["validation"].num_rows == 48
+    assert pairs["train"].column_names == ["sentence", "skill", "skill_uri", "skills", "style", "family", "fold"]
+    assert load_dataset(str(tmp_path / "d"), "skills")["train"].num_rows == SKILLS
+    manifest = DatasetManifest.load(tmp_path / "d")
+    assert (manifest.skills.requested, manifest.skills.accepted) == (12, 12)
+    assert manifest.esco.version == "1.1.0"
+    assert manifest.tokens.requests == 12
+    card = (tmp_path / "d" / "README.md").read_text()
+    assert "48 pairs" in card
+    assert manifest.prompts[0].system in card
+
+
+def test_two_runs_from_one_journal_give_the_same_bytes(esco, tmp_path, server):
+    journal = ["--journal", str(tmp_path / "j.sqlite")]
+    build.main(arguments(esco, tmp_path / "a", server.url, *journal))
+    before = server.requests
+    build.main(arguments(esco, tmp_path / "b", server.url, *journal, "--journal-only"))
+    assert server.requests == before
+    for name in ("pairs/train.parquet", "pairs/validation.parquet", "skills/skills.parquet"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_a_version_that_exists_is_left_as_it_is_or_refused(esco, tmp_path, server, capsys):
+    build.main(arguments(esco, tmp_path / "d", server.url))
+    written = (tmp_path / "d" / "manifest.json").read_bytes()
+    build.main(arguments(esco, tmp_path / "d", server.url))
+    assert "unchanged" in capsys.readouterr().out
+    with pytest.raises(StageError, match=r"holds version 0\.1\.0 with other content"):
+        build.main(arguments(esco, tmp_path / "d", server.url, "--skills-limit", "5"))
+    with pytest.raises(StageError, match=r"holds version 0\.1\.0"):
+        build.main(arguments(esco, tmp_path / "d", server.url, version="0.2.0"))
+    assert (tmp_path / "d" / "manifest.json").read_bytes() == written
+    assert not list(tmp_path.glob("*.building"))
+
+
+def test_a_folder_of_something_else_is_never_written_over(esco, tmp_path, server):
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "thesis.txt").write_text("ten years of work")
+    with pytest.raises(StageError, match="holds no dataset"):
+        build.main(arguments(esco, tmp_path / "d", server.url))
+    assert (tmp_path / "d" / "thesis.txt").exists()
+
+
+def test_a_dry_run_shows_the_price_and_sends_nothing(esco, tmp_path, capsys):
+    """12 requests of 4 lines at 20 expected tokens a line: 960 tokens out."""
+    build.main(arguments(esco, tmp_path / "d", "http://127.0.0.1:9/v1", "--dry-run", "--price", "1", "2"))
+    out = capsys.readouterr().out
+    assert "requests            12" in out
+    assert "/ 960 (estimated)" in out
+    assert "US dollars" in out
+    assert list(tmp_path.glob("*.sqlite")) == []
+
+
+def test_failed_requests_have_their_file_and_the_sums_match(esco, tmp_path):
+    """A server that loses every third request for good: requested = accepted + rejected + failed."""
+    behaviour = StubBehaviour(fault_share=0.4, faults=("500",), seed=3)
+    with StubServer(behaviour) as faulty:
+        build.main(arguments(esco, tmp_path / "d", faulty.url, "--max-tries", "1"))
+    manifest = DatasetManifest.load(tmp_path / "d")
+    skills = manifest.skills
+    assert skills.failed
+    assert skills.accepted + sum(skills.rejected.values()) + sum(skills.failed.values()) == skills.requested == 12
+    lines = [json.loads(line) for line in (tmp_path / "d" / "failed_requests.jsonl").read_text().splitlines()]
+    assert len(lines) == sum(skills.failed.values())
+    assert {line["class"] for line in lines} == {"http 500"}
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["--families", "poem"], "no prompt family"),
+        (["--families", "styled:x"], "no prompt family"),
+        (["--concurrency", "0"], "at least 1"),
+        (["--extra-body", "{"], "not JSON"),
+        (["--extra-body", "[]"], "JSON object"),
+        (["--budget-usd", "1"], "needs --price"),
+        (["--round-trip-encoder", "x"], "--round-trip-k"),
+        (["--skills-file", "nowhere.txt"], "does not exist"),
+        (["--journal-only"], "no sentence was accepted"),
+    ],
+)
+def test_what_makes_no_sense_is_one_line(esco, tmp_path, capsys, more, words):
+    given = arguments(esco, tmp_path / "d", "http://127.0.0.1:9/v1", *more)
+    assert run_command(build.main, given) == 2
+    error = capsys.readouterr().err.strip()
+    assert words in error
+    assert len(error.splitlines()) == 1
+
+
+def test_a_version_is_three_numbers(esco, tmp_path):
+    with pytest.raises(StageError, match="not of the form"):
+        build.main(arguments(esco, tmp_path / "d", "http://127.0.0.1:9/v1", version="one"))
+
+
+def test_a_budget_that_ends_writes_no_folder_and_says_how_to_go_on(esco, tmp_path, server, capsys):
+    given = arguments(esco, tmp_path / "d", server.url, "--budget-tokens", "1500")
+    assert run_command(build.main, given) == 2
+    said = capsys.readouterr()
+    assert "the budget ends" in said.err
+    assert "python -m dataset_builder.build" in said.out
+    assert not (tmp_path / "d").exists()
+    build.main(arguments(esco, tmp_path / "d", server.url, "--journal-only"))
+    manifest = DatasetManifest.load(tmp_path / "d")
+    assert 0 < manifest.skills.accepted < 12
+    assert manifest.skills.failed == {"not sent": 12 - manifest.skills.accepted}
+
+
+def start_build(esco, out, url, repo):
+    command = [sys.executable, "-m", "dataset_builder.build", *arguments(esco, out, url)]
+    quiet = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, cwd=repo, env={**os.environ, "PYTHONUNBUFFERED": "1"}, **quiet)
+
+
+def wait_for(condition, seconds=30.0):
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "it took too long"
+        time.sleep(0.01)
+
+
+def test_ctrl_c_finishes_what_is_in_flight_and_says_how_to_go_on(esco, tmp_path, repo):
+    with StubServer(StubBehaviour(latency_s=0.3)) as slow:
+        child = start_build(esco, tmp_path / "d", slow.url, repo)
+        wait_for(lambda: slow.requests >= 4)
+        child.send_signal(signal.SIGINT)
+        out, err = child.communicate(timeout=30)
+        assert child.returncode == EXIT_INTERRUPTED, err
+        assert "python -m dataset_builder.build" in out
+        sent = slow.requests
+        assert sent < 12
+        build.main(arguments(esco, tmp_path / "d", slow.url))
+        # Nothing that was in flight at the first Ctrl-C was lost, so nothing was asked twice.
+        assert slow.requests == 12
+        assert set(slow.answered.values()) == {1}
+
+
+def test_killed_at_any_moment_it_goes_on_to_the_same_dataset(esco, tmp_path, repo):
+    """Killed twice; each request that was answered before a kill and on file is not asked again."""
+    with StubServer(StubBehaviour(latency_s=0.05)) as steady:
+        build.main(arguments(esco, tmp_path / "whole", steady.url))
+    with StubServer(StubBehaviour(latency_s=0.05)) as steady:
+        for stop_at in (3, 8):
+            child = start_build(esco, tmp_path / "killed", steady.url, repo)
+            wait_for(lambda: steady.requests >= stop_at)  # noqa: B023
+            child.kill()
+            child.communicate()
+        build.main(arguments(esco, tmp_path / "killed", steady.url))
+        # In flight at a kill: at most the four of --concurrency.
+        assert steady.requests <= 12 + 2 * 4
+    for name in ("pairs/train.parquet", "pairs/validation.parquet", "skills/skills.parquet"):
+        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()

@@ -1,0 +1,119 @@
+"""The journal keeps every reply, trusts no damaged row, and survives being killed."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+
+import pytest
+
+from dataset_builder.contract import StageError
+from dataset_builder.journal import REPLY, Entry, Journal, export_journal, import_journal, main
+
+
+def entry(number: int, **changes) -> Entry:
+    values = dict(
+        key=f"key{number:03}", kind=REPLY, text="1. Ünïcode\n2. lines", finish_reason="stop", prompt_tokens=7,
+        completion_tokens=3, settled=True, about=f"styled@1.0 skill{number} #0",
+    )  # fmt: skip
+    return Entry(**{**values, **changes})
+
+
+def test_what_is_put_comes_back(tmp_path):
+    with Journal(tmp_path / "deep" / "j.sqlite") as journal:
+        journal.put(entry(1, settled=False))
+        assert journal.get("key001") == entry(1, settled=False)
+        assert journal.get("key002") is None
+    with Journal(tmp_path / "deep" / "j.sqlite") as journal:
+        assert list(journal.entries()) == [entry(1, settled=False)]
+
+
+@pytest.mark.parametrize("column", ["text", "finish_reason", "prompt_tokens", "settled", "checksum", "kind"])
+def test_a_damaged_row_counts_as_absent_and_is_reported(tmp_path, column):
+    with Journal(tmp_path / "j.sqlite") as journal:
+        journal.put_many([entry(1), entry(2)])
+        journal._db.execute(f"UPDATE entries SET {column} = 0 WHERE key = 'key001'")
+        assert journal.get("key001") is None
+        assert journal.corrupt == {"key001"}
+        assert [one.key for one in journal.entries()] == ["key002"]
+        journal.put(entry(1))
+        assert journal.get("key001") == entry(1)
+        assert journal.corrupt == set()
+
+
+def test_a_file_that_is_no_journal_is_an_error(tmp_path):
+    (tmp_path / "j.sqlite").write_bytes(b"something else entirely, and long enough to be looked at" * 20)
+    with pytest.raises(StageError, match="file is not a database"):
+        Journal(tmp_path / "j.sqlite")
+
+
+def test_a_full_disk_is_one_line_and_keeps_what_was_written(tmp_path):
+    with Journal(tmp_path / "j.sqlite") as journal:
+        journal.put(entry(1))
+        pages = journal._db.execute("PRAGMA page_count").fetchone()[0]
+        journal._db.execute(f"PRAGMA max_page_count = {pages}")
+        with pytest.raises(StageError, match="full"):
+            journal.put_many([entry(number, text="x" * 9_000) for number in range(2, 40)])
+    with Journal(tmp_path / "j.sqlite") as journal:
+        assert journal.get("key001") == entry(1)
+
+
+def test_export_and_import_give_the_same_entries_and_keep_newer_ones(tmp_path):
+    with Journal(tmp_path / "a.sqlite") as journal:
+        journal.put_many([entry(number) for number in range(5)])
+    with Journal(tmp_path / "b.sqlite") as journal:
+        journal.put(entry(1, text="already here"))
+    assert export_journal(tmp_path / "a.sqlite", tmp_path / "replies.parquet") == 5
+    assert import_journal(tmp_path / "b.sqlite", tmp_path / "replies.parquet") == 4
+    with Journal(tmp_path / "b.sqlite") as journal:
+        assert len(journal) == 5
+        assert journal.get("key001").text == "already here"
+        assert journal.get("key002") == entry(2)
+
+
+def test_two_exports_of_one_journal_are_the_same_bytes(tmp_path):
+    with Journal(tmp_path / "a.sqlite") as journal:
+        journal.put_many([entry(number) for number in (3, 1, 2)])
+    export_journal(tmp_path / "a.sqlite", tmp_path / "1.parquet")
+    export_journal(tmp_path / "a.sqlite", tmp_path / "2.parquet")
+    assert (tmp_path / "1.parquet").read_bytes() == (tmp_path / "2.parquet").read_bytes()
+
+
+def test_the_command_says_what_it_did(tmp_path, capsys):
+    with Journal(tmp_path / "a.sqlite") as journal:
+        journal.put(entry(1))
+    main(["export", str(tmp_path / "a.sqlite"), str(tmp_path / "r.parquet")])
+    main(["import", str(tmp_path / "new.sqlite"), str(tmp_path / "r.parquet")])
+    assert capsys.readouterr().out == "exported 1 replies\nimported 1 replies\n"
+
+
+def test_wrong_files_are_errors(tmp_path):
+    with pytest.raises(StageError, match="does not exist"):
+        export_journal(tmp_path / "none.sqlite", tmp_path / "r.parquet")
+    (tmp_path / "r.parquet").write_text("no parquet")
+    with pytest.raises(StageError, match="cannot be read"):
+        import_journal(tmp_path / "a.sqlite", tmp_path / "r.parquet")
+
+
+def test_a_killed_writer_loses_nothing_that_it_had_reported(tmp_path):
+    """The child prints each key after put returned; all printed keys must be there after SIGKILL."""
+    path = tmp_path / "j.sqlite"
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[2])\n"
+        "from dataset_builder.journal import Entry, Journal\n"
+        "journal = Journal(sys.argv[1])\n"
+        "for n in range(100000):\n"
+        "    journal.put(Entry(f'k{n}', 'reply', 'text', 'stop', 1, 1, True, 'about')); print(n, flush=True)\n"
+    )
+    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    child = subprocess.Popen([sys.executable, "-c", code, str(path), root], stdout=subprocess.PIPE, text=True)
+    last = [child.stdout.readline() for _ in range(50)][-1]
+    child.send_signal(signal.SIGKILL)
+    rest = child.stdout.read().split()
+    child.wait()
+    reported = int(rest[-1] if rest and rest[-1].isdigit() else last)
+    with Journal(path) as journal:
+        assert all(journal.get(f"k{number}") for number in range(reported))
+        assert journal._db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    assert sqlite3.connect(path).execute("SELECT COUNT(*) FROM entries").fetchone()[0] >= reported

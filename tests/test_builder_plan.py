@@ -1,0 +1,139 @@
+"""Plans: stable, breadth first, and about each skill alone; co-mentions come from occupations."""
+
+import pytest
+
+from dataset_builder.co_mentions import CoMentions
+from dataset_builder.contract import StageError
+from dataset_builder.esco import EscoRelease, Occupation, Skill
+from dataset_builder.plan import Endpoint, Sampling, make_plan, sample_skills, skills_in_file
+from dataset_builder.prompts import FAMILIES, STYLES, describe
+
+SKILLS = tuple(Skill(uri=f"urn:{number}", label=f"label {number}", description="Do it well.") for number in range(40))
+BAKER = Occupation(uri="urn:o:baker", label="baker", essential_skills=("urn:0", "urn:1", "urn:2", "urn:missing"))
+LONELY = Occupation(uri="urn:o:lonely", label="lonely", essential_skills=("urn:5",))
+RELEASE = EscoRelease(version="1.0", language="en", skills=SKILLS, occupations=(BAKER, LONELY))
+HERE = Endpoint("http://127.0.0.1:1/v1", "tiny")
+
+
+def test_eight_lines_of_a_four_line_sheet_are_two_requests_and_breadth_comes_first():
+    """40 skills x ceil(8 / 4) = 80 requests; the first 40 cover all 40 skills."""
+    asks = make_plan(RELEASE, {"styled": 8}).asks
+    assert len(asks) == 80
+    assert [ask.skills[0].uri for ask in asks[:40]] == [skill.uri for skill in SKILLS]
+    assert {ask.part for ask in asks[:40]} == {0}
+
+
+def test_the_parts_of_a_skill_use_different_sheets():
+    asks = make_plan(RELEASE, {"styled": 8}).asks
+    assert all(first.sheet != second.sheet for first, second in zip(asks[:40], asks[40:], strict=True))
+    assert {ask.sheet for ask in asks[:40]} == {0, 1}
+
+
+def test_a_larger_plan_holds_the_smaller_one():
+    sampling = Sampling()
+    small = {ask.key(HERE, sampling, 0) for ask in make_plan(RELEASE, {"styled": 4}, skills=SKILLS[:10]).asks}
+    large = {ask.key(HERE, sampling, 0) for ask in make_plan(RELEASE, {"styled": 12, "paper": 10}).asks}
+    assert len(small) == 10
+    assert small < large
+
+
+def test_the_key_depends_on_everything_that_the_answer_depends_on():
+    """Ten changes, ten keys: server, model, temperature, top-p, length, JSON, attempt, seed, skill text, family."""
+    ask = make_plan(RELEASE, {"styled": 4}).asks[0]
+    other_seed = make_plan(RELEASE, {"styled": 4}, seed=14).asks[0]
+    reworded = Skill(uri="urn:0", label="label 0", description="Do it badly.")
+    changed_skill = make_plan(RELEASE, {"styled": 4}, skills=[reworded]).asks[0]
+    paper = make_plan(RELEASE, {"paper": 10}).asks[0]
+    keys = [
+        ask.key(HERE, Sampling(), 0),
+        ask.key(Endpoint("http://127.0.0.1:2/v1", "tiny"), Sampling(), 0),
+        ask.key(Endpoint("http://127.0.0.1:1/v1", "large"), Sampling(), 0),
+        ask.key(HERE, Sampling(temperature=0.1), 0),
+        ask.key(HERE, Sampling(top_p=0.1), 0),
+        ask.key(HERE, Sampling(tokens_per_line=9), 0),
+        ask.key(HERE, Sampling(json_schema=True), 0),
+        ask.key(HERE, Sampling(), 1),
+        other_seed.key(HERE, Sampling(), 0),
+        changed_skill.key(HERE, Sampling(), 0),
+        paper.key(HERE, Sampling(), 0),
+    ]
+    assert len(set(keys)) == 11
+
+
+def test_a_named_provider_lets_a_journal_move_to_another_port_and_folder():
+    ask = make_plan(RELEASE, {"styled": 4}).asks[0]
+    one = Endpoint("http://127.0.0.1:1/v1", "/a/model", provider="mine", model_name="tiny")
+    two = Endpoint("http://10.0.0.2:9/v1", "/b/model", provider="mine", model_name="tiny")
+    assert ask.key(one, Sampling(), 0) == ask.key(two, Sampling(), 0)
+
+
+def test_a_sample_is_seeded_keeps_the_order_and_grows():
+    small, large = sample_skills(RELEASE, 5, seed=1), sample_skills(RELEASE, 20, seed=1)
+    assert len(small) == 5
+    assert set(small) < set(large)
+    assert list(large) == [skill for skill in SKILLS if skill in large]
+    assert small != SKILLS[:5]
+    assert sample_skills(RELEASE, 5, seed=2) != small
+
+
+def test_a_file_names_skills(tmp_path):
+    path = tmp_path / "skills.txt"
+    path.write_text("urn:7\n\nurn:3\n")
+    assert [skill.uri for skill in skills_in_file(RELEASE, path)] == ["urn:3", "urn:7"]
+    path.write_text("urn:7\nurn:nowhere\n")
+    with pytest.raises(StageError, match="line 2: urn:nowhere"):
+        skills_in_file(RELEASE, path)
+    with pytest.raises(StageError, match="does not exist"):
+        skills_in_file(RELEASE, tmp_path / "none.txt")
+
+
+@pytest.mark.parametrize(("families", "words"), [({"poem": 4}, "no prompt family"), ({"styled": 0}, "at least 1")])
+def test_a_plan_that_makes_no_sense_is_an_error(families, words):
+    with pytest.raises(StageError, match=words):
+        make_plan(RELEASE, families)
+
+
+def test_a_limit_of_none_is_an_error():
+    with pytest.raises(StageError, match="leaves none"):
+        sample_skills(RELEASE, 0, seed=1)
+
+
+def test_partners_are_essential_skills_of_one_occupation():
+    """Skill 0 goes with 1 or 2 (the missing one is no skill); 5 is alone in its occupation; 9 is in none."""
+    together = CoMentions(RELEASE)
+    partners = together.partners_of(SKILLS[0], "13|0")
+    assert 1 <= len(partners) <= 2
+    assert {skill.uri for skill in partners} <= {"urn:1", "urn:2"}
+    assert partners == together.partners_of(SKILLS[0], "13|0")
+    assert together.partners_of(SKILLS[5], "13|0") == ()
+    assert together.partners_of(SKILLS[9], "13|0") == ()
+
+
+def test_a_co_mention_plan_asks_only_where_skills_go_together():
+    asks = make_plan(RELEASE, {"co-mention": 2}).asks
+    assert [ask.skills[0].uri for ask in asks] == ["urn:0", "urn:1", "urn:2"]
+    assert all(len(ask.skills) > 1 for ask in asks)
+
+
+@pytest.mark.parametrize("family", FAMILIES.values(), ids=lambda family: family.name)
+def test_worked_examples_have_the_lines_that_their_sheet_asks_for(family):
+    for sheet in family.sheets:
+        assert set(sheet.styles) <= set(STYLES)
+        for _, answer in sheet.examples:
+            numbers = [line.split(". ")[0] for line in answer.split("\n")]
+            assert numbers == [str(number + 1) for number in range(len(sheet.styles))]
+
+
+def test_what_differs_comes_last():
+    sheet = FAMILIES["styled"].sheets[0]
+    one, two = sheet.messages([SKILLS[0]]), sheet.messages([SKILLS[1]])
+    assert one[:-1] == two[:-1]
+    assert one[-1] == {"role": "user", "content": "Skill: label 0 (Do it well)"}
+
+
+def test_a_description_is_cut_at_a_sentence_end_where_one_is_near():
+    """Of ten words the first eight end a sentence in the second half; without one the words are cut at the bound."""
+    skill = Skill(uri="u", label="bake", description="Mix flour and water well in a bowl. Then bake it hot today.")
+    assert describe(skill, words=10) == "bake (Mix flour and water well in a bowl)"
+    assert describe(Skill(uri="u", label="bake", description="one two three four"), words=2) == "bake (one two)"
+    assert describe(Skill(uri="u", label="bake")) == "bake"

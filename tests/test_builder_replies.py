@@ -1,0 +1,88 @@
+"""What LLMs send back: lines are read, and every fault has its name."""
+
+import pytest
+
+from dataset_builder import replies
+from dataset_builder.replies import parse_reply
+
+GOOD = "1. You plan the yearly costs of our clinics.\n2. Cost planning and reports\n3. You report to the board."
+
+
+def test_numbered_lines():
+    parsed = parse_reply(GOOD, 3)
+    assert parsed.lines == {
+        0: "You plan the yearly costs of our clinics.",
+        1: "Cost planning and reports",
+        2: "You report to the board.",
+    }
+    assert parsed.faults == ()
+    assert parsed.complete
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("", replies.EMPTY),
+        ("  \n ", replies.EMPTY),
+        ("I'm sorry, but I can't help with that.", replies.REFUSAL),
+        ("As an AI language model, I have no opinion on this.", replies.REFUSAL),
+        ("1. x" * 10_000, replies.OVERSIZED),
+        ("<html><body>Bad gateway</body></html>", replies.HTML),
+        ("Sie planen die Kosten.\n", replies.NO_LINES),
+        ("1. Sie planen jede Woche die Arbeit unserer Werkstatt.\n2. Sie sprechen mit Kunden.", replies.WRONG_LANGUAGE),
+    ],
+)
+def test_a_reply_without_use_has_one_reason(text, fault):
+    parsed = parse_reply(text, 2)
+    assert (parsed.lines, parsed.faults) == ({}, (fault,))
+
+
+@pytest.mark.parametrize(
+    ("text", "lines", "fault"),
+    [
+        (
+            "Sure, here they are:\n1. Plans costs.\n2. Reports costs.",
+            ["Plans costs.", "Reports costs."],
+            replies.PREAMBLE,
+        ),
+        ("1. Plans costs.", ["Plans costs."], replies.FEWER_LINES),
+        ("1. Plans costs.\n2. plans costs.", ["Plans costs."], replies.REPEATED),
+        ('1. "Plans costs."\n2. Reports costs.', ["Plans costs.", "Reports costs."], replies.QUOTES),
+        ("1. **Plans** costs.\n2. `Reports` costs.", ["Plans costs.", "Reports costs."], replies.MARKUP),
+        ("Plans all costs.\nReports all costs.", ["Plans all costs.", "Reports all costs."], replies.UNNUMBERED),
+    ],
+)
+def test_a_fault_in_a_part_keeps_the_rest(text, lines, fault):
+    parsed = parse_reply(text, 2)
+    assert list(parsed.lines.values()) == lines
+    assert fault in parsed.faults
+
+
+def test_a_line_that_the_token_limit_cut_is_left_out_and_a_whole_last_line_is_not():
+    cut = parse_reply("1. Plans costs.\n2. Reports cos", 2, finish_reason="length")
+    assert cut.lines == {0: "Plans costs."}
+    assert set(cut.faults) == {replies.TRUNCATED, replies.FEWER_LINES}
+    assert parse_reply("1. Plans costs.\n2. Reports costs.", 2, finish_reason="length").complete
+
+
+@pytest.mark.parametrize("numbering", ["1) {}", "(1) {}", "- 1. {}", "1: {}", "1. * {}", "1. Duty: {}", "1. - {}"])
+def test_ways_to_number_a_line(numbering):
+    assert parse_reply(numbering.format("Plans the costs."), 1).lines == {0: "Plans the costs."}
+
+
+def test_surplus_lines_are_left_out():
+    assert len(parse_reply(GOOD, 2).lines) == 2
+
+
+def test_json_by_schema():
+    assert parse_reply('{"lines": ["Plans costs.", "Reports costs."]}', 2).complete
+    assert parse_reply('{"lines": ["Plans costs."', 2).faults == (replies.NO_LINES,)
+
+
+def test_c_plus_plus_and_stars_inside_a_line_survive():
+    line = "Good C++ and C# skills, rated 5* by peers"
+    assert parse_reply(f"1. {line}", 1).lines[0] == line
+
+
+def test_short_text_is_never_foreign():
+    assert parse_reply("1. Java, React\n2. UML", 2).complete
