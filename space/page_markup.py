@@ -22,6 +22,8 @@ _BREAKS = str.maketrans({"\r": "\n", "\v": "\n", "\f": "\n", "\x85": "\n", "\u20
 _ODD_BLANKS = re.compile(
     "[\u00a0\u1680\u2000-\u200b\u200e\u200f\u202a-\u202f\u205f\u2060-\u2069\u3000\ufeff\u00ad\x00-\x08\x0e-\x1f\x7f]"
 )
+# A blank unlike the reader's own: four plain spaces are a gap between table cells, a long tag is not.
+_EN_SPACE = "\u2002"
 _NAMED_BLANKS = re.compile(r"&(?:nbsp|ensp|emsp|thinsp|#160|#xa0);", re.IGNORECASE)
 _NAMED_BULLETS = re.compile(r"&(?:bull|middot|#8226|#183);", re.IGNORECASE)
 
@@ -32,7 +34,7 @@ def blank_markup(text: str) -> str:
     if "<" in masked:
         masked = _without_tags(_without_hidden_parts(masked))
     if "&" in masked:
-        masked = _NAMED_BLANKS.sub(lambda found: " " * len(found.group()), masked)
+        masked = _NAMED_BLANKS.sub(lambda found: _EN_SPACE * len(found.group()), masked)
         masked = _NAMED_BULLETS.sub(lambda found: "•" + " " * (len(found.group()) - 1), masked)
     return masked
 
@@ -75,4 +77,4 @@ def _blank_for_tag(found: re.Match[str]) -> str:
     if name in _BLOCK:
         return "\n" + " " * (length - 1)
     # A mask such as <ORGANIZATION> is a word of the ad, not a tag.
-    return " " * length if name in _INLINE or name in _WITH_CONTENT else found.group()
+    return _EN_SPACE * length if name in _INLINE or name in _WITH_CONTENT else found.group()

@@ -55,8 +55,8 @@ def find_tab(service: PageService) -> None:
                 text = gr.Textbox(
                     label="Job ad",
                     placeholder="Paste the text of a job ad here …",
-                    lines=17,
-                    max_lines=17,
+                    lines=14,
+                    max_lines=14,
                     elem_id="ad",
                 )
                 with gr.Row():
@@ -153,7 +153,7 @@ def _example_buttons() -> list[tuple[gr.Button, str]]:
     gr.HTML('<p class="try">Or try an example:</p>')
     with gr.Row(elem_classes="examples-row"):
         return [
-            (gr.Button(_example_name(file), size="sm", min_width=90), file.read_text(encoding="utf-8"))
+            (gr.Button(_example_name(file), size="sm", min_width=60), file.read_text(encoding="utf-8"))
             for file in files
         ]
 

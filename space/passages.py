@@ -17,11 +17,14 @@ MAX_PASSAGE_CHARS = 400
 
 _BULLETS = "•‣◦▪▫●○■□◆◇◾◽·∙⁃➢➤►▶▸→⇒✓✔✅☑★☆❖"
 _BULLET_AT_START = re.compile(
-    rf"\s*(?:(?:[{_BULLETS}*\-–—>+]+|o(?=\s{{2,}}|\t)|\(?(?:\d{{1,2}}|[a-zA-Z]|[ivx]{{1,4}})[.)](?!\d))\s+|[{_BULLETS}]\s*)+"
+    rf"\s*(?:(?:[{_BULLETS}*\-−–—>+#]+|o(?=\s{{2,}}|\t)|\(?(?:\d{{1,2}}|[a-zA-Z]|[ivx]{{1,4}})[.)](?!\d))\s+|[{_BULLETS}]\s*)+"
 )
 _EMOJI_AT_START = re.compile("[\\s\U0001f000-\U0001faff\u2600-\u27bf\ufe0f\u200d]+")
 _INLINE_BULLET = re.compile(rf"\s*[{_BULLETS}]\s*|\s\*\s+")
 _INLINE_DASH = re.compile(r"\s[-–—]\s")
+# "Duties: stocktaking; cleaning; ordering"
+_LIST_LEAD = re.compile(r"[^:;]{2,40}:\s")
+_LIST_BREAK = re.compile(r";\s+|(?<=:)\s+")
 _CELL_BREAK = re.compile(r"\t+|\s+\|\s*|\s*\|\s+| {4,}")
 _ONLY_RULES = re.compile(r"[\s|+\-=_*~:.]*\Z")
 _SENTENCE_END = re.compile(r"""[.!?…]+["'”’»)\]]*(?=\s+["'“‘«(\[]*[^\sa-z])""")
@@ -40,6 +43,8 @@ _STARTERS = frozenset(
     """We You The Our This These They It In As A An Your Join Apply If For At With To From Please What Who Why How
     Must Should Will Can Are Is All Each Both Ability Experience Knowledge Strong Good""".split()
 )
+_EDGE = " \t\n\u2002,;|*_\ufe0f\u200d"
+_EMOJI_AT_END = re.compile("[\\s\U0001f000-\U0001faff\u2600-\u27bf\u23e9-\u23fa\u2b50\ufe0f\u200d]+\\Z")
 _AND = re.compile(r"\s(?:and/or|and|or|&)\s")
 _NOT_A_DOMAIN = re.compile(r"\.(?:Com|Net|Org|Edu|Gov)\b")
 
@@ -145,6 +150,8 @@ def _pieces_of_line(masked: str, start: int, end: int) -> Iterator[tuple[int, in
     breaks = [_CELL_BREAK, _INLINE_BULLET]
     if len(_INLINE_DASH.findall(line)) >= 3:
         breaks.append(_INLINE_DASH)
+    if (_LIST_LEAD.match(line) and line.count("; ") >= 2) or line.count("; ") >= 3:
+        breaks.append(_LIST_BREAK)
     pieces = [(start, end)]
     for pattern in breaks:
         pieces = [cut for piece in pieces for cut in _cut(masked, piece, pattern)]
@@ -209,10 +216,12 @@ def _trimmed(text: str, masked: str, start: int, end: int, offset: int = 0) -> P
     for pattern in (_EMOJI_AT_START, _BULLET_AT_START):
         found = pattern.match(masked, start, end)
         start = found.end() if found else start
+    ending = _EMOJI_AT_END.search(masked[start:end][-12:])
+    end -= len(ending.group()) if ending else 0
     inner = masked[start:end]
     if not any(character.isalnum() for character in inner):
         return None
-    start += len(inner) - len(inner.lstrip(" \t\n,;|"))
-    end -= len(inner) - len(inner.rstrip(" \t\n,;|"))
+    start += len(inner) - len(inner.lstrip(_EDGE))
+    end -= len(inner) - len(inner.rstrip(_EDGE))
     clean = " ".join(html.unescape(masked[start:end]).split())
     return Passage(start + offset, end + offset, clean) if clean else None

@@ -1,0 +1,263 @@
+"""Labelled job-ad sentences -> skill_finder.json of a model, and how well it stays silent, in results/rejection.json.
+
+    python -m space.calibrate MODEL --train skillspan/train.json --dev skillspan/dev.json \\
+        --validation tech_validation.csv house_validation.csv
+
+The gate (which sentences may ask for a skill) is fitted on SkillSpan train. The threshold (how near a skill must be) is
+the one with the best F1 on the validation sentences of the benchmarks. Both are measured on SkillSpan dev, which took
+no part in either choice.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataset_builder.benchmark_files import read_benchmark_file
+from dataset_builder.contract import StageError, code_version, run_command, write_atomically
+from encoders import BACKENDS
+from no_skill import Gate
+from skill_finder import Settings, SkillFinder, SkillFinderError
+from skill_index import Encoder, Vectors, normalised, sha256_of_file
+
+RECALL = 0.95
+SHORT_TOKENS = 3
+FOLDS = 5
+THRESHOLDS = np.round(np.arange(0.30, 0.86, 0.02), 2)
+
+
+@dataclass(frozen=True)
+class LabelledSentences:
+    """SkillSpan sentences. `has_skill`: (sentences,) whether any token is part of a skill or knowledge span."""
+
+    sentences: tuple[str, ...]
+    tokens: NDArray[np.int64]
+    has_skill: NDArray[np.bool_]
+    documents: NDArray[np.int64]
+
+
+class RememberingEncoder:
+    """An encoder that keeps what it has encoded: every threshold that is tried asks for the same vectors."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+        self._known: dict[str, Vectors] = {}
+
+    def encode(self, sentences: list[str]) -> Vectors:
+        """Vectors of `sentences`, shape (sentences, dimensions)."""
+        fresh = [sentence for sentence in dict.fromkeys(sentences) if sentence not in self._known]
+        if fresh:
+            self._known.update(zip(fresh, self._encoder.encode(fresh), strict=True))
+        return np.stack([self._known[sentence] for sentence in sentences])
+
+
+def read_skillspan(path: Path) -> LabelledSentences:
+    """Read a file of SkillSpan, one JSON object a line.
+
+    Raises:
+        StageError: no such file, or a line of another shape.
+    """
+    if not path.is_file():
+        raise StageError(f"{path} does not exist", "Give SkillSpan's train.json and dev.json")
+    sentences, counts, flags, documents = [], [], [], []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            row = json.loads(line)
+            tags = [*row["tags_skill"], *row["tags_knowledge"]]
+            tokens = row["tokens"]
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            raise StageError(f"{path} line {number} is not a SkillSpan sentence ({error!r})") from None
+        sentences.append(" ".join(tokens))
+        counts.append(len(tokens))
+        flags.append(any(tag != "O" for tag in tags))
+        documents.append(int(row["idx"]))
+    if len(set(flags)) < 2:
+        raise StageError(f"{path} needs sentences with and without skills")
+    return LabelledSentences(tuple(sentences), np.array(counts), np.array(flags), np.array(documents))
+
+
+def fit_gate(vectors: Vectors, has_skill: NDArray[np.bool_], documents: NDArray[np.int64]) -> Gate:
+    """Logistic regression on sentence vectors; `least` keeps 95% of the sentences with skills of held-out ads."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import GroupKFold, cross_val_predict
+
+    model = LogisticRegression(C=10.0, max_iter=2000)
+    folds = GroupKFold(min(FOLDS, len(set(documents.tolist()))))
+    held_out = cross_val_predict(model, vectors, has_skill, groups=documents, cv=folds, method="predict_proba")[:, 1]
+    model.fit(vectors, has_skill)
+    least = float(np.quantile(held_out[has_skill], 1 - RECALL))
+    return Gate(model.coef_[0].astype(np.float32), float(model.intercept_[0]), least)
+
+
+def auroc(scores: NDArray[Any], positive: NDArray[np.bool_]) -> float:
+    """Chance that a positive scores above a negative, ties counting half."""
+    from sklearn.metrics import roc_auc_score
+
+    return float(roc_auc_score(positive, scores))
+
+
+def false_positives_at_recall(scores: NDArray[Any], positive: NDArray[np.bool_], recall: float = RECALL) -> float:
+    """Share of negatives that score at least as much as the cut-off that keeps `recall` of the positives."""
+    ordered = np.sort(scores[positive])[::-1]
+    cutoff = ordered[int(np.ceil(recall * len(ordered))) - 1]
+    return float(np.mean(scores[~positive] >= cutoff))
+
+
+def choose_threshold(finder: SkillFinder, files: Sequence[Path]) -> tuple[float, dict[str, float]]:
+    """The cosine threshold with the best F1 (over sentence-skill pairs) on validation sentences, empty ones included."""
+    gold: list[set[str]] = []
+    sentences: list[str] = []
+    for file in files:
+        data = read_benchmark_file(file)
+        sentences += [query.sentence for query in data.queries] + list(data.without_skill)
+        gold += [set(query.labels) for query in data.queries] + [set() for _ in data.without_skill]
+    best, facts = 0.0, {"threshold": Settings().threshold}
+    wanted = sum(map(len, gold))
+    for threshold in map(float, THRESHOLDS):
+        found = [
+            {match.label for match in matches} | {name for match in matches for name in match.similar}
+            for matches in finder.find_skills_batch(sentences, threshold=threshold, fusion="meaning", merge=False)
+        ]
+        right = sum(len(mine & theirs) for mine, theirs in zip(found, gold, strict=True))
+        f1 = 2 * right / max(sum(map(len, found)) + wanted, 1)
+        if f1 > best:
+            best = f1
+            facts = {
+                "threshold": threshold,
+                "f1": f1,
+                "precision": right / max(sum(map(len, found)), 1),
+                "recall": right / wanted,
+                "sentences": float(len(sentences)),
+            }
+    return float(facts["threshold"]), facts
+
+
+def measure(scores: dict[str, NDArray[Any]], data: LabelledSentences) -> dict[str, dict[str, dict[str, float]]]:
+    """AUROC and false positives at 95% recall of each kind of score, for all sentences and for those over three tokens."""
+    slices = {"all": np.ones(len(data.tokens), dtype=bool), "over_3_tokens": data.tokens > SHORT_TOKENS}
+    return {
+        name: {
+            kind: {
+                "sentences": int(chosen.sum()),
+                "with_skill": int(data.has_skill[chosen].sum()),
+                "auroc": auroc(values[chosen], data.has_skill[chosen]),
+                "false_positives_at_95_recall": false_positives_at_recall(values[chosen], data.has_skill[chosen]),
+            }
+            for kind, values in scores.items()
+        }
+        for name, chosen in slices.items()
+    }
+
+
+def roc_points(scores: NDArray[Any], positive: NDArray[np.bool_], points: int = 41) -> list[list[float]]:
+    """[false-positive rate, recall] pairs at evenly spaced recalls: the curve that README draws."""
+    ordered = np.sort(scores[positive])
+    recalls = np.linspace(0.0, 1.0, points)
+    cuts = np.quantile(ordered, 1 - recalls)
+    negatives = scores[~positive]
+    return [[round(float(np.mean(negatives >= cut)), 4), round(float(r), 4)] for cut, r in zip(cuts, recalls, strict=True)]
+
+
+def calibrate(finder: SkillFinder, train: Path, dev: Path, validation: Sequence[Path]) -> tuple[Settings, dict[str, Any]]:
+    """Choose gate and threshold, and measure both on dev."""
+    of_train, of_dev = read_skillspan(train), read_skillspan(dev)
+    finder.encoder = RememberingEncoder(finder.encoder)
+    train_vectors = normalised(finder.encoder.encode(list(of_train.sentences)))
+    dev_vectors = normalised(finder.encoder.encode(list(of_dev.sentences)))
+    gate = fit_gate(train_vectors, of_train.has_skill, of_train.documents)
+    finder.settings = Settings(gate=gate)
+    threshold, validation_facts = choose_threshold(finder, validation) if validation else (Settings().threshold, {})
+    nearest = np.concatenate([(part @ finder.index.vectors.T).max(axis=1) for part in np.array_split(dev_vectors, 16)])
+    chances = gate.probabilities(dev_vectors)
+    settings = Settings(threshold, "SkillSpan train (gate) and benchmark validation (threshold)", gate)
+    finder.settings = settings
+    found = np.array([bool(matches) for matches in finder.find_skills_batch(of_dev.sentences)])
+    results = {
+        "taxonomy": finder.index.taxonomy,
+        "skills": len(finder.index.skills),
+        "threshold": threshold,
+        "gate_least": gate.least,
+        "validation": validation_facts,
+        "dev": measure({"nearest_skill_cosine": nearest, "gate": chances}, of_dev),
+        "curve": {
+            "nearest_skill_cosine": roc_points(nearest, of_dev.has_skill),
+            "gate": roc_points(chances, of_dev.has_skill),
+        },
+        "whole_system_on_dev": {
+            "sentences_with_skill_that_give_some": float(found[of_dev.has_skill].mean()),
+            "sentences_without_skill_that_give_some": float(found[~of_dev.has_skill].mean()),
+        },
+    }
+    return settings, results
+
+
+def settings_json(settings: Settings) -> str:
+    """The text of skill_finder.json."""
+    gate = settings.gate
+    values: dict[str, Any] = {"format": 1, "threshold": settings.threshold, "calibrated_on": settings.calibrated_on}
+    if gate:
+        weights = [round(float(weight), 5) for weight in gate.weights]
+        values["gate"] = {"least": gate.least, "bias": gate.bias, "weights": weights}
+    return json.dumps(values, indent=1) + "\n"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Calibrate a model folder."""
+    parser = argparse.ArgumentParser(prog="python -m space.calibrate", description="Calibrate a model's honest nothing.")
+    parser.add_argument("model", type=Path, help="model folder with a label index; skill_finder.json is written here")
+    parser.add_argument("--train", type=Path, required=True, help="SkillSpan train.json")
+    parser.add_argument("--dev", type=Path, required=True, help="SkillSpan dev.json")
+    parser.add_argument("--validation", type=Path, nargs="*", default=[], help="benchmark validation CSVs")
+    parser.add_argument("--backend", choices=BACKENDS, default="auto")
+    parser.add_argument("--out", type=Path, default=Path("results/rejection.json"))
+    given = parser.parse_args(arguments)
+    try:
+        finder = SkillFinder.from_pretrained(given.model, given.backend)
+    except SkillFinderError as error:
+        raise StageError(str(error)) from None
+    settings, results = calibrate(finder, given.train, given.dev, given.validation)
+    write_atomically(given.model / "skill_finder.json", settings_json(settings))
+    about = {
+        "model": given.model.name,
+        "backend": finder.backend,
+        "code_version": code_version(),
+        "train_sha256": sha256_of_file(given.train),
+        "dev_sha256": sha256_of_file(given.dev),
+    }
+    write_atomically(given.out, json.dumps({"schema_version": 1, **about, **results}, indent=2) + "\n")
+    print(report(results))
+
+
+def report(results: dict[str, Any]) -> str:
+    """The measured figures as a Markdown table."""
+    lines = [
+        f"threshold {results['threshold']:.2f}, over {results['skills']:,} skills of {results['taxonomy']}",
+        "",
+        "| SkillSpan dev | score | AUROC | false positives at 95% recall |",
+        "|---|---|---|---|",
+    ]
+    for name, kinds in results["dev"].items():
+        for kind, value in kinds.items():
+            lines.append(
+                f"| {name.replace('_', ' ')} ({value['sentences']}) | {kind.replace('_', ' ')} "
+                f"| {100 * value['auroc']:.1f} | {100 * value['false_positives_at_95_recall']:.1f}% |"
+            )
+    whole = results["whole_system_on_dev"]
+    lines += [
+        "",
+        f"Sentences that name a skill and give at least one: {100 * whole['sentences_with_skill_that_give_some']:.1f}%; "
+        f"sentences that name none and give one: {100 * whole['sentences_without_skill_that_give_some']:.1f}%.",
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

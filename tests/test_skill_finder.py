@@ -1,0 +1,278 @@
+"""From a text to its skills: scores by hand, evidence, thresholds, names, near-duplicates, and the index's refusals."""
+
+import json
+
+import numpy as np
+import pytest
+
+from no_skill import Gate
+from skill_finder import Settings, SkillFinder, SkillFinderError
+from skill_index import Skill, build_index
+from tests.tiny_finder import ESCO, SKILLS, WordEncoder, tiny_finder, tiny_model
+
+
+@pytest.fixture(scope="module")
+def finder() -> SkillFinder:
+    return tiny_finder()
+
+
+def labels(matches) -> list[str]:
+    return [match.label for match in matches]
+
+
+def test_score_is_the_cosine_and_evidence_is_the_users_text(finder):
+    """{you, bake, bread} and {bake, bread, in, ovens} share 2 words: cosine = 2 / sqrt(3 x 4) = 0.577."""
+    text = "About you\n\n• You bake bread\n"
+    (match,) = finder.find_skills(text)
+    assert match.label == "bake bread in ovens"
+    assert match.uri == ESCO + "bread"
+    assert match.type == "competence"
+    assert match.score == pytest.approx(2 / np.sqrt(12), abs=1e-6)
+    assert [text[place.start : place.end] for place in match.evidence] == ["You bake bread"]
+    assert match.found_by == "meaning"
+
+
+def test_below_the_threshold_there_is_nothing(finder):
+    assert finder.find_skills("You bake bread", threshold=0.58) == []
+    assert labels(finder.find_skills("You bake bread", threshold=0.57)) == ["bake bread in ovens"]
+
+
+def test_evidence_of_all_passages_is_kept_best_first(finder):
+    text = "You bake bread.\nEvery night: bake bread in ovens."
+    (match,) = finder.find_skills(text)
+    assert [text[place.start : place.end] for place in match.evidence] == ["bake bread in ovens", "You bake bread."]
+    assert match.evidence[0].score >= match.evidence[1].score == pytest.approx(2 / np.sqrt(12), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", " ", "x", "\n\n", "🎉", "We are a family business since 1926.", "12 Main Street, 10115 Berlin", "\0\0\0", "a" * 5000],
+)
+def test_an_honest_nothing(finder, text):
+    assert finder.find_skills(text) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "We are an equal opportunity employer and plan shifts of employees regardless of race.",
+        "What we offer\n- we plan shifts of employees fairly",
+        "About us\nWe plan shifts of employees for others.",
+        "Salary: $20 to plan shifts of employees",
+        "Send your CV to plan-shifts-of-employees@example.com",
+    ],
+)
+def test_text_about_the_company_gives_no_skill(finder, text):
+    assert finder.find_skills(text) == []
+
+
+def test_a_heading_of_tasks_ends_the_part_about_the_company(finder):
+    text = "Benefits\nFree bread\n\nYour tasks\nYou bake bread"
+    assert labels(finder.find_skills(text)) == ["bake bread in ovens"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("You know R and SQL", {"R", "SQL"}),
+        ("Programming in C++, C# or CSS", {"C++", "C#", "CSS"}),
+        ("LDAP/SQL basics", {"LDAP", "SQL"}),
+        ("work in R&D", set()),
+        ("Ask J. R. Smith", set()),
+        ("Grade R teacher", set()),
+        ("R. Smith is your boss", set()),
+        ("our sql server", set()),
+        ("You'r team", set()),
+        ("RUST and MySQLite", set()),
+        ("a css class of its own", set()),
+        ("Docker and Go", set()),
+    ],
+)
+def test_short_names_are_found_when_written_and_only_then(finder, text, expected):
+    short = {"SQL", "R", "C++", "C#", "CSS", "LDAP", "dock operations"}
+    assert set(labels(finder.find_skills(text))) & short == expected
+
+
+def test_a_label_wins_over_the_alias_of_another_skill(finder):
+    """"SQL" is the label of one skill and an alias of database management systems."""
+    assert labels(finder.find_skills("SQL", fusion="words")) == ["SQL"]
+
+
+def test_an_acronym_that_is_an_alias_needs_the_encoder(finder):
+    """{adr, hazardous, goods} shares 1 word with {hazardous, materials, transportation}: 1 / 3 = 0.33 < 0.5, too far."""
+    assert finder.find_skills("ADR hazardous goods") == []
+    text = "ADR for hazardous materials"
+    (match,) = finder.find_skills(text)
+    assert match.label == "hazardous materials transportation"
+    assert text[match.evidence[0].start : match.evidence[0].end] == "ADR"
+
+
+def test_written_names_narrow_the_evidence_to_the_words(finder):
+    text = "You do our shift planning on Mondays."
+    match = finder.find_skills(text)[0]
+    assert (match.label, match.score, match.found_by) == ("plan shifts of employees", 0.85, "words")
+    assert text[match.evidence[0].start : match.evidence[0].end] == "shift planning"
+
+
+def test_fusion_is_one_argument(finder):
+    text = "You do shift planning. You bake bread."
+    assert labels(finder.find_skills(text, fusion="words")) == ["plan shifts of employees"]
+    assert labels(finder.find_skills(text, fusion="meaning")) == ["bake bread in ovens"]
+    assert set(labels(finder.find_skills(text))) == {"plan shifts of employees", "bake bread in ovens"}
+
+
+def test_near_duplicates_stand_under_the_best(finder):
+    """{plan shifts of employees} and {plan shifts of staff employees}: 4 / sqrt(4 x 5) = 0.894, above 0.78."""
+    text = "You plan shifts of employees"
+    merged = finder.find_skills(text)
+    assert labels(merged) == ["plan shifts of employees"]
+    assert merged[0].similar == ("plan shifts of staff employees",)
+    assert labels(finder.find_skills(text, merge=False)) == ["plan shifts of employees", "plan shifts of staff employees"]
+
+
+def test_siblings_at_different_words_are_not_merged(finder):
+    assert set(labels(finder.find_skills("C++ and C# and CSS"))) == {"C++", "C#", "CSS"}
+
+
+def test_batch_equals_one_by_one_and_encodes_shared_passages_once():
+    finder = tiny_finder()
+    texts = ["You bake bread\nApply soon", "Apply soon\nYou know SQL", ""]
+    together = finder.find_skills_batch(texts)
+    assert sorted(finder.encoder.calls[-1]) == sorted({"You bake bread", "Apply soon", "You know SQL"})
+    assert together == [finder.find_skills(text) for text in texts]
+
+
+def test_top_k_keeps_the_best(finder):
+    text = "SQL, R, C++ and bread baking"
+    everything = finder.find_skills(text)
+    assert finder.find_skills(text, top_k=2) == everything[:2]
+
+
+def test_rank_gives_the_nearest_whatever_their_score(finder):
+    ranked = finder.rank("bread", top_k=3)
+    assert len(ranked) == 3
+    assert ranked[0].label == "bake bread in ovens"
+    assert ranked[0].score == pytest.approx(1 / np.sqrt(4))
+    assert finder.rank("  ") == []
+
+
+def test_ties_keep_the_order_of_the_taxonomy():
+    skills = [Skill("b", "two words"), Skill("a", "words two")]
+    assert labels(tiny_finder(skills).rank("two words", 2)) == ["two words", "words two"]
+
+
+def test_the_gate_silences_a_passage():
+    """weights 0 and bias -2 give every passage sigmoid(-2) = 0.12, under half of 0.5: not even written names count."""
+    shut = Gate(np.zeros(4096, np.float32), -2.0, 0.5)
+    assert tiny_finder(gate=shut).find_skills("You bake bread. SQL.") == []
+    ajar = Gate(np.zeros(4096, np.float32), -0.5, 0.5)
+    assert labels(tiny_finder(gate=ajar).find_skills("You bake bread. SQL.")) == ["SQL"]
+    open_gate = Gate(np.zeros(4096, np.float32), 2.0, 0.5)
+    assert set(labels(tiny_finder(gate=open_gate).find_skills("You bake bread. SQL."))) == {"bake bread in ovens", "SQL"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "names"),
+    [
+        ({"text": "x", "top_k": 0}, "top_k"),
+        ({"text": "x", "threshold": 2.0}, "threshold"),
+        ({"text": "x", "fusion": "magic"}, "fusion"),
+        ({"text": None}, "NoneType"),
+        ({"text": "x" * 1_000_001}, "1,000,001"),
+    ],
+)
+def test_bad_arguments_are_named(finder, arguments, names):
+    with pytest.raises(SkillFinderError, match=names):
+        finder.find_skills(**arguments)
+
+
+def test_one_text_in_place_of_a_list_is_refused(finder):
+    with pytest.raises(SkillFinderError, match="list of texts"):
+        finder.find_skills_batch("You bake bread")
+
+
+class TestModelFolder:
+    @pytest.fixture(scope="class")
+    def folder(self, tmp_path_factory):
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+        from safetensors.numpy import save_file
+
+        from encoders import load_encoder
+        from skill_index import sha256_of_file, sha256_of_lines
+
+        folder = tiny_model(tmp_path_factory.mktemp("model") / "tiny")
+        index = build_index(SKILLS, load_encoder(folder, "torch"), "x")
+        (folder / "label_index").mkdir()
+        rows = [
+            {
+                "uri": skill.uri, "label": skill.label, "alternative_labels": list(skill.alternative_labels),
+                "type": skill.type, "broader_uris": list(skill.broader_uris), "group": skill.group,
+            }
+            for skill in SKILLS
+        ]  # fmt: skip
+        pq.write_table(pa.Table.from_pylist(rows), folder / "label_index/skills.parquet")
+        metadata = {
+            "format": "1",
+            "weights_sha256": json.dumps({"model.safetensors": sha256_of_file(folder / "model.safetensors")}),
+            "labels_sha256": sha256_of_lines([skill.label for skill in SKILLS]),
+            "esco_version": "1.1.0",
+            "esco_language": "en",
+            "model": "tiny",
+        }
+        file = folder / "label_index/label_embeddings.safetensors"
+        save_file({"embeddings": index.vectors.astype(np.float16)}, file, metadata)
+        return folder
+
+    def test_a_model_folder_is_enough(self, folder):
+        finder = SkillFinder.from_pretrained(folder)
+        assert finder.index.taxonomy == "ESCO 1.1.0 (en)"
+        assert finder.backend == "torch"
+        assert finder.rank("bake bread in ovens", 1)[0].label == "bake bread in ovens"
+
+    def test_settings_are_read_from_the_folder(self, folder):
+        settings = {"format": 1, "threshold": 0.42, "calibrated_on": "x", "extra": 1}
+        (folder / "skill_finder.json").write_text(json.dumps(settings), encoding="utf-8")
+        assert SkillFinder.from_pretrained(folder).settings == Settings(0.42, "x", None)
+        (folder / "skill_finder.json").write_text('{"format": 2, "threshold": 1}', encoding="utf-8")
+        with pytest.raises(SkillFinderError, match="format 2"):
+            SkillFinder.from_pretrained(folder)
+        (folder / "skill_finder.json").unlink()
+
+    def test_changed_weights_are_refused(self, folder, tmp_path):
+        import shutil
+
+        copy = shutil.copytree(folder, tmp_path / "copy")
+        weights = copy / "model.safetensors"
+        weights.write_bytes(weights.read_bytes()[:-4] + b"\1\2\3\4")
+        with pytest.raises(SkillFinderError, match="other weights"):
+            SkillFinder.from_pretrained(copy)
+
+    def test_changed_labels_are_refused(self, folder, tmp_path):
+        import shutil
+
+        import pyarrow.parquet as pq
+
+        copy = shutil.copytree(folder, tmp_path / "copy")
+        table = copy / "label_index/skills.parquet"
+        pq.write_table(pq.read_table(table).take(list(reversed(range(len(SKILLS))))), table)
+        with pytest.raises(SkillFinderError, match="other labels"):
+            SkillFinder.from_pretrained(copy)
+
+    def test_a_folder_without_a_model_or_index_says_so(self, folder, tmp_path):
+        with pytest.raises(SkillFinderError, match="no weights"):
+            SkillFinder.from_pretrained(tmp_path)
+        with pytest.raises(SkillFinderError, match="neither a model folder nor a Hub id"):
+            SkillFinder.from_pretrained(tmp_path / "nowhere")
+        with pytest.raises(SkillFinderError, match="onnx-int8"):
+            SkillFinder.from_pretrained(folder, "onnx-int8")
+
+    def test_an_own_list_replaces_the_index(self, folder):
+        finder = SkillFinder.from_pretrained(folder, skills=[Skill("1", "juggle"), Skill("2", "sing")], taxonomy="circus")
+        assert finder.index.taxonomy == "circus"
+        assert finder.rank("juggle", 1)[0].uri == "1"
+
+
+def test_word_encoder_is_what_the_arithmetic_says():
+    vectors = WordEncoder().encode(["a b", "b c d"])
+    assert vectors[0] @ vectors[1] == 1.0

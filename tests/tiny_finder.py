@@ -1,0 +1,75 @@
+"""A finder for tests: a dozen skills and an encoder whose cosine is the overlap of words, so scores can be worked by hand."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from skill_finder import Settings, SkillFinder
+from skill_index import Skill, SkillIndex, normalised
+
+ESCO = "http://data.europa.eu/esco/skill/"
+LANGUAGES = "http://data.europa.eu/esco/isced-f/0231"
+PROGRAMMING = "http://data.europa.eu/esco/skill/programming"
+
+SKILLS = (
+    Skill(ESCO + "sql", "SQL", (), "knowledge", (PROGRAMMING,), "information skills"),
+    Skill(ESCO + "r", "R", (), "knowledge", (PROGRAMMING,), "information skills"),
+    Skill(ESCO + "cpp", "C++", (), "knowledge", (PROGRAMMING,), "information skills"),
+    Skill(ESCO + "csharp", "C#", (), "knowledge", (PROGRAMMING,), "information skills"),
+    Skill(ESCO + "css", "CSS", (), "knowledge", (PROGRAMMING,), "information skills"),
+    Skill(ESCO + "ldap", "LDAP", (), "knowledge", (PROGRAMMING,), "information skills"),
+    Skill(ESCO + "java", "Java (computer programming)", (), "knowledge", (PROGRAMMING,), "information skills"),
+    Skill(ESCO + "db", "database management systems", ("SQL", "RDBMS"), "knowledge", (), "information skills"),
+    Skill(ESCO + "shifts", "plan shifts of employees", ("staff rostering", "shift planning"), "competence", (), "management"),
+    Skill(ESCO + "shifts2", "plan shifts of staff employees", (), "competence", (), "management"),
+    Skill(ESCO + "bread", "bake bread in ovens", ("bread baking",), "competence", (), "handling"),
+    Skill(ESCO + "adr", "hazardous materials transportation", ("ADR",), "knowledge", (), "handling"),
+    Skill(ESCO + "plan", "plan", (), "competence", (), "management"),
+    Skill(ESCO + "docks", "dock operations", (), "knowledge", (), "handling"),
+)  # fmt: skip
+
+
+class WordEncoder:
+    """One dimension a word seen so far: cosine of two texts = shared words / sqrt(words of one x words of the other)."""
+
+    def __init__(self, dimensions: int = 4096) -> None:
+        self.dimensions = dimensions
+        self.words: dict[str, int] = {}
+        self.calls: list[list[str]] = []
+
+    def encode(self, sentences: list[str]) -> np.ndarray:
+        self.calls.append(list(sentences))
+        vectors = np.zeros((len(sentences), self.dimensions), dtype=np.float32)
+        for row, sentence in enumerate(sentences):
+            for word in set(re.findall(r"\w+", sentence.lower())):
+                vectors[row, self.words.setdefault(word, len(self.words) % self.dimensions)] = 1.0
+        return vectors
+
+
+def tiny_finder(skills=SKILLS, threshold: float = 0.5, gate=None) -> SkillFinder:
+    encoder = WordEncoder()
+    index = SkillIndex(tuple(skills), normalised(encoder.encode([skill.label for skill in skills])), "ESCO of the tests")
+    return SkillFinder(encoder, index, Settings(threshold, "nothing", gate), "tiny", "words")
+
+
+def tiny_model(folder: Path) -> Path:
+    """A SentenceTransformer on disk: BERT of 2 layers and hidden size 32 with seeded random weights."""
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.models import Pooling, Transformer
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    torch.manual_seed(0)
+    source = folder.parent / f"{folder.name}-bert"
+    source.mkdir(parents=True, exist_ok=True)
+    letters = [chr(code) for code in range(33, 127) if not chr(code).isupper()]
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *(f"##{letter}" for letter in letters)]
+    (source / "vocab.txt").write_text("\n".join(vocabulary), encoding="utf-8")
+    BertTokenizerFast(str(source / "vocab.txt")).save_pretrained(source)
+    config = BertConfig(
+        vocab_size=len(vocabulary), hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64
+    )
+    BertModel(config).save_pretrained(source)
+    SentenceTransformer(modules=[Transformer(str(source)), Pooling(32)], device="cpu").save(str(folder))
+    return folder
