@@ -21,6 +21,7 @@ from eval.comparison import (
     read_published,
     read_runs,
 )
+from eval.query_metrics import values_of
 from eval.tables import display_name, percent, with_interval
 
 DEFAULT_METRICS = ["rp@5", "mrr"]
@@ -29,11 +30,8 @@ DEFAULT_METRICS = ["rp@5", "mrr"]
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the comparison, write it and the figures where asked."""
     options = _parser().parse_args(arguments)
-    seeds = {}
-    for name, *files in options.seeds:
-        if not files:
-            raise StageError(f"--seeds {name} names no file", 'Write --seeds "NAME" FILE FILE ...')
-        seeds[name] = read_runs(files)
+    _check_metrics(options.metrics)
+    seeds = {name: read_runs(_files_of(name, files)) for name, *files in options.seeds}
     taken = {file for _, *files in options.seeds for file in files}
     groups = group_runs(read_runs([file for file in options.results if file not in taken]), seeds)
     if options.split:
@@ -51,6 +49,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for group in groups:
             for path in draw_figures(group, published, options.figures):
                 print(f"drawn: {path}", file=sys.stderr)
+
+
+def _check_metrics(metrics: Sequence[str]) -> None:
+    for metric in metrics:
+        try:
+            values_of([(1,)], metric)
+        except ValueError as error:
+            raise StageError(str(error)) from None
+
+
+def _files_of(name: str, files: Sequence[str]) -> Sequence[str]:
+    if not files:
+        raise StageError(f"--seeds {name} names no file", 'Write --seeds "NAME" FILE FILE ...')
+    return files
 
 
 def group_as_markdown(group: Group, published: Sequence[Published], metrics: Sequence[str], reference: str) -> str:

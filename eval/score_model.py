@@ -30,7 +30,7 @@ from eval.ranking import TIE_ORDER
 from eval.results import BenchmarkResult, EvalResults, SystemInfo
 from eval.significance import SAMPLES, SEED
 from eval.systems import open_system
-from eval.tables import results_table
+from eval.tables import details_table, results_table
 
 LIBRARIES = ("torch", "sentence-transformers", "transformers", "numpy", "scikit-learn", "bm25s", "onnxruntime")
 
@@ -61,7 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.per_query:
         write_per_query(options.per_query, answers)
     path = record.save(options.out)
-    print(f"{results_table(record)}\n\nwritten to {path}")
+    details = f"\n\n{details_table(record)}" if options.details else ""
+    print(f"{results_table(record)}{details}\n\nwritten to {path}")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -75,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--split", choices=SPLITS, default="test", help="default: test")
     add("--out", required=True, metavar="FILE.json", help="where the results go")
     add("--name", default="", help="how the system is called in tables")
+    add("--details", action="store_true", help="also print slices and thresholds")
     add("--per-query", metavar="FILE.jsonl", help="also write the ten best labels of every query")
     add("--without-skill", metavar="FILE", help="SkillSpan's JSON lines: sentences without skills, for thresholds")
     add("--backend", choices=("torch", "onnx", "openvino"), default="torch", help="default: torch")

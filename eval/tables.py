@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from eval.results import BenchmarkResult, Estimate, EvalResults
+from eval.results import BenchmarkResult, Estimate, EvalResults, ThresholdResult
 
 WITH_INTERVAL = ("rp@5", "mrr")
 PLAIN = ("rp@1", "rp@3", "rp@10", "hit@5", "recall@10", "ndcg@10")
@@ -36,6 +36,35 @@ def results_table(results: EvalResults) -> str:
     header = ["", "queries", *(display_name(metric) for metric in WITH_INTERVAL + PLAIN)]
     rows = [header] + [_row(benchmark) for benchmark in results.benchmarks]
     return "\n".join([title, "", *aligned(rows), *_remarks(results.benchmarks)])
+
+
+def details_table(results: EvalResults) -> str:
+    """What `--details` adds: RP@5 of every slice, then what thresholds do."""
+    names = [benchmark.name for benchmark in results.benchmarks]
+    rows = [["RP@5 by slice", "", *names]]
+    for kind in results.benchmarks[0].slices:
+        for value in dict.fromkeys(value for b in results.benchmarks for value in b.slices.get(kind, {})):
+            found = [benchmark.slices.get(kind, {}).get(value) for benchmark in results.benchmarks]
+            cells = [f"{with_interval(one.metrics['rp@5'])} n={one.queries}" if one else "-" for one in found]
+            rows.append([kind, value, *cells])
+    heads = ["best F1", "precision", "recall", "threshold", "rejected", "AUROC", "accepted at 95% recall", "no skill"]
+    lines = [["thresholds", *heads]]
+    for benchmark in results.benchmarks:
+        if benchmark.thresholds:
+            lines.append([benchmark.name, *_threshold_cells(benchmark.thresholds)])
+    return "\n".join([*aligned(rows), "", *aligned(lines)])
+
+
+def _threshold_cells(thresholds: ThresholdResult) -> list[str]:
+    best = thresholds.best
+    shares = [best.f1, best.precision, best.recall]
+    optional = [best.rejected, thresholds.auroc, thresholds.accepted_at_95_recall]
+    return [
+        *map(percent, shares),
+        f"{best.threshold:.3f}",
+        *("-" if share is None else percent(share) for share in optional),
+        str(thresholds.sentences_without_skill),
+    ]
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -12,6 +12,10 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 from transformers import BertConfig, BertModel, BertTokenizerFast
 
+from eval.query_metrics import ranks_as_text, values_of
+from eval.results import BenchmarkResult, EvalResults, LabelSpace, SystemInfo
+from eval.significance import estimates
+
 SKILLS = {
     "bake bread": "make loaves",
     "manage staff": "lead a team\nsupervise workers",
@@ -76,3 +80,59 @@ def write_model(folder: Path, seed: int = 0) -> Path:
     weights = torch.randn(len(words) + 1, 16, generator=torch.Generator().manual_seed(seed)).numpy()
     SentenceTransformer(modules=[StaticEmbedding(tokenizer, embedding_weights=weights)], device="cpu").save(str(folder))
     return folder
+
+
+def results_of(
+    name: str,
+    ranks: dict[str, list[tuple[int | None, ...]]],
+    split: str = "test",
+    version: str = "9.9.9",
+    size: int = 5,
+    data_sha256: str = "data",
+) -> EvalResults:
+    """Results with the ranks given for each benchmark, and everything else at its simplest."""
+    system = SystemInfo(
+        name=name,
+        kind="lexical",
+        source=name,
+        revision=None,
+        weights_sha256=None,
+        training_record_sha256=None,
+        dataset=None,
+        dataset_version=None,
+        model_version=None,
+        settings={},
+    )
+    benchmarks = [
+        BenchmarkResult(
+            name=benchmark,
+            split=split,
+            data_sha256=data_sha256,
+            rows=len(found),
+            dropped_rows=0,
+            queries=len(found),
+            gold_labels=len(found),
+            gold_missing=[],
+            metrics={"rp@5": estimates(values_of(found, "rp@5")[:, None], samples=200)[0]},
+            slices={},
+            seconds=0.1,
+            gold_ranks=ranks_as_text(found),
+        )
+        for benchmark, found in ranks.items()
+    ]
+    return EvalResults(
+        schema_version=1,
+        created_at="2026-01-01T00:00:00+00:00",
+        code_version="test",
+        command="test",
+        split=split,
+        system=system,
+        label_space=LabelSpace(source="test", version=version, size=size, sha256=version),
+        tie_order="",
+        bootstrap_samples=1000,
+        bootstrap_seed=1,
+        benchmarks=benchmarks,
+        versions={},
+        seconds=0.1,
+        peak_memory_bytes=1,
+    )

@@ -1,0 +1,145 @@
+"""Comparisons: groups, seeds, published numbers, paired tests, Markdown and figures, from ranks set by hand."""
+
+import json
+import re
+from xml.etree import ElementTree
+
+import pytest
+
+from dataset_builder.contract import StageError, run_command
+from eval import compare
+from eval.comparison import PUBLISHED_FILE, group_runs, paired_tests, read_published, read_runs
+from tests.eval_records import results_of
+
+GOOD = {"TECH": [(1,)] * 20, "HOUSE": [(1,), (7,)] * 10}
+POOR = {"TECH": [(1,), (9,)] * 10, "HOUSE": [(7,)] * 20}
+
+
+def test_table_holds_values_with_intervals(capsys, tmp_path):
+    """GOOD finds all 20 of TECH and every other one of HOUSE: RP@5 100 and 50; POOR 50 and 0."""
+    files = [save(tmp_path, "good", GOOD), save(tmp_path, "poor", POOR)]
+    assert run_command(compare.main, [*files, "--metrics", "rp@5", "--out", str(tmp_path / "table.md")]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("### test: 5 skill names of ESCO 9.9.9")
+    rows = [line for line in printed.splitlines() if line.startswith("|")]
+    assert rows[0] == "| system, RP@5 | TECH | HOUSE | from |"
+    assert rows[2].startswith("| good | 100.00 [100.00, 100.00] | 50.00 [")
+    assert re.match(r"\| poor \| 50\.00 \[\d+\.\d\d, \d+\.\d\d\] \| 0\.00 \[0\.00, 0\.00\] \| measured \|", rows[3])
+    assert "published" not in printed
+    assert (tmp_path / "table.md").read_text() == printed.removesuffix("\n")
+
+
+def save(folder, name, ranks, **options):
+    path = folder / f"{name}.json"
+    results_of(name, ranks, **options).save(path)
+    return str(path)
+
+
+def test_seeds_are_one_row_with_mean_and_spread():
+    """Seeds score 100 and 50 on TECH: mean 75, standard deviation sqrt((25² + 25²) / 1) = 35.36."""
+    runs = [results_of("s1", GOOD), results_of("s2", POOR)]
+    (group,) = group_runs([], {"ours": runs})
+    (entry,) = group.entries
+    assert entry.estimate("TECH", "rp@5").value == 0.75
+    assert 100 * entry.spread("TECH", "rp@5") == pytest.approx(35.355, abs=0.001)
+    row = compare.metric_table(group, [], "rp@5")[2]
+    assert row.startswith("| ours | 75.00 ± 35.36 [")
+    assert row.endswith("| measured, mean ± standard deviation of 2 seeds |")
+
+
+def test_files_given_as_seeds_are_not_rows_of_their_own(capsys, tmp_path):
+    files = [save(tmp_path, name, GOOD) for name in ("s1", "s2", "other")]
+    assert run_command(compare.main, [*files, "--seeds", "ours", *files[:2], "--metrics", "rp@5"]) == 0
+    printed = capsys.readouterr().out
+    assert "| ours |" in printed
+    assert "| other |" in printed
+    assert "| s1 |" not in printed
+
+
+def test_paired_tests_against_the_reference_with_holm():
+    """On TECH POOR misses half of the queries, on HOUSE too. Corrected p-values are never below the plain ones."""
+    (group,) = group_runs([results_of("good", GOOD), results_of("poor", POOR)], {})
+    tests = paired_tests(group, "rp@5")
+    assert [(test.system, test.reference, test.benchmark) for test in tests] == [
+        ("poor", "good", "TECH"),
+        ("poor", "good", "HOUSE"),
+    ]
+    assert tests[0].paired.difference == -0.5
+    assert all(test.corrected >= test.paired.p_value for test in tests)
+    assert tests[0].corrected == pytest.approx(2 * min(test.paired.p_value for test in tests), rel=0.5)
+    assert paired_tests(group, "rp@5", "poor")[0].paired.difference == 0.5
+    with pytest.raises(StageError, match="no system is named 'gone'"):
+        paired_tests(group, "rp@5", "gone")
+
+
+def test_splits_and_label_spaces_get_tables_of_their_own(capsys, tmp_path):
+    files = [save(tmp_path, "a", GOOD), save(tmp_path, "b", GOOD, split="validation")]
+    assert run_command(compare.main, files) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("### ") == 2
+    assert "Against" not in printed
+    assert run_command(compare.main, [*files, "--split", "validation"]) == 0
+    assert capsys.readouterr().out.count("### ") == 1
+
+
+def test_published_numbers_stand_only_where_they_belong():
+    """They were measured on test with ESCO 1.1.0's 13,891 names."""
+    published = read_published()
+    (right,) = group_runs([results_of("a", GOOD, version="1.1.0", size=13_891)], {})
+    (wrong,) = group_runs([results_of("a", GOOD, version="1.1.1", size=13_896)], {})
+    text = compare.group_as_markdown(right, published, ["rp@5"], "")
+    assert "| 54.62 | 45.74 | published: Decorte et al. 2023, arXiv 2307.10778 |" in text
+    assert "| 63.98 | - | published: WorkRB's tests |" in text
+    assert "published" not in compare.group_as_markdown(wrong, published, ["rp@5"], "")
+
+
+def test_every_published_number_is_a_percentage_with_a_source():
+    content = json.loads(PUBLISHED_FILE.read_text())
+    for system in content["systems"]:
+        assert system["source"]
+        for scores in system["scores"].values():
+            assert all(1 < value < 100 for value in scores.values())
+
+
+def test_other_json_files_are_left_out_and_named(capsys, tmp_path):
+    (tmp_path / "speed.json").write_text('{"seconds": 1}')
+    assert len(read_runs([save(tmp_path, "a", GOOD), str(tmp_path / "speed.json")])) == 1
+    assert "speed.json holds no evaluation results" in capsys.readouterr().err
+
+
+def test_what_cannot_be_compared_is_one_line(capsys, tmp_path):
+    good = save(tmp_path, "good", GOOD)
+    other = save(tmp_path, "other", GOOD, data_sha256="other")
+    broken = tmp_path / "broken.json"
+    broken.write_text("{")
+    for arguments, message in [
+        ([good, other], "other was scored on other data named TECH"),
+        ([str(tmp_path / "gone.json")], "gone.json does not exist"),
+        ([str(broken)], "broken.json is not JSON"),
+        ([], "no evaluation results to compare"),
+        (["--seeds", "ours"], "--seeds ours names no file"),
+        ([good, "--split", "validation"], "no results are of the split 'validation'"),
+        (["--seeds", "x", good, save(tmp_path, "v", GOOD, split="validation")], "different splits or label spaces"),
+        ([good, "--metrics", "map@5"], "unknown metric 'map@5'"),
+    ]:
+        assert run_command(compare.main, arguments) == 2, arguments
+        assert message in capsys.readouterr().err
+
+
+def test_figures_are_drawn_light_and_dark(tmp_path, capsys):
+    files = [
+        save(tmp_path, "good", GOOD, version="1.1.0", size=13_891),
+        save(tmp_path, "poor", POOR, version="1.1.0", size=13_891),
+    ]
+    assert run_command(compare.main, [*files, "--figures", str(tmp_path / "figures")]) == 0
+    drawn = sorted(path.name for path in (tmp_path / "figures").iterdir())
+    assert drawn == [
+        "forest-test-dark.svg",
+        "forest-test-light.svg",
+        "rp-at-k-test-dark.svg",
+        "rp-at-k-test-light.svg",
+    ]
+    light, dark = ((tmp_path / "figures" / f"forest-test-{theme}.svg").read_text() for theme in ("light", "dark"))
+    assert ElementTree.fromstring(light).tag.endswith("svg")
+    assert "#0d1117" in dark
+    assert "#0d1117" not in light
