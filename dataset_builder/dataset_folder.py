@@ -38,18 +38,24 @@ def pair_rows(sentences: Iterable[Sentence]) -> list[dict[str, object]]:
     return rows
 
 
-def is_validation(sentence: str) -> bool:
-    """Whether a sentence belongs to the validation split, by its hash: all of its rows go together."""
-    return stable_number(sentence) % 10_000 < VALIDATION_SHARE * 10_000
+def validation_sentences(sentences: Iterable[Sentence]) -> set[str]:
+    """Texts of the validation split, chosen by their hash: all rows of a sentence go together.
+
+    At least one, for libraries do not open a split without rows.
+    """
+    texts = sorted({sentence.text for sentence in sentences}, key=stable_number)
+    chosen = {text for text in texts if stable_number(text) % 10_000 < VALIDATION_SHARE * 10_000}
+    return chosen or set(texts[:1])
 
 
 def write_tables(folder: Path, sentences: Sequence[Sentence], release: EscoRelease) -> list[schema.DatasetFile]:
     """Write pairs and skills as zstd Parquet into `folder` and describe the files."""
     rows = sorted(pair_rows(sentences), key=lambda row: (row[schema.SKILL_URI], row[schema.SENTENCE]))
+    validation = validation_sentences(sentences)
     files = []
     for split, path in schema.PAIRS_FILES.items():
         wanted = split == "validation"
-        chosen = [row for row in rows if is_validation(str(row[schema.SENTENCE])) == wanted]
+        chosen = [row for row in rows if (row[schema.SENTENCE] in validation) == wanted]
         files.append(_write(folder, path, "pairs", split, chosen, schema.pairs_features().arrow_schema))
     skills: list[dict[str, object]] = [
         {

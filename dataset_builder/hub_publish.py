@@ -34,7 +34,7 @@ class Version:
     repo_id: str
     tag: str
     marker: str
-    files: HubFiles
+    files: HubFiles | None
     sdk: str | None = None
 
 

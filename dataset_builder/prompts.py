@@ -87,8 +87,8 @@ def describe(skill: Skill, words: int = DESCRIPTION_WORDS) -> str:
 
 
 _TASK = (
-    "You write lines for job ads. From each line alone a reader must see that the job needs the given skill. Name the "
-    "objects, tools and results of that work in your own words, and do not copy the skill's name."
+    "You write lines for job ads. Each line must need the given skill. Use concrete words from the work itself rather "
+    "than the skill's name."
 )
 
 _STYLED = PromptFamily(

@@ -27,6 +27,7 @@ from dataset_builder.prompts import FAMILIES
 from dataset_builder.quality import histograms, measure
 from dataset_builder.sentences import Collected, Sentence
 
+MIN_SENTENCES = 2  # one for each split
 FAILURES_FILE = "failed_requests.jsonl"
 
 
@@ -52,8 +53,9 @@ def write_release(facts: ReleaseFacts) -> tuple[schema.DatasetManifest, bool]:
         StageError: no sentence was accepted, or the folder holds other content.
     """
     out = facts.options.out
-    if not facts.accepted:
-        raise StageError(f"no sentence was accepted{_why(facts)}", "Look at the server's replies in the journal")
+    if len(facts.accepted) < MIN_SENTENCES:
+        count = "no sentence was" if not facts.accepted else "a single sentence was"
+        raise StageError(f"{count} accepted{_why(facts)}", "Look at the server's replies in the journal")
     building = out.with_name(f".{out.name}.{os.getpid()}.building")
     shutil.rmtree(building, ignore_errors=True)
     try:

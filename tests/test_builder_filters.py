@@ -227,7 +227,7 @@ def test_wilson_interval_of_five_in_ten():
 def test_figures_of_a_small_set():
     """Two of three skills have sentences, one has two: coverage 2/3, two or more 1/3.
 
-    Words: 4, 3, 3; two of three leak (C++ does); skills a sentence (1 + 1 + 2) / 3; of the 2 + 1 + 1 trigrams all differ.
+    Words: 4, 3, 3; two of three leak (C++ does); skills a sentence (1 + 1 + 2) / 3; all 2 + 1 + 1 trigrams differ.
     """
     given = [sentence("You plan all costs."), sentence("You manage budgets"), sentence("C++ is fun", CPP, BUDGET)]
     figures = measure(given, 3)

@@ -1,5 +1,8 @@
 """Plans: stable, breadth first, and about each skill alone; co-mentions come from occupations."""
 
+import hashlib
+import json
+
 import pytest
 
 from dataset_builder.co_mentions import CoMentions
@@ -137,3 +140,19 @@ def test_a_description_is_cut_at_a_sentence_end_where_one_is_near():
     assert describe(skill, words=10) == "bake (Mix flour and water well in a bowl)"
     assert describe(Skill(uri="u", label="bake", description="one two three four"), words=2) == "bake (one two)"
     assert describe(Skill(uri="u", label="bake")) == "bake"
+
+
+@pytest.mark.parametrize(
+    ("family", "version", "sha256"),
+    [
+        ("styled", "1.0", "13604e19a696f77a"),
+        ("paper", "1.0", "be68d68e798ba57b"),
+        ("co-mention", "1.0", "3c4b4fa785dfeef9"),
+    ],
+)
+def test_a_changed_prompt_needs_a_new_version(family, version, sha256):
+    """Journals of earlier runs are keyed by these texts: another text makes every reply be asked and paid for again."""
+    sheets = FAMILIES[family].sheets
+    texts = [[sheet.readable, sheet.user, *sheet.styles] for sheet in sheets]
+    found = hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:16]
+    assert (FAMILIES[family].version, found) == (version, sha256)
