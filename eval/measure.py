@@ -33,6 +33,7 @@ def measure(
     names: SkillNames,
     held_out_folds: Collection[int] = (),
     samples: int = SAMPLES,
+    threshold: float | None = None,
 ) -> Measured:
     """Rank the label space for every query of a benchmark and measure the rankings.
 
@@ -42,6 +43,7 @@ def measure(
         names: the label space.
         held_out_folds: folds of skills that training did not see, for the slice "training".
         samples: bootstrap samples.
+        threshold: chosen elsewhere; what it does here is reported.
 
     Raises:
         StageError: the system's scores are of the wrong shape or not finite.
@@ -66,7 +68,7 @@ def measure(
         seconds=seconds,
         left_out=benchmark.left_out,
         gold_ranks=ranks_as_text(rankings.gold_ranks),
-        thresholds=_thresholds(system, benchmark, names, rankings),
+        thresholds=_thresholds(system, benchmark, names, rankings, threshold),
     )
     return Measured(result, rankings)
 
@@ -87,7 +89,9 @@ def _slice_results(
     }
 
 
-def _thresholds(system: System, benchmark: Benchmark, names: SkillNames, rankings: Rankings) -> ThresholdResult:
+def _thresholds(
+    system: System, benchmark: Benchmark, names: SkillNames, rankings: Rankings, chosen: float | None
+) -> ThresholdResult:
     empty = rank_queries(system, [GoldSentence(text, ()) for text in benchmark.without_skill], names, depth=1)
     gold = [frozenset(query.labels) for query in benchmark.queries]
-    return measure_thresholds(rankings, gold, names, empty.top_scores)
+    return measure_thresholds(rankings, gold, names, empty.top_scores, chosen)

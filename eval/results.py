@@ -79,7 +79,8 @@ class ThresholdResult(Strict):
 
     `auroc` says how well the best score of a sentence tells sentences with skills from those without;
     `accepted_at_95_recall` is the share of sentences without skills that get through at the threshold which keeps 95%
-    of those with skills. Both are None where no sentence lacks a skill.
+    of those with skills. Both are None where no sentence lacks a skill. `best` is the point with the highest F1 on
+    this very benchmark; `chosen` is the threshold that was given, such as the best one on validation.
     """
 
     sentences_with_skill: int
@@ -90,6 +91,7 @@ class ThresholdResult(Strict):
     calibration: list[CalibrationBin]
     auroc: float | None
     accepted_at_95_recall: float | None
+    chosen: ThresholdPoint | None = None
 
 
 class BenchmarkResult(Strict):

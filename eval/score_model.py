@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     answers: list[QueryResult] = []
     for benchmark in benchmarks:
         print(f"{opened.info.name}: {benchmark.name}, {len(benchmark.queries):,} queries", file=sys.stderr)
-        measured = measure(opened.system, benchmark, names, held_out, options.samples)
+        measured = measure(opened.system, benchmark, names, held_out, options.samples, options.threshold)
         results.append(measured.result)
         if options.per_query:
             answers += query_results(benchmark, measured.rankings, names)
@@ -78,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--name", default="", help="how the system is called in tables")
     add("--details", action="store_true", help="also print slices and thresholds")
     add("--per-query", metavar="FILE.jsonl", help="also write the ten best labels of every query")
+    add("--threshold", type=float, metavar="SCORE", help="also measure this threshold, chosen on validation")
     add("--without-skill", metavar="FILE", help="SkillSpan's JSON lines: sentences without skills, for thresholds")
     add("--backend", choices=("torch", "onnx", "openvino"), default="torch", help="default: torch")
     add("--weights-file", default="", metavar="NAME", help="which ONNX or OpenVINO file of the model folder")

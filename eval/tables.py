@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from eval.results import BenchmarkResult, Estimate, EvalResults, ThresholdResult
+from eval.results import BenchmarkResult, Estimate, EvalResults, ThresholdPoint, ThresholdResult
 
 WITH_INTERVAL = ("rp@5", "mrr")
 PLAIN = ("rp@1", "rp@3", "rp@10", "hit@5", "recall@10", "ndcg@10")
@@ -47,21 +47,23 @@ def details_table(results: EvalResults) -> str:
             found = [benchmark.slices.get(kind, {}).get(value) for benchmark in results.benchmarks]
             cells = [f"{with_interval(one.metrics['rp@5'])} n={one.queries}" if one else "-" for one in found]
             rows.append([kind, value, *cells])
-    heads = ["best F1", "precision", "recall", "threshold", "rejected", "AUROC", "accepted at 95% recall", "no skill"]
-    lines = [["thresholds", *heads]]
+    heads = ["F1", "precision", "recall", "threshold", "rejected", "AUROC", "accepted at 95% recall", "no skill"]
+    lines = [["threshold of the best F1", *heads]]
     for benchmark in results.benchmarks:
         if benchmark.thresholds:
-            lines.append([benchmark.name, *_threshold_cells(benchmark.thresholds)])
+            lines.append([benchmark.name, *_threshold_cells(benchmark.thresholds, benchmark.thresholds.best)])
+        if benchmark.thresholds and benchmark.thresholds.chosen:
+            cells = _threshold_cells(benchmark.thresholds, benchmark.thresholds.chosen)
+            lines.append([f"{benchmark.name}, as given", *cells])
     return "\n".join([*aligned(rows), "", *aligned(lines)])
 
 
-def _threshold_cells(thresholds: ThresholdResult) -> list[str]:
-    best = thresholds.best
-    shares = [best.f1, best.precision, best.recall]
-    optional = [best.rejected, thresholds.auroc, thresholds.accepted_at_95_recall]
+def _threshold_cells(thresholds: ThresholdResult, point: ThresholdPoint) -> list[str]:
+    shares = [point.f1, point.precision, point.recall]
+    optional = [point.rejected, thresholds.auroc, thresholds.accepted_at_95_recall]
     return [
         *map(percent, shares),
-        f"{best.threshold:.3f}",
+        f"{point.threshold:.3f}",
         *("-" if share is None else percent(share) for share in optional),
         str(thresholds.sentences_without_skill),
     ]

@@ -23,7 +23,11 @@ Numbers = npt.NDArray[np.float64]
 
 
 def measure_thresholds(
-    rankings: Rankings, gold: Sequence[Collection[str]], names: SkillNames, scores_without_skill: Floats
+    rankings: Rankings,
+    gold: Sequence[Collection[str]],
+    names: SkillNames,
+    scores_without_skill: Floats,
+    chosen: float | None = None,
 ) -> ThresholdResult:
     """Measure thresholds: half of them at quantiles of the suggestions' scores, half evenly between the extremes.
 
@@ -32,6 +36,7 @@ def measure_thresholds(
         gold: their gold labels, one collection a sentence.
         names: the label space.
         scores_without_skill: (n, k) scores of sentences without any skill, best first; n may be 0.
+        chosen: a threshold to measure on its own, such as the best one on validation.
     """
     scores = rankings.top_scores[:, :SUGGESTIONS].astype(np.float64)
     right = np.array(
@@ -55,6 +60,7 @@ def measure_thresholds(
         calibration=calibration(scores[:, 0], right[:, 0]),
         auroc=auroc(scores[:, 0], best_without) if len(best_without) else None,
         accepted_at_95_recall=accepted_at(0.95, scores[:, 0], best_without) if len(best_without) else None,
+        chosen=None if chosen is None else threshold_point(chosen, scores, right, wanted, best_without),
     )
 
 
