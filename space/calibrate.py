@@ -1,6 +1,6 @@
-"""Labelled job-ad sentences -> skill_finder.json of a model, and how well it stays silent, in results/rejection.json.
+r"""Labelled job-ad sentences -> skill_finder.json of a model, and how well it stays silent (rejection.json).
 
-    python -m space.calibrate MODEL --train skillspan/train.json --dev skillspan/dev.json \\
+    python -m space.calibrate MODEL --train skillspan/train.json --dev skillspan/dev.json \
         --validation tech_validation.csv house_validation.csv
 
 The gate (which sentences may ask for a skill) is fitted on SkillSpan train. The threshold (how near a skill must be) is
@@ -21,12 +21,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bulk_parts import RememberingEncoder
 from dataset_builder.benchmark_files import read_benchmark_file
 from dataset_builder.contract import StageError, code_version, run_command, write_atomically
 from encoders import BACKENDS
 from no_skill import Gate
 from skill_finder import Settings, SkillFinder, SkillFinderError
-from skill_index import Encoder, Vectors, normalised, sha256_of_file
+from skill_index import Vectors, normalised, sha256_of_file
 
 RECALL = 0.95
 SHORT_TOKENS = 3
@@ -42,21 +43,6 @@ class LabelledSentences:
     tokens: NDArray[np.int64]
     has_skill: NDArray[np.bool_]
     documents: NDArray[np.int64]
-
-
-class RememberingEncoder:
-    """An encoder that keeps what it has encoded: every threshold that is tried asks for the same vectors."""
-
-    def __init__(self, encoder: Encoder) -> None:
-        self._encoder = encoder
-        self._known: dict[str, Vectors] = {}
-
-    def encode(self, sentences: list[str]) -> Vectors:
-        """Vectors of `sentences`, shape (sentences, dimensions)."""
-        fresh = [sentence for sentence in dict.fromkeys(sentences) if sentence not in self._known]
-        if fresh:
-            self._known.update(zip(fresh, self._encoder.encode(fresh), strict=True))
-        return np.stack([self._known[sentence] for sentence in sentences])
 
 
 def read_skillspan(path: Path) -> LabelledSentences:
@@ -112,7 +98,7 @@ def false_positives_at_recall(scores: NDArray[Any], positive: NDArray[np.bool_],
 
 
 def choose_threshold(finder: SkillFinder, files: Sequence[Path]) -> tuple[float, dict[str, float]]:
-    """The cosine threshold with the best F1 (over sentence-skill pairs) on validation sentences, empty ones included."""
+    """The cosine threshold with the best F1 over sentence-skill pairs of validation, with its sentences of no skill."""
     gold: list[set[str]] = []
     sentences: list[str] = []
     for file in files:
@@ -141,7 +127,7 @@ def choose_threshold(finder: SkillFinder, files: Sequence[Path]) -> tuple[float,
 
 
 def measure(scores: dict[str, NDArray[Any]], data: LabelledSentences) -> dict[str, dict[str, dict[str, float]]]:
-    """AUROC and false positives at 95% recall of each kind of score, for all sentences and for those over three tokens."""
+    """AUROC and false positives at 95% recall of each score, for all sentences and for those over three tokens."""
     slices = {"all": np.ones(len(data.tokens), dtype=bool), "over_3_tokens": data.tokens > SHORT_TOKENS}
     return {
         name: {
@@ -163,12 +149,16 @@ def roc_points(scores: NDArray[Any], positive: NDArray[np.bool_], points: int = 
     recalls = np.linspace(0.0, 1.0, points)
     cuts = np.quantile(ordered, 1 - recalls)
     negatives = scores[~positive]
-    return [[round(float(np.mean(negatives >= cut)), 4), round(float(r), 4)] for cut, r in zip(cuts, recalls, strict=True)]
+    rates = [float(np.mean(negatives >= cut)) for cut in cuts]
+    return [[round(rate, 4), round(float(recall), 4)] for rate, recall in zip(rates, recalls, strict=True)]
 
 
-def calibrate(finder: SkillFinder, train: Path, dev: Path, validation: Sequence[Path]) -> tuple[Settings, dict[str, Any]]:
+def calibrate(
+    finder: SkillFinder, train: Path, dev: Path, validation: Sequence[Path]
+) -> tuple[Settings, dict[str, Any]]:
     """Choose gate and threshold, and measure both on dev."""
     of_train, of_dev = read_skillspan(train), read_skillspan(dev)
+    # Every threshold that is tried asks for the same vectors.
     finder.encoder = RememberingEncoder(finder.encoder)
     train_vectors = normalised(finder.encoder.encode(list(of_train.sentences)))
     dev_vectors = normalised(finder.encoder.encode(list(of_dev.sentences)))
@@ -211,7 +201,7 @@ def settings_json(settings: Settings) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Calibrate a model folder."""
-    parser = argparse.ArgumentParser(prog="python -m space.calibrate", description="Calibrate a model's honest nothing.")
+    parser = argparse.ArgumentParser(prog="python -m space.calibrate", description="Calibrate a model.")
     parser.add_argument("model", type=Path, help="model folder with a label index; skill_finder.json is written here")
     parser.add_argument("--train", type=Path, required=True, help="SkillSpan train.json")
     parser.add_argument("--dev", type=Path, required=True, help="SkillSpan dev.json")
@@ -253,8 +243,8 @@ def report(results: dict[str, Any]) -> str:
     whole = results["whole_system_on_dev"]
     lines += [
         "",
-        f"Sentences that name a skill and give at least one: {100 * whole['sentences_with_skill_that_give_some']:.1f}%; "
-        f"sentences that name none and give one: {100 * whole['sentences_without_skill_that_give_some']:.1f}%.",
+        f"Of sentences that name a skill {100 * whole['sentences_with_skill_that_give_some']:.1f}% give one or more; "
+        f"of those that name none, {100 * whole['sentences_without_skill_that_give_some']:.1f}%.",
     ]
     return "\n".join(lines)
 

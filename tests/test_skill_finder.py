@@ -46,7 +46,17 @@ def test_evidence_of_all_passages_is_kept_best_first(finder):
 
 @pytest.mark.parametrize(
     "text",
-    ["", " ", "x", "\n\n", "🎉", "We are a family business since 1926.", "12 Main Street, 10115 Berlin", "\0\0\0", "a" * 5000],
+    [
+        "",
+        " ",
+        "x",
+        "\n\n",
+        "🎉",
+        "We are a family business since 1926.",
+        "12 Main Street, 10115 Berlin",
+        "\0\0\0",
+        "a" * 5000,
+    ],
 )
 def test_an_honest_nothing(finder, text):
     assert finder.find_skills(text) == []
@@ -94,12 +104,12 @@ def test_short_names_are_found_when_written_and_only_then(finder, text, expected
 
 
 def test_a_label_wins_over_the_alias_of_another_skill(finder):
-    """"SQL" is the label of one skill and an alias of database management systems."""
+    """ "SQL" is the label of one skill and an alias of database management systems."""
     assert labels(finder.find_skills("SQL", fusion="words")) == ["SQL"]
 
 
 def test_an_acronym_that_is_an_alias_needs_the_encoder(finder):
-    """{adr, hazardous, goods} shares 1 word with {hazardous, materials, transportation}: 1 / 3 = 0.33 < 0.5, too far."""
+    """{adr, hazardous, goods} shares 1 word with {hazardous, materials, transportation}: 1 / 3 = 0.33, below 0.5."""
     assert finder.find_skills("ADR hazardous goods") == []
     text = "ADR for hazardous materials"
     (match,) = finder.find_skills(text)
@@ -127,7 +137,10 @@ def test_near_duplicates_stand_under_the_best(finder):
     merged = finder.find_skills(text)
     assert labels(merged) == ["plan shifts of employees"]
     assert merged[0].similar == ("plan shifts of staff employees",)
-    assert labels(finder.find_skills(text, merge=False)) == ["plan shifts of employees", "plan shifts of staff employees"]
+    assert labels(finder.find_skills(text, merge=False)) == [
+        "plan shifts of employees",
+        "plan shifts of staff employees",
+    ]
 
 
 def test_siblings_at_different_words_are_not_merged(finder):
@@ -168,7 +181,10 @@ def test_the_gate_silences_a_passage():
     ajar = Gate(np.zeros(4096, np.float32), -0.5, 0.5)
     assert labels(tiny_finder(gate=ajar).find_skills("You bake bread. SQL.")) == ["SQL"]
     open_gate = Gate(np.zeros(4096, np.float32), 2.0, 0.5)
-    assert set(labels(tiny_finder(gate=open_gate).find_skills("You bake bread. SQL."))) == {"bake bread in ovens", "SQL"}
+    assert set(labels(tiny_finder(gate=open_gate).find_skills("You bake bread. SQL."))) == {
+        "bake bread in ovens",
+        "SQL",
+    }
 
 
 @pytest.mark.parametrize(
@@ -268,7 +284,9 @@ class TestModelFolder:
             SkillFinder.from_pretrained(folder, "onnx-int8")
 
     def test_an_own_list_replaces_the_index(self, folder):
-        finder = SkillFinder.from_pretrained(folder, skills=[Skill("1", "juggle"), Skill("2", "sing")], taxonomy="circus")
+        finder = SkillFinder.from_pretrained(
+            folder, skills=[Skill("1", "juggle"), Skill("2", "sing")], taxonomy="circus"
+        )
         assert finder.index.taxonomy == "circus"
         assert finder.rank("juggle", 1)[0].uri == "1"
 

@@ -1,4 +1,4 @@
-"""A finder for tests: a dozen skills and an encoder whose cosine is the overlap of words, so scores can be worked by hand."""
+"""A finder for tests: some skills, and an encoder whose cosine is the overlap of words and can be worked by hand."""
 
 import re
 from pathlib import Path
@@ -21,7 +21,7 @@ SKILLS = (
     Skill(ESCO + "ldap", "LDAP", (), "knowledge", (PROGRAMMING,), "information skills"),
     Skill(ESCO + "java", "Java (computer programming)", (), "knowledge", (PROGRAMMING,), "information skills"),
     Skill(ESCO + "db", "database management systems", ("SQL", "RDBMS"), "knowledge", (), "information skills"),
-    Skill(ESCO + "shifts", "plan shifts of employees", ("staff rostering", "shift planning"), "competence", (), "management"),
+    Skill(ESCO + "shifts", "plan shifts of employees", ("staff rostering", "shift planning"), "competence", (), "care"),
     Skill(ESCO + "shifts2", "plan shifts of staff employees", (), "competence", (), "management"),
     Skill(ESCO + "bread", "bake bread in ovens", ("bread baking",), "competence", (), "handling"),
     Skill(ESCO + "adr", "hazardous materials transportation", ("ADR",), "knowledge", (), "handling"),
@@ -31,7 +31,7 @@ SKILLS = (
 
 
 class WordEncoder:
-    """One dimension a word seen so far: cosine of two texts = shared words / sqrt(words of one x words of the other)."""
+    """One dimension a word: cosine of two texts = shared words / sqrt(words of one x words of the other)."""
 
     def __init__(self, dimensions: int = 4096) -> None:
         self.dimensions = dimensions
@@ -49,7 +49,9 @@ class WordEncoder:
 
 def tiny_finder(skills=SKILLS, threshold: float = 0.5, gate=None) -> SkillFinder:
     encoder = WordEncoder()
-    index = SkillIndex(tuple(skills), normalised(encoder.encode([skill.label for skill in skills])), "ESCO of the tests")
+    index = SkillIndex(
+        tuple(skills), normalised(encoder.encode([skill.label for skill in skills])), "ESCO of the tests"
+    )
     return SkillFinder(encoder, index, Settings(threshold, "nothing", gate), "tiny", "words")
 
 

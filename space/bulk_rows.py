@@ -1,0 +1,178 @@
+"""A file, folder or Hub dataset of ads -> a stream of rows, one at a time, whatever is wrong with some of them."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from skill_index import SkillFinderError
+
+KINDS = (".parquet", ".csv", ".jsonl", ".csv.gz", ".jsonl.gz")
+READ_AT_ONCE = 1024
+# A CSV cell longer than this is a broken quote, not an ad.
+MAX_CELL_CHARS = 16 * 1024**2
+
+
+@dataclass(frozen=True)
+class Row:
+    """One ad. `text` is None where there is none to read; `error` then says why."""
+
+    text: str | None
+    key: str | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class AdSource:
+    """Where ads come from: local files, or a dataset on the Hub when there is no such file."""
+
+    place: str
+    text_column: str
+    key_column: str | None = None
+    split: str = "train"
+
+    @property
+    def files(self) -> list[Path]:
+        """The local files, in a stable order; empty for a Hub dataset."""
+        path = Path(self.place)
+        if path.is_dir():
+            return sorted(file for file in path.rglob("*") if _kind_of(file) and not file.name.startswith("."))
+        return [path] if path.exists() else []
+
+    def rows(self, start: int = 0) -> Iterator[Row]:
+        """Rows from number `start` on.
+
+        Raises:
+            SkillFinderError: nothing there, an unknown kind of file, or no such column.
+        """
+        files = self.files
+        if not files:
+            yield from self._rows_on_hub(start)
+            return
+        to_skip = start
+        for file in files:
+            if _kind_of(file) == ".parquet":
+                count = _parquet_rows(file)
+                if to_skip >= count:
+                    to_skip -= count
+                    continue
+            for row in self._rows_in(file):
+                if to_skip:
+                    to_skip -= 1
+                    continue
+                yield row
+
+    def count(self) -> int | None:
+        """How many rows there are; None for a Hub dataset."""
+        files = self.files
+        if not files:
+            return None
+        if all(_kind_of(file) == ".parquet" for file in files):
+            return sum(map(_parquet_rows, files))
+        return sum(1 for _ in self.rows())
+
+    def _rows_in(self, file: Path) -> Iterator[Row]:
+        kind = _kind_of(file)
+        if kind == ".parquet":
+            return self._rows_of_parquet(file)
+        if kind in (".csv", ".csv.gz"):
+            return self._rows_of_csv(file)
+        if kind in (".jsonl", ".jsonl.gz"):
+            return self._rows_of_jsonl(file)
+        raise SkillFinderError(f"{file} is not one of {', '.join(KINDS)}")
+
+    def _rows_of_parquet(self, file: Path) -> Iterator[Row]:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            table = pq.ParquetFile(file)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise SkillFinderError(f"{file} is not a Parquet file ({error})") from None
+        self._check_columns(table.schema_arrow.names, file)
+        columns = [self.text_column, *([self.key_column] if self.key_column else [])]
+        for batch in table.iter_batches(READ_AT_ONCE, columns=columns):
+            for values in batch.to_pylist():
+                yield self._row(values)
+
+    def _rows_of_csv(self, file: Path) -> Iterator[Row]:
+        csv.field_size_limit(MAX_CELL_CHARS)
+        with _open_text(file) as lines:
+            # A zero byte is no text, and the csv module stops at it.
+            reader = csv.DictReader(line.replace("\0", "") for line in lines)
+            self._check_columns(list(reader.fieldnames or ()), file)
+            try:
+                for values in reader:
+                    yield self._row(values)
+            except csv.Error as error:
+                raise SkillFinderError(f"{file} line {reader.line_num}: {error}") from None
+
+    def _rows_of_jsonl(self, file: Path) -> Iterator[Row]:
+        with _open_text(file) as lines:
+            for number, line in enumerate(lines, 1):
+                if not line.strip():
+                    continue
+                try:
+                    values = json.loads(line)
+                except (json.JSONDecodeError, RecursionError):
+                    yield Row(None, None, f"line {number} is not JSON")
+                    continue
+                if not isinstance(values, dict) or self.text_column not in values:
+                    yield Row(None, None, f"line {number} has no field {self.text_column!r}")
+                    continue
+                yield self._row(values)
+
+    def _rows_on_hub(self, start: int) -> Iterator[Row]:
+        name, _, revision = self.place.partition("@")
+        if name.count("/") != 1 or name.startswith((".", "/", "~")):
+            raise SkillFinderError(f"{self.place} is neither a file, a folder nor a dataset on the Hub")
+        from datasets import load_dataset
+
+        try:
+            stream = load_dataset(name, revision=revision or None, split=self.split, streaming=True)
+        except (OSError, ValueError) as error:
+            raise SkillFinderError(f"cannot open the dataset {self.place} ({type(error).__name__})") from None
+        for values in stream.skip(start):
+            yield self._row(values)
+
+    def _row(self, values: dict[str, Any]) -> Row:
+        key = values.get(self.key_column) if self.key_column else None
+        key = None if key is None else str(key)
+        text = values.get(self.text_column)
+        if text is None:
+            return Row(None, key, "no text")
+        if not isinstance(text, str):
+            return Row(None, key, f"the text is a {type(text).__name__}")
+        return Row(text, key)
+
+    def _check_columns(self, found: list[str], file: Path) -> None:
+        for column in (self.text_column, self.key_column):
+            if column and column not in found:
+                names = ", ".join(found)[:300] or "none"
+                raise SkillFinderError(f"{file} has no column {column!r} (found: {names})")
+
+
+def _kind_of(file: Path) -> str:
+    return next((kind for kind in KINDS if file.name.lower().endswith(kind)), "")
+
+
+def _parquet_rows(file: Path) -> int:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return int(pq.read_metadata(file).num_rows)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise SkillFinderError(f"{file} is not a Parquet file ({error})") from None
+
+
+def _open_text(file: Path) -> IO[str]:
+    """UTF-8 text, packed or not; bytes that are none become replacement characters rather than an end."""
+    if file.name.endswith(".gz"):
+        return gzip.open(file, "rt", encoding="utf-8-sig", errors="replace", newline="")
+    return file.open(encoding="utf-8-sig", errors="replace", newline="")

@@ -1,0 +1,127 @@
+"""Whole ads with the skills a careful reader accepts -> how many of ours are wrong.
+
+    python -m space.measure_ads MODEL tests/data/ads
+
+A skill found is right when the reader accepted it, or one as good, anywhere in the ad; the accepted lists are short, so
+"wrong" here is an upper bound. Fusion is measured against the encoder alone and the written names alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from dataset_builder.contract import StageError, code_version, run_command, write_atomically
+from encoders import BACKENDS
+from skill_finder import Fusion, SkillFinder, SkillFinderError
+from skill_match import SkillMatch
+
+
+@dataclass(frozen=True)
+class GoldAd:
+    """An ad: for each skill asked for, the labels accepted for it; and the passages that ask for nothing."""
+
+    title: str
+    text: str
+    accepted: tuple[frozenset[str], ...]
+    no_skill: tuple[str, ...]
+
+
+def read_ads(folder: Path) -> list[GoldAd]:
+    """Read a folder of JSON files, one an ad.
+
+    Raises:
+        StageError: no ad there, or one of another shape.
+    """
+    ads = []
+    for file in sorted(folder.glob("*.json")):
+        try:
+            data = json.loads(file.read_text(encoding="utf-8"))
+            accepted = tuple(frozenset([skill["label"], *skill.get("also", [])]) for skill in data["skills"])
+            ads.append(GoldAd(data["title"], data["text"], accepted, tuple(data["no_skill_passages"])))
+        except (KeyError, TypeError, json.JSONDecodeError) as error:
+            raise StageError(f"{file} is not an ad with its skills ({error!r})") from None
+    if not ads:
+        raise StageError(f"{folder} holds no ad", "Give the folder tests/data/ads")
+    return ads
+
+
+def measure(
+    finder: SkillFinder, ads: Sequence[GoldAd], fusion: Fusion, threshold: float | None = None
+) -> dict[str, Any]:
+    """Found, right and wrong skills over all ads, and evidence inside passages that ask for nothing."""
+    found = right = covered = in_silence = 0
+    for ad in ads:
+        matches = finder.find_skills(ad.text, fusion=fusion, threshold=threshold)
+        accepted = frozenset().union(*ad.accepted)
+        names = {name for match in matches for name in (match.label, *match.similar)}
+        found += len(matches)
+        right += sum(not accepted.isdisjoint((match.label, *match.similar)) for match in matches)
+        covered += sum(not names.isdisjoint(labels) for labels in ad.accepted)
+        in_silence += sum(_lies_in_silence(match, ad) for match in matches)
+    wanted = sum(len(ad.accepted) for ad in ads)
+    return {
+        "ads": len(ads),
+        "skills_found_an_ad": found / len(ads),
+        "wrong_an_ad": (found - right) / len(ads),
+        "wrong_share": (found - right) / max(found, 1),
+        "asked_for_and_found": covered / wanted,
+        "shown_by_no_skill_passages_an_ad": in_silence / len(ads),
+    }
+
+
+def _lies_in_silence(match: SkillMatch, ad: GoldAd) -> bool:
+    """Whether all that shows a skill is text that asks for none."""
+    spans = [(ad.text.find(passage), len(passage)) for passage in ad.no_skill]
+    return all(
+        any(start <= place.start and place.end <= start + length for start, length in spans if start >= 0)
+        for place in match.evidence
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure one model on a folder of ads."""
+    parser = argparse.ArgumentParser(prog="python -m space.measure_ads", description="Count wrong skills in whole ads.")
+    parser.add_argument("model", type=Path)
+    parser.add_argument("ads", type=Path, nargs="?", default=Path("tests/data/ads"))
+    parser.add_argument("--backend", choices=BACKENDS, default="auto")
+    parser.add_argument("--threshold", type=float)
+    parser.add_argument("--out", type=Path, default=Path("results/ads.json"))
+    given = parser.parse_args(arguments)
+    try:
+        finder = SkillFinder.from_pretrained(given.model, given.backend)
+    except SkillFinderError as error:
+        raise StageError(str(error)) from None
+    ads = read_ads(given.ads)
+    by_fusion = {fusion: measure(finder, ads, fusion, given.threshold) for fusion in get_args(Fusion)}
+    about = {"model": given.model.name, "backend": finder.backend, "code_version": code_version()}
+    write_atomically(given.out, json.dumps({"schema_version": 1, **about, "fusion": by_fusion}, indent=2) + "\n")
+    print(report(by_fusion))
+
+
+def report(by_fusion: dict[str, dict[str, Any]]) -> str:
+    """The measured figures as a Markdown table."""
+    lines = [
+        "| found by | skills an ad | wrong an ad | wrong, share | of those asked for | from no-skill text, an ad |",
+        "|---|---|---|---|---|---|",
+    ]
+    for fusion, value in by_fusion.items():
+        cells = (
+            fusion,
+            f"{value['skills_found_an_ad']:.1f}",
+            f"{value['wrong_an_ad']:.1f}",
+            f"{100 * value['wrong_share']:.0f}%",
+            f"{100 * value['asked_for_and_found']:.0f}%",
+            f"{value['shown_by_no_skill_passages_an_ad']:.2f}",
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

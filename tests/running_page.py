@@ -1,0 +1,51 @@
+"""The page on a port of this machine, with the tiny finder, for tests that talk to it as programs and browsers do."""
+
+import contextlib
+import json
+import socket
+import urllib.request
+
+import app
+from page_service import PageService
+from tests.tiny_finder import tiny_finder
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def running_page(service: PageService | None = None):
+    """Yield (address, page)."""
+    page = app.build_page(service or PageService(tiny_finder(), note=app.STOCK_NOTE, version="tiny"))
+    port = free_port()
+    page.launch(server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, **app.launch_options())
+    try:
+        yield f"http://127.0.0.1:{port}", page
+    finally:
+        page.close(verbose=False)
+
+
+def call(address: str, endpoint: str, *values, timeout_s: float = 60.0):
+    """Result of an endpoint; raises RuntimeError with the message when it refuses."""
+    request = urllib.request.Request(
+        f"{address}/gradio_api/call/{endpoint}",
+        json.dumps({"data": list(values)}).encode(),
+        {"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=timeout_s) as reply:
+        event = json.load(reply)["event_id"]
+    with urllib.request.urlopen(f"{address}/gradio_api/call/{endpoint}/{event}", timeout=timeout_s) as stream:
+        kind = ""
+        for raw in stream:
+            line = raw.decode().strip()
+            if line.startswith("event:"):
+                kind = line.removeprefix("event:").strip()
+            elif line.startswith("data:") and kind in ("complete", "error"):
+                data = json.loads(line.removeprefix("data:"))
+                if kind == "error":
+                    raise RuntimeError(json.dumps(data))
+                return data[0]
+    raise RuntimeError("the stream ended without a result")

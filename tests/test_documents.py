@@ -1,0 +1,117 @@
+"""Files that people drop: their text, or a sentence that says why not. Every hostile file is made here."""
+
+import io
+import zipfile
+
+import pytest
+
+from documents import MAX_FILE_BYTES, MAX_TEXT_CHARS, UnreadableFileError, read_document
+
+W = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
+
+
+def docx(body: str, name: str = "word/document.xml", head: str = "") -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(name, f'{head}<w:document xmlns:w="{W}"><w:body>{body}</w:body></w:document>')
+    return out.getvalue()
+
+
+def paragraph(text: str) -> str:
+    return f"<w:p><w:r><w:t>{text}</w:t></w:r></w:p>"
+
+
+def pdf(text: str = "You bake bread", pages: int = 1, password: str = "") -> bytes:
+    from pypdf import PdfWriter
+    from pypdf.generic import DecodedStreamObject, DictionaryObject, NameObject
+
+    writer = PdfWriter()
+    font = DictionaryObject(
+        {NameObject("/Type"): NameObject("/Font"), NameObject("/Subtype"): NameObject("/Type1"),
+         NameObject("/BaseFont"): NameObject("/Helvetica")}
+    )  # fmt: skip
+    for _ in range(pages):
+        page = writer.add_blank_page(300, 300)
+        stream = DecodedStreamObject()
+        stream.set_data(f"BT /F1 12 Tf 20 200 Td ({text}) Tj ET".encode())
+        page[NameObject("/Contents")] = writer._add_object(stream)
+        page[NameObject("/Resources")] = DictionaryObject(
+            {NameObject("/Font"): DictionaryObject({NameObject("/F1"): writer._add_object(font)})}
+        )
+    if password:
+        writer.encrypt(password, algorithm="RC4-128")
+    out = io.BytesIO()
+    writer.write(out)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        ("Bäcker\r\nin Köln".encode(), "Bäcker\nin Köln"),
+        ("\ufeffad".encode(), "ad"),
+        ("Bäcker".encode("cp1252"), "Bäcker"),
+        ("Bäcker".encode("utf-16"), "Bäcker"),
+        ("خباز".encode(), "خباز"),
+        (docx(paragraph("You bake") + paragraph("bread")), "You bake\nbread\n"),
+    ],
+)
+def test_text_of_honest_files(data, expected):
+    assert read_document(data) == expected
+
+
+def test_word_tables_keep_their_cells_apart():
+    cell = "<w:tc>{}</w:tc>"
+    table = f"<w:tbl><w:tr>{cell.format(paragraph('SQL'))}{cell.format(paragraph('good'))}</w:tr></w:tbl>"
+    assert read_document(docx(table)).split() == ["SQL", "good"]
+
+
+def test_text_of_a_pdf():
+    assert "You bake bread" in read_document(pdf(), "ad.pdf")
+
+
+@pytest.mark.parametrize(
+    ("data", "name", "says"),
+    [
+        (b"", "a.txt", "empty"),
+        (b"  \n", "a.txt", "empty"),
+        (b"x" * (MAX_FILE_BYTES + 1), "a.txt", "5 MB"),
+        (b"x" * (MAX_TEXT_CHARS + 1), "a.txt", "100,000"),
+        (bytes(range(256)) * 20, "a.txt", "not a text file"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0", "a.png", "not a text file"),
+        (b"hello", "a.pdf", "not a real PDF"),
+        (b"%PDF-1.7 and nothing else", "a.pdf", "damaged"),
+        (b"PK\x03\x04 broken", "a.docx", "damaged"),
+        (docx("", name="other.xml"), "a.docx", "not a Word file"),
+        (docx("<w:p>"), "a.docx", "damaged"),
+        (docx(paragraph(" ")), "a.docx", "no text"),
+        (docx(paragraph("A" * 30_000_000)), "a.docx", "far too large"),
+        (docx("<w:tc>" + paragraph("") + "</w:tc>" * 1), "a.docx", "no text"),
+        (docx(paragraph("&lol;"), head='<!DOCTYPE x [<!ENTITY lol "lol">]>'), "a.docx", "Word does not write"),
+    ],
+)
+def test_refusals_are_sentences(data, name, says):
+    with pytest.raises(UnreadableFileError, match=says) as refused:
+        read_document(data, name)
+    assert str(refused.value).endswith(".")
+
+
+def test_a_million_cells_are_refused():
+    """A million cells of 40 bytes are 40 MB of XML, over the limit of 20 MB, packed into a few kB."""
+    with pytest.raises(UnreadableFileError, match="far too large"):
+        read_document(docx("<w:tbl><w:tr>" + "<w:tc><w:p><w:r/></w:p></w:tc>" * 1_000_000 + "</w:tr></w:tbl>"))
+
+
+def test_a_zip_that_lies_about_its_size():
+    data = bytearray(docx(paragraph("A" * 30_000_000)))
+    directory = data.rfind(b"PK\x01\x02")
+    data[directory + 24 : directory + 28] = (1000).to_bytes(4, "little")
+    with pytest.raises(UnreadableFileError):
+        read_document(bytes(data))
+
+
+def test_a_locked_pdf_and_one_with_too_many_pages():
+    with pytest.raises(UnreadableFileError, match="password"):
+        read_document(pdf(password="secret"))
+    with pytest.raises(UnreadableFileError, match="50 pages"):
+        read_document(pdf(pages=51))

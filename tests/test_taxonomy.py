@@ -1,0 +1,96 @@
+"""Lists of skills from files: every accepted shape, every refusal, and the cache."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from skill_finder import SkillFinderError
+from taxonomy import encode_skills, parse_skills, read_skills
+from tests.tiny_finder import WordEncoder
+
+
+def stub_model(folder: Path) -> Path:
+    """A model folder whose ONNX graph is an embedding table: the mean of fixed token vectors."""
+    onnx = pytest.importorskip("onnx")
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    model = folder / "stub"
+    (model / "onnx").mkdir(parents=True)
+    words = {"[PAD]": 0, "[UNK]": 1, "bread": 2, "bake": 3, "in": 4, "ovens": 5, "sql": 6}
+    tokenizer = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.save(str(model / "tokenizer.json"))
+    table = np.random.default_rng(0).normal(size=(len(words), 8)).astype(np.float32)
+    node = onnx.helper.make_node("Gather", ["table", "input_ids"], ["last_hidden_state"])
+    shape = ["batch", "tokens"]
+    graph = onnx.helper.make_graph(
+        [node],
+        "stub",
+        [onnx.helper.make_tensor_value_info("input_ids", onnx.TensorProto.INT64, shape)],
+        [onnx.helper.make_tensor_value_info("last_hidden_state", onnx.TensorProto.FLOAT, [*shape, 8])],
+        [onnx.numpy_helper.from_array(table, "table")],
+    )
+    made = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=9)
+    (model / "onnx" / "model.onnx").write_bytes(made.SerializeToString())
+    (model / "modules.json").write_text(json.dumps([]), encoding="utf-8")
+    return model
+
+
+def test_a_csv_of_id_and_label():
+    skills = parse_skills(
+        b"id,label,aliases,description,type\n1, bake ,roast|grill|roast,Heat it,skill/knowledge\n2,sing,,,\n"
+    )
+    assert [(skill.uri, skill.label) for skill in skills] == [("1", "bake"), ("2", "sing")]
+    assert skills[0].alternative_labels == ("roast", "grill")
+    assert (skills[0].description, skills[0].type) == ("Heat it", "knowledge")
+
+
+@pytest.mark.parametrize("text", ["id;label\n1;bake\n", "\ufeffID\tLabel\n1\tbake\n", "uri,name\r\n1,bake\r\n\r\n"])
+def test_other_ways_to_write_the_same(text):
+    assert [(skill.uri, skill.label) for skill in parse_skills(text.encode())] == [("1", "bake")]
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"", "'id' and 'label'"),
+        (b"id,label\n", "holds no skill"),
+        (b"code,thing\n1,x\n", "found: code, thing"),
+        (b"id,label\n1,\n", "line 2: the label is empty"),
+        (b"id,label\n,x\n", "line 2: the id is empty"),
+        (b"id,label\n1,x\n1,y\n", "there twice"),
+        (b"\xff\xfe\x00", "not UTF-8"),
+        (b"id,label\n1,\x00\n", "not a CSV"),
+        (b"PK\x03\x04\xff", "not UTF-8"),
+    ],
+)
+def test_refusals_name_the_line(data, says):
+    with pytest.raises(SkillFinderError, match=says):
+        parse_skills(data)
+
+
+def test_the_sample_of_esco_is_read(repo):
+    skills, name = read_skills(repo / "dataset_builder/sample_esco")
+    assert name == "sample_esco"
+    assert len(skills) > 100
+    assert all(skill.uri.startswith("http://data.europa.eu/esco/skill/") for skill in skills)
+    assert any(skill.alternative_labels for skill in skills)
+    with pytest.raises(SkillFinderError, match="neither a file"):
+        read_skills(repo / "nowhere")
+
+
+def test_vectors_are_made_once_and_kept_by_the_hash_of_the_labels(tmp_path):
+    skills = parse_skills(b"id,label\n1,bake bread\n2,sing\n")
+    encoder, seen = WordEncoder(), []
+    first = encode_skills(skills, encoder, "own", tmp_path, "weights", lambda *done: seen.append(done))
+    again = encode_skills(skills, encoder, "own", tmp_path, "weights")
+    assert len(encoder.calls) == 1
+    assert seen == [(2, 2)]
+    assert np.allclose(first.vectors, again.vectors, atol=1e-3)
+    encode_skills(skills, encoder, "own", tmp_path, "other weights")
+    encode_skills(skills[:1], encoder, "own", tmp_path, "weights")
+    assert len(encoder.calls) == 3
+    assert encode_skills(skills, encoder, "own").taxonomy == "own"
+    assert len(encoder.calls) == 4
