@@ -1,7 +1,6 @@
 """Each loss against a slow and obvious implementation, and its gradient against finite differences."""
 
 import math
-from pathlib import Path
 
 import pytest
 import torch

@@ -30,7 +30,8 @@ EMPLOYERS = re.compile(
 # A capitalised word inside a sentence is most often a name; acronyms are most often skills and stay.
 NAMES = re.compile(r"(?<=[a-z,] )[A-Z][a-z]{2,}(?: [A-Z][a-z]{2,})*\b")
 MASKS = ("<ORGANIZATION>", "<LOCATION>", "<NAME>")
-PUNCTUATION = re.compile(r"\s*([,.;:!?()/])\s*")
+# Not a point within a word, as in Node.js or 3.5.
+PUNCTUATION = re.compile(r"([,;:!?()]|\.(?=\s|$))")
 
 
 @dataclass(frozen=True)
@@ -121,4 +122,4 @@ def add_heading(text: str, draw: random.Random) -> str:
 
 def split_punctuation(text: str) -> str:
     """Put spaces around punctuation, as tokenised text has them."""
-    return PUNCTUATION.sub(r" \1 ", text).strip()
+    return " ".join(PUNCTUATION.sub(r" \1 ", text).split())

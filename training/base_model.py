@@ -77,6 +77,19 @@ def open_encoder(folder: Path) -> Any:
         raise StageError(f"base model {folder} cannot be opened ({type(error).__name__}: {reason})", REMEDY) from error
 
 
+def without_normalisation(encoder: Any) -> Any:
+    """The encoder without the module that scales embeddings to length 1: token-level matching needs their length.
+
+    Plain cosine stays what it was, since it scales them itself.
+    """
+    from sentence_transformers.sentence_transformer.modules import Normalize
+
+    for name, module in list(encoder.named_children()):
+        if isinstance(module, Normalize):
+            delattr(encoder, name)
+    return encoder
+
+
 def _downloaded(name: str, revision: str | None) -> tuple[Path, str]:
     from huggingface_hub import snapshot_download
 

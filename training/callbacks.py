@@ -30,8 +30,9 @@ class EpochSetter(TrainerCallback):  # type: ignore[misc]
 class Clock(TrainerCallback):  # type: ignore[misc]
     """Seconds of the stage, of its training steps alone, and its energy; a resume goes on counting."""
 
-    def __init__(self, meter: EnergyMeter) -> None:
-        self.meter = meter
+    def __init__(self, watts: float | None = None) -> None:
+        self.watts = watts
+        self.meter = EnergyMeter(watts)
         self.started = self.mark = time.monotonic()
         self.train_seconds = 0.0
         self.before = {"seconds": 0.0, "train_seconds": 0.0, "energy_kwh": 0.0}
@@ -40,6 +41,7 @@ class Clock(TrainerCallback):  # type: ignore[misc]
     def on_train_begin(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
         """Take up the counts of the checkpoint that the run resumed from."""
         self.started = self.mark = time.monotonic()
+        self.meter = EnergyMeter(self.watts)
         for entry in reversed(state.log_history):
             if "train_seconds" in entry:
                 self.before = {name: entry.get(name) or 0.0 for name in self.before}
@@ -140,7 +142,7 @@ class Bar(TrainerCallback):  # type: ignore[misc]
             self.shown["validation " + self.metric.removeprefix("eval_")] = f"{100 * logs[self.metric]:.2f}"
         self.bar.set_postfix(self.shown, refresh=False)
 
-    def on_train_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
-        """Leave the finished bar on the screen."""
+    def close(self) -> None:
+        """Leave the bar on the screen as it is and end its line, so that an error does not stand behind it."""
         if self.bar is not None:
             self.bar.close()

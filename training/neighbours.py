@@ -120,6 +120,7 @@ class HardNegatives:
             skill: tuple(other for other in pool if other not in excluded.get(skill, ()))
             for skill, pool in pools.items()
         }
+        self._excluded = {skill: frozenset(others) for skill, others in excluded.items()}
         self._count = count
         self._skills = skills
         self._seed = seed
@@ -129,8 +130,12 @@ class HardNegatives:
         draw = random.Random(f"{self._seed}:{epoch}:{position}:negatives")
         pool = self._pools.get(skill, ())
         chosen = draw.sample(pool, min(self._count, len(pool)))
+        barred = {skill, *chosen, *self._excluded.get(skill, ())}
+        if len(barred) + self._count - len(chosen) > self._skills:
+            barred = {skill, *chosen}  # nearly everything is excluded: better a doubtful negative than none
         while len(chosen) < self._count:
             other = draw.randrange(self._skills)
-            if other != skill and other not in chosen:
+            if other not in barred:
+                barred.add(other)
                 chosen.append(other)
         return tuple(chosen)

@@ -180,7 +180,6 @@ def _run_stages(prepared: Prepared) -> list[StageOutcome]:
     if _is_first_process():
         write_atomically(options.out / CHECKPOINTS / RUN_FILE, json.dumps(prepared.identity, indent=1) + "\n")
     metric = load_metric(options.metric or DEFAULT_METRIC) if prepared.validation else None
-    meter = EnergyMeter(options.watts)
     start, outcomes = prepared.base.folder, []
     for number, (stage, pairs) in enumerate(zip(recipe.stages, prepared.pairs, strict=True), start=1):
         set_seed(recipe.seed)
@@ -200,7 +199,7 @@ def _run_stages(prepared: Prepared) -> list[StageOutcome]:
             folder=options.out / CHECKPOINTS / f"{number}-{stage.name}",
             tensorboard=options.out / TENSORBOARD,
             evaluator=evaluator,
-            meter=meter,
+            watts=options.watts,
         )
         outcomes.append(run_stage(job))
         start = job.model_folder

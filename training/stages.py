@@ -17,10 +17,9 @@ from transformers.integrations import TensorBoardCallback
 
 from dataset_builder.contract import Record, StageError
 from training.augmentation import Augmenter
-from training.base_model import open_encoder
+from training.base_model import open_encoder, without_normalisation
 from training.batches import PairCollator, StageExamples
 from training.callbacks import Bar, Marks
-from training.energy import EnergyMeter
 from training.losses import make_loss
 from training.neighbours import HardNegatives, SkillLinks, linked_skills, merged, near_skills, nearest_skills, siblings
 from training.pairs import Inputs, StagePairs
@@ -67,7 +66,7 @@ class StageJob:
     folder: Path
     tensorboard: Path
     evaluator: SkillRanking | None
-    meter: EnergyMeter
+    watts: float | None = None
 
     @property
     def model_folder(self) -> Path:
@@ -89,9 +88,16 @@ def run_stage(job: StageJob) -> StageOutcome:
     if (job.folder / StageOutcome.FILE_NAME).is_file():
         return StageOutcome.load(job.folder)
     encoder = open_encoder(job.start)
+    if job.stage.loss.name == "token_match":
+        encoder = without_normalisation(encoder)
     trainer = _trainer_of(job, encoder)
     checkpoint = last_whole_checkpoint(job.folder)
-    _with_errors_for_people(job, lambda: trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None))
+    bar = Bar(job.stage.name, _pairs_per_step(job, trainer), job.evaluator.primary_metric if job.selects else None)
+    trainer.add_callback(bar)
+    try:
+        _with_errors_for_people(job, lambda: trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint)))
+    finally:
+        bar.close()
     outcome = _outcome_of(job, trainer)
     if trainer.is_world_process_zero():
         encoder.save_pretrained(str(job.model_folder), create_model_card=False)
@@ -120,16 +126,14 @@ def _trainer_of(job: StageJob, encoder: Any) -> SkillTrainer:
             mask_joined="joined" in stage.loss.mask,
         ),
         collator=collator,
-        meter=job.meter,
+        watts=job.watts,
         model=encoder,
         args=arguments,
         loss=make_loss(encoder, stage.loss, recipe.chunk_size),
         evaluator=job.evaluator if job.selects else None,
     )
-    pairs_per_step = stage.batch_size * stage.gradient_accumulation * arguments.world_size
     times = recipe.validation.times_per_epoch if job.selects else 0
     trainer.add_callback(Marks(times, recipe.checkpoints_per_epoch, stage.epochs))
-    trainer.add_callback(Bar(stage.name, pairs_per_step, select_by))
     if trainer.is_world_process_zero():
         trainer.add_callback(TensorBoardCallback(SummaryWriter(str(job.tensorboard / stage.name))))
     return trainer
@@ -193,13 +197,12 @@ def _outcome_of(job: StageJob, trainer: SkillTrainer) -> StageOutcome:
     losses = [LossPoint(step=entry["step"], loss=entry["loss"]) for entry in state.log_history if "loss" in entry]
     validation = [_validation_point(entry) for entry in state.log_history if _has_validation(entry)]
     clock = trainer.clock.read()
-    pairs_per_step = job.stage.batch_size * job.stage.gradient_accumulation * trainer.args.world_size
     return StageOutcome(
         schema_version=StageOutcome.SCHEMA_VERSION,
         steps=state.global_step,
         epochs=float(state.epoch or 0.0),
         best_step=(state.best_global_step or state.global_step) if job.selects else state.global_step,
-        pairs_seen=state.global_step * min(pairs_per_step, len(job.pairs.pairs)),
+        pairs_seen=state.global_step * _pairs_per_step(job, trainer),
         seconds=clock["seconds"],
         train_seconds=clock["train_seconds"],
         energy_kwh=clock.get("energy_kwh"),
@@ -207,6 +210,11 @@ def _outcome_of(job: StageJob, trainer: SkillTrainer) -> StageOutcome:
         losses=losses,
         validation=validation,
     )
+
+
+def _pairs_per_step(job: StageJob, trainer: SkillTrainer) -> int:
+    batch = min(job.stage.batch_size, len(job.pairs.pairs))
+    return int(batch * job.stage.gradient_accumulation * trainer.args.world_size)
 
 
 def _has_validation(entry: dict[str, Any]) -> bool:

@@ -14,7 +14,6 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from dataset_builder.contract import StageError
 from training.batches import EpochBatches, PairCollator, StageExamples
 from training.callbacks import Clock, EpochSetter
-from training.energy import EnergyMeter
 from training.recipe import Recipe, Stage
 
 NEVER = 10**9
@@ -83,13 +82,12 @@ class SkillTrainer(SentenceTransformerTrainer):  # type: ignore[misc]
     `train_seconds` and `energy_kwh` since the stage began, interruptions included.
     """
 
-    def __init__(self, examples: StageExamples, collator: PairCollator, meter: EnergyMeter, **options: Any) -> None:
+    def __init__(self, examples: StageExamples, collator: PairCollator, watts: float | None, **options: Any) -> None:
         self.examples = examples
-        self.meter = meter
         super().__init__(train_dataset=examples, data_collator=collator, **options)
         for callback in (PrinterCallback, ProgressCallback):
             self.remove_callback(callback)
-        self.clock = Clock(meter)
+        self.clock = Clock(watts)
         self.add_callback(self.clock)
 
     def preprocess_dataset(self, dataset: Any = None, dataset_name: str | None = None) -> Any:

@@ -1,0 +1,256 @@
+"""Whole runs of a tiny encoder: what a run leaves, that it can be repeated, resumed, and how it fails."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+from sentence_transformers import SentenceTransformer
+
+from dataset_builder.contract import StageError, run_command, sha256_of_file
+from tests.tiny_encoder import write_tiny_benchmark, write_tiny_dataset, write_tiny_encoder
+from training import train
+from training.run_record import TrainingRecord
+
+REPO = Path(__file__).resolve().parent.parent
+ESCO = REPO / "dataset_builder" / "sample_esco"
+STAGE = {
+    "name": "sentences",
+    "sources": {"synthetic": {}},
+    "epochs": 2,
+    "batch_size": 8,
+    "learning_rate": 0.001,
+    "loss": {"name": "masked_mnrl"},
+    "augmentation": {"join": 0.5, "bullet": 0.2},
+}
+RECIPE = {"name": "tiny", "seed": 3, "precision": "fp32", "log_every": 1, "stages": [STAGE]}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a tiny encoder (with dropout), dataset and benchmark."""
+    folder = tmp_path_factory.mktemp("train")
+    write_tiny_encoder(folder / "encoder", dropout=0.1)
+    write_tiny_dataset(folder / "dataset.csv")
+    write_tiny_benchmark(folder / "benchmarks")
+    return folder
+
+
+def command(place: Path, out: str, recipe: dict, *more: str) -> list[str]:
+    path = place / f"{out}.yaml"
+    path.write_text(yaml.safe_dump(recipe))
+    inputs = ["--dataset", place / "dataset.csv", "--base-model", place / "encoder", "--out", place / out]
+    return [str(value) for value in ["--recipe", path, *inputs, "--threads", 1, *more]]
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "model.safetensors")
+
+
+def equal(one: Path, two: Path) -> bool:
+    first, second = weights(one), weights(two)
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.fixture(scope="module")
+def trained(place: Path) -> Path:
+    """A finished run with validation."""
+    train.main(command(place, "trained", RECIPE, "--validation", str(place / "benchmarks"), "--watts", "10"))
+    return place / "trained"
+
+
+def test_a_run_leaves_a_model_and_its_record(trained: Path):
+    """96 pairs in batches of 8 for 2 epochs are 24 steps."""
+    record = TrainingRecord.load(trained)
+    assert record.weights_sha256 == sha256_of_file(trained / "model.safetensors")
+    assert (record.steps, record.epochs, record.recipe_name, record.seed) == (24, 2.0, "tiny", 3)
+    assert [(source.name, source.pairs, source.skills) for source in record.sources] == [("synthetic", 96, 24)]
+    assert record.dataset.id == "dataset.csv"
+    assert record.base_model.weights_sha256 == sha256_of_file(trained.parent / "encoder" / "model.safetensors")
+    assert (record.name, record.version) == ("trained", "unknown")
+    assert "--recipe" in record.command
+    assert record.energy_kwh == pytest.approx(10 * record.duration_s / 3.6e6, rel=0.2)
+    assert record.pairs_per_s > 0
+    assert record.hardware.peak_memory_bytes > 10**7
+    assert not (trained / "checkpoints").exists()
+
+
+def test_the_loss_falls_and_validation_is_measured(trained: Path):
+    record = TrainingRecord.load(trained)
+    assert [point.step for point in record.losses] == list(range(1, 25))
+    losses = [point.loss for point in record.losses]
+    assert sum(losses[-4:]) < 0.7 * sum(losses[:4])
+    assert [point.step for point in record.validation] == [12, 24]
+    assert set(record.validation[0].metrics) == {"rp@5_tiny", "rp@5_mean"}
+    best = max(record.validation, key=lambda point: point.metrics["rp@5_mean"])
+    assert record.best_step in {
+        point.step for point in record.validation if point.metrics["rp@5_mean"] == best.metrics["rp@5_mean"]
+    }
+
+
+def test_the_library_opens_the_folder(trained: Path):
+    encoder = SentenceTransformer(str(trained))
+    assert encoder.encode(["bake bread"]).shape == (1, 32)
+    assert encoder.max_seq_length == SentenceTransformer(str(trained.parent / "encoder")).max_seq_length
+
+
+def test_tensorboard_files_are_written(trained: Path):
+    assert list((trained / "tensorboard" / "sentences").glob("events.*"))
+
+
+def test_the_same_command_again_does_nothing(trained: Path, place: Path, capsys: pytest.CaptureFixture[str]):
+    before = (trained / "training_record.json").stat().st_mtime_ns
+    train.main(command(place, "trained", RECIPE, "--validation", str(place / "benchmarks"), "--watts", "10"))
+    assert "nothing to do" in capsys.readouterr().out
+    assert (trained / "training_record.json").stat().st_mtime_ns == before
+
+
+def test_another_recipe_does_not_overwrite(trained: Path, place: Path):
+    with pytest.raises(StageError, match="holds a model of another recipe or other inputs"):
+        train.main(command(place, "trained", {**RECIPE, "seed": 4}))
+
+
+def test_same_seed_same_weights_other_seed_others(place: Path):
+    short = {**RECIPE, "stages": [{**STAGE, "max_steps": 5}]}
+    for out, seed in (("one", 1), ("two", 1), ("three", 2)):
+        train.main(command(place, out, short, "--seed", str(seed)))
+    assert equal(place / "one", place / "two")
+    assert not equal(place / "one", place / "three")
+
+
+def test_killed_in_the_second_epoch_it_ends_the_same(place: Path):
+    """12 steps an epoch, a checkpoint every 6: killed after that of step 18, in the second epoch of five."""
+    recipe = {**RECIPE, "checkpoints_per_epoch": 2, "stages": [{**STAGE, "epochs": 5}]}
+    train.main(command(place, "undisturbed", recipe))
+    killed = command(place, "killed", recipe)
+    run_until(killed, place / "killed" / "checkpoints" / "1-sentences" / "checkpoint-18" / "trainer_state.json")
+    assert not (place / "killed" / "training_record.json").exists()
+    # A checkpoint that was cut short: without its last file, trainer_state.json, it does not count.
+    cut = place / "killed" / "checkpoints" / "1-sentences" / "checkpoint-99"
+    cut.mkdir()
+    (cut / "model.safetensors").write_bytes(b"half")
+    train.main(killed)
+    assert equal(place / "undisturbed", place / "killed")
+    one, two = TrainingRecord.load(place / "undisturbed"), TrainingRecord.load(place / "killed")
+    assert [point.loss for point in one.losses] == [point.loss for point in two.losses]
+
+
+def run_until(arguments: list[str], mark: Path) -> None:
+    """Start a run in a process of its own and kill it as soon as a file is there."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "training.train", *arguments],
+        cwd=REPO,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        deadline = time.monotonic() + 300
+        while not mark.exists():
+            assert process.poll() is None, "the run ended before it could be killed"
+            assert time.monotonic() < deadline, f"{mark} never came"
+            time.sleep(0.005)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def test_stages_follow_each_other(place: Path):
+    """Definitions first, then sentences; steps and losses count through: 125 skills in batches of 8 are 15 steps."""
+    first = {**STAGE, "name": "definitions", "sources": {"descriptions": {}}, "epochs": 1}
+    recipe = {**RECIPE, "stages": [first, {**STAGE, "max_steps": 3, "sources": {"labels": {}}}]}
+    train.main(command(place, "staged", recipe, "--esco", str(ESCO)))
+    record = TrainingRecord.load(place / "staged")
+    assert record.steps == 18
+    assert [point.step for point in record.losses] == list(range(1, 19))
+    assert [source.name for source in record.sources] == ["descriptions", "labels"]
+    assert len(list((place / "staged" / "tensorboard").iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"loss": {"name": "token_match"}},
+        {
+            "loss": {
+                "name": "masked_mnrl",
+                "mask": ["same_skill", "joined", "linked", "near"],
+                "several_positives": True,
+            }
+        },
+        {"loss": {"name": "mnrl"}, "negatives": {"kind": "mined", "count": 1, "pool": 5}},
+        {"loss": {"name": "masked_mnrl", "matryoshka": [32, 8], "mini_batch": 4, "symmetric": True}},
+        {"loss": {"name": "masked_mnrl"}, "negatives": {"kind": "hierarchy", "count": 2}},
+    ],
+    ids=["token match", "masks", "library with mined negatives", "matryoshka cached", "hierarchy"],
+)
+def test_every_kind_of_loss_trains(place: Path, changes: dict, request: pytest.FixtureRequest):
+    recipe = {**RECIPE, "stages": [{**STAGE, "sources": {"descriptions": {}}, "max_steps": 3, **changes}]}
+    out = request.node.callspec.id.replace(" ", "-")
+    train.main(command(place, out, recipe, "--esco", str(ESCO)))
+    assert not equal(place / "encoder", place / out)
+    assert SentenceTransformer(str(place / out)).encode(["bake"]).shape == (1, 32)
+
+
+def failing(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """Run a command that must end with exit code 2; return its one line."""
+    assert run_command(train.main, arguments) == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1
+    return lines[0]
+
+
+def test_errors_are_one_line(place: Path, capsys: pytest.CaptureFixture[str]):
+    wanting = {**RECIPE, "stages": [{**STAGE, "sources": {"skillskape": {}}}]}
+    assert "asks for the source 'skillskape'. Give --skillskape" in failing(command(place, "e1", wanting), capsys)
+    assert "unknown key 'sed'" in failing(command(place, "e2", {**RECIPE, "sed": 1}), capsys)
+    away = command(place, "e3", RECIPE)
+    away[away.index("--base-model") + 1] = str(place / "benchmarks")
+    assert "holds no *.safetensors file" in failing(away, capsys)
+    assert "--max-steps must be at least 1" in failing(command(place, "e4", RECIPE, "--max-steps", "0"), capsys)
+    (place / "bad.csv").write_text("text,skill\na,b\n")
+    bad = command(place, "e5", RECIPE)
+    bad[bad.index("--dataset") + 1] = str(place / "bad.csv")
+    assert "has no column 'sentence'" in failing(bad, capsys)
+
+
+def test_a_base_model_that_cannot_be_opened(place: Path, capsys: pytest.CaptureFixture[str]):
+    broken = place / "broken"
+    broken.mkdir()
+    (broken / "model.safetensors").write_bytes(b"nothing")
+    arguments = command(place, "e6", RECIPE)
+    arguments[arguments.index("--base-model") + 1] = str(broken)
+    assert "cannot be opened" in failing(arguments, capsys)
+
+
+def test_a_loss_that_is_no_number_stops_the_run(place: Path, capsys: pytest.CaptureFixture[str]):
+    """A learning rate of 1e30 makes weights and then the loss overflow; the checkpoints stay."""
+    recipe = {**RECIPE, "stages": [{**STAGE, "learning_rate": 1e30, "warmup": 0.0, "max_grad_norm": 0.0}]}
+    assert "the loss became nan at step" in failing(command(place, "e7", recipe), capsys)
+    assert (place / "e7" / "checkpoints").is_dir()
+    assert not (place / "e7" / "training_record.json").exists()
+
+
+def test_out_of_memory_is_told(place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    def refuse(*_):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 99 bytes")
+
+    monkeypatch.setattr("training.losses.ranking_loss", refuse)
+    line = failing(command(place, "e8", RECIPE), capsys)
+    assert "out of memory with 8 pairs a batch and 64 tokens. Set loss.mini_batch: 2" in line
+
+
+def test_checkpoints_of_another_run_are_not_taken_up(place: Path):
+    begun = place / "begun" / "checkpoints"
+    begun.mkdir(parents=True)
+    (begun / "run.json").write_text(json.dumps({"recipe": {"name": "other"}}))
+    with pytest.raises(StageError, match="was begun with another recipe or other inputs"):
+        train.main(command(place, "begun", RECIPE))

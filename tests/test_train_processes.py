@@ -1,0 +1,73 @@
+"""Two CPU processes train as one with the doubled batch."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.tiny_encoder import write_tiny_benchmark, write_tiny_dataset, write_tiny_encoder
+from training import train
+from training.run_record import TrainingRecord
+
+REPO = Path(__file__).resolve().parent.parent
+
+
+def stage(name: str, batch_size: int, **more) -> dict:
+    return {
+        "name": name,
+        "sources": {"synthetic": {}},
+        "batch_size": batch_size,
+        "learning_rate": 0.001,
+        "max_steps": 4,
+        "augmentation": {"join": 0.5},
+        **more,
+    }
+
+
+def recipe(batch_size: int) -> dict:
+    """The library's loss, ours, and ours with hard negatives and both directions; 96 pairs, no dropout."""
+    mined = {"negatives": {"kind": "mined", "count": 2, "pool": 8}}
+    stages = [
+        stage("library", batch_size, loss={"name": "mnrl"}),
+        stage("library-hard", batch_size, loss={"name": "mnrl"}, **mined),
+        stage("ours", batch_size, loss={"name": "masked_mnrl"}),
+        stage("ours-hard", batch_size, loss={"name": "masked_mnrl", "symmetric": True}, **mined),
+        stage("tokens-hard", batch_size, loss={"name": "token_match"}, **mined),
+    ]
+    return {"name": "processes", "precision": "fp32", "log_every": 1, "stages": stages}
+
+
+def arguments(place: Path, out: str, batch_size: int) -> list[str]:
+    path = place / f"{out}.yaml"
+    path.write_text(yaml.safe_dump(recipe(batch_size)))
+    inputs = ["--dataset", place / "dataset.csv", "--base-model", place / "encoder", "--out", place / out]
+    inputs += ["--validation", place / "benchmarks", "--threads", 1]
+    return [str(value) for value in ["--recipe", path, *inputs]]
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def test_two_processes_are_one_with_the_doubled_batch(tmp_path: Path):
+    """The same 16 pairs a step, as 2 times 8 and as 16: losses and validation agree to 1e-4 in every step."""
+    write_tiny_encoder(tmp_path / "encoder", dropout=0.0)
+    write_tiny_dataset(tmp_path / "dataset.csv")
+    write_tiny_benchmark(tmp_path / "benchmarks")
+    config = REPO / "training" / "accelerate" / "two_cpu_processes.yaml"
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(config)]
+    launch += ["--main_process_port", str(free_port()), "-m", "training.train", *arguments(tmp_path, "two", 8)]
+    done = subprocess.run(launch, cwd=REPO, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr[-3000:]
+    train.main(arguments(tmp_path, "one", 16))
+    one, two = TrainingRecord.load(tmp_path / "one"), TrainingRecord.load(tmp_path / "two")
+    assert (one.hardware.processes, two.hardware.processes) == (1, 2)
+    assert [point.loss for point in two.losses] == pytest.approx([point.loss for point in one.losses], abs=1e-4)
+    assert len(one.losses) == 20
+    assert [point.step for point in two.validation] == [point.step for point in one.validation]

@@ -1,0 +1,60 @@
+from pathlib import Path
+
+import pytest
+
+from training.energy import EnergyMeter
+
+
+class Clock:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 100.0
+        monkeypatch.setattr("training.energy.time.monotonic", lambda: self.now)
+
+
+def write_counter(folder: Path, joules: float, number: int = 0) -> None:
+    counter = folder / f"intel-rapl:{number}"
+    counter.mkdir(exist_ok=True)
+    (counter / "energy_uj").write_text(str(int(joules * 1e6)))
+    (counter / "max_energy_range_uj").write_text(str(1000 * 10**6))
+
+
+def test_without_a_counter_nothing_is_claimed(tmp_path: Path):
+    energy = EnergyMeter(rapl=tmp_path, gpu=lambda: None).read()
+    assert energy.kwh is None
+    assert energy.method.startswith("not measured")
+
+
+def test_watts_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """50 W for 720 s are 36,000 J, which is 0.01 kWh; 0.5 kWh came from before."""
+    clock = Clock(monkeypatch)
+    meter = EnergyMeter(watts=50, rapl=tmp_path, gpu=lambda: None)
+    clock.now += 720
+    energy = meter.read(0.5)
+    assert energy.kwh == pytest.approx(0.51)
+    assert energy.method.startswith("50 W, given by hand")
+
+
+def test_processor_counters_add_up_and_may_start_again(tmp_path: Path):
+    """Two packages: 100 to 460 J, and 900 over the range of 1000 to 60 J: 360 + 160 = 520 J."""
+    write_counter(tmp_path, 100, 0)
+    write_counter(tmp_path, 900, 1)
+    meter = EnergyMeter(rapl=tmp_path, gpu=lambda: None)
+    write_counter(tmp_path, 460, 0)
+    write_counter(tmp_path, 60, 1)
+    energy = meter.read()
+    assert energy.kwh == pytest.approx(520 / 3.6e6)
+    assert energy.method == "processor packages by RAPL"
+    assert meter.read().kwh == pytest.approx(520 / 3.6e6)
+
+
+def test_gpu_power_is_sampled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """300 W over 30 s, then 100 W over 10 s: 9,000 + 1,000 J."""
+    clock, power = Clock(monkeypatch), [300.0]
+    meter = EnergyMeter(rapl=tmp_path, gpu=lambda: power[0])
+    clock.now += 30
+    meter.read()
+    power[0] = 100.0
+    clock.now += 10
+    energy = meter.read()
+    assert energy.kwh == pytest.approx(10_000 / 3.6e6)
+    assert "nvidia-smi" in energy.method
