@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from dataset_builder.build_options import BuildOptions, parse_options
 from dataset_builder.chat_client import ChatClient
@@ -23,12 +24,13 @@ from dataset_builder.quality_gates import run_filters
 from dataset_builder.release_folder import ReleaseFacts, write_release
 from dataset_builder.sending import Progress
 from dataset_builder.sentences import collect
+from dataset_builder.taxonomy_csv import read_taxonomy
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line."""
     options = parse_options(arguments)
-    release = read_esco(options.esco, options.language)
+    release = read_skills(options)
     plan = make_plan(release, options.families, options.seed, chosen_skills(release, options))
     say(f"ESCO {release.version} ({release.language}): {len(release.skills):,} skills, {len(plan.skills):,} asked for")
     if options.dry_run:
@@ -57,6 +59,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         f"({sum(manifest.skills.rejected.values()):,} rejected, {sum(manifest.skills.failed.values()):,} failed) "
         f"{state} {options.out}"
     )
+
+
+def read_skills(options: BuildOptions) -> EscoRelease:
+    """An ESCO release, or any taxonomy when a single CSV file is given."""
+    first = options.esco[0]
+    if len(options.esco) == 1 and first.lower().endswith(".csv") and Path(first).is_file():
+        return read_taxonomy(first, options.language)
+    return read_esco(options.esco, options.language)
 
 
 def chosen_skills(release: EscoRelease, options: BuildOptions) -> tuple:  # type: ignore[type-arg]

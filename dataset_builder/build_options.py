@@ -30,6 +30,7 @@ class BuildOptions:
     version: str
     name: str
     out: Path
+    previous: str | None
     journal: Path
     endpoint: Endpoint
     sampling: Sampling
@@ -69,6 +70,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> BuildOptions:
         version=parsed.version,
         name=parsed.name,
         out=out,
+        previous=parsed.previous,
         journal=Path(parsed.journal) if parsed.journal else out.with_name(f"{out.name}.journal.sqlite"),
         endpoint=Endpoint(parsed.base_url, parsed.model, parsed.provider, parsed.model_name),
         sampling=Sampling(parsed.temperature, parsed.top_p, parsed.tokens_per_line, parsed.json_schema),
@@ -140,11 +142,18 @@ def _parser() -> argparse.ArgumentParser:
         "The server's key is read from OPENAI_API_KEY. Run the same command again to go on after a stop.",
     )
     add = parser.add_argument_group("what to build").add_argument
-    add("--esco", nargs="+", required=True, metavar="PATH", help="ESCO zips, folders, or a version such as 1.1.0")
+    add(
+        "--esco",
+        nargs="+",
+        required=True,
+        metavar="PATH",
+        help="ESCO zips, folders, a version such as 1.1.0, or one CSV of id,label",
+    )
     add("--language", default="en", help="language of ESCO and of the sentences (default: en)")
     add("--version", required=True, help="the dataset's version, such as 0.2.0")
     add("--name", default=DEFAULT_NAME, help=f"the dataset's name (default: {DEFAULT_NAME})")
     add("--out", required=True, metavar="DIR", help="the dataset folder to write")
+    add("--previous", metavar="DIR", help="the version before: refuse a version number that hides what changed")
     add("--sentences-per-skill", type=int, default=4, metavar="N", help="lines to ask for per skill (default: 4)")
     add("--families", default="styled", metavar="LIST", help="prompt families with counts: styled,co-mention:2,paper")
     add("--skills-limit", type=int, metavar="N", help="a seeded, spread sample of N skills")

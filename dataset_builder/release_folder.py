@@ -16,8 +16,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 from dataset_builder import schema
 from dataset_builder.build_options import BuildOptions
+from dataset_builder.card import write_card
 from dataset_builder.contract import StageError, code_version, write_atomically
-from dataset_builder.dataset_card import render_card
 from dataset_builder.dataset_folder import write_tables
 from dataset_builder.esco import EscoRelease
 from dataset_builder.filters import Report
@@ -26,6 +26,7 @@ from dataset_builder.plan import Plan
 from dataset_builder.prompts import FAMILIES
 from dataset_builder.quality import histograms, measure
 from dataset_builder.sentences import Collected, Sentence
+from dataset_builder.versions import check_version
 
 MIN_SENTENCES = 2  # one for each split
 FAILURES_FILE = "failed_requests.jsonl"
@@ -62,10 +63,12 @@ def write_release(facts: ReleaseFacts) -> tuple[schema.DatasetManifest, bool]:
         building.mkdir(parents=True)
         files = write_tables(building, facts.accepted, facts.release)
         manifest = make_manifest(facts, files)
+        if facts.options.previous:
+            check_version(facts.options.previous, manifest)
         existing = _existing(out, manifest)
         if existing:
             return existing, False
-        write_atomically(building / "README.md", render_card(manifest))
+        write_card(building, manifest)
         _write_failures(building, facts)
         manifest.save(building)
         if out.exists():

@@ -152,3 +152,5 @@ class DatasetManifest(Record):
     # Counts by value, such as sentences by style, and examples of what the filters rejected.
     histograms: dict[str, dict[str, int]] = Field(default_factory=dict)
     rejected_examples: dict[str, list[str]] = Field(default_factory=dict)
+    # Name of the LLM that judged the sample behind quality's judged_* figures.
+    judge: str = ""

@@ -151,7 +151,7 @@ def test_a_description_is_cut_at_a_sentence_end_where_one_is_near():
     ],
 )
 def test_a_changed_prompt_needs_a_new_version(family, version, sha256):
-    """Journals of earlier runs are keyed by these texts: another text makes every reply be asked and paid for again."""
+    """Journals of earlier runs are keyed by these texts: with other texts every reply is paid for again."""
     sheets = FAMILIES[family].sheets
     texts = [[sheet.readable, sheet.user, *sheet.styles] for sheet in sheets]
     found = hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:16]

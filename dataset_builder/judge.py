@@ -1,0 +1,209 @@
+"""A random sample of pairs -> which of them are right, by an LLM given the skill's description, or by people.
+
+    python -m dataset_builder.judge DATASET --esco ESCO.zip --base-url URL --model NAME
+    python -m dataset_builder.judge DATASET --esco ESCO.zip --by-hand
+
+The first writes judged_by_llm.csv beside the data; the second judge_by_hand.csv with an empty column `verdict` (yes or
+no) for a person to fill in. The sample is the same for both. `dataset_builder.card` puts the result into the card.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import csv
+import io
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pyarrow.parquet as pq
+from tqdm import tqdm
+
+from dataset_builder import schema
+from dataset_builder.chat_client import ChatClient, RefusedError, WaitError
+from dataset_builder.contract import StageError, run_command, write_atomically
+from dataset_builder.esco import EscoRelease, read_esco
+from dataset_builder.prompts import Message
+from dataset_builder.quality import wilson_interval
+from dataset_builder.seeded import stable_number
+
+SAMPLE = 200
+BY_LLM = "judged_by_llm.csv"
+BY_HAND = "judge_by_hand.csv"
+COLUMNS = ("sentence", "skill", "description", "verdict")
+YES, NO, UNCLEAR = "yes", "no", "unclear"
+MAX_TRIES = 5
+
+SYSTEM = (
+    "You check a data set. You see a line of a job ad, a skill and what the skill means. Answer yes when somebody "
+    "who does what the line says needs this skill, and no when the line asks for something else. Answer with one word."
+)
+EXAMPLES = (
+    ("Line: You plan what each clinic may spend.\nSkill: manage budgets: Plan, monitor and report on the budget.", YES),
+    ("Line: Our kitchen team is looking forward to you.\nSkill: bake bread: Make bread from flour, water, yeast.", NO),
+)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One pair of the sample; `verdict` is yes, no, unclear, or empty where nobody has looked."""
+
+    sentence: str
+    skill: str
+    description: str
+    verdict: str = ""
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Share of pairs judged right, with its 95% Wilson interval; unclear verdicts count as wrong."""
+
+    right: int
+    judged: int
+
+    @property
+    def share(self) -> float:
+        """Pairs judged right, as a fraction."""
+        return self.right / self.judged
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95% interval of the share."""
+        return wilson_interval(self.right, self.judged)
+
+
+def sample_pairs(folder: str | Path, release: EscoRelease, size: int = SAMPLE) -> list[Judged]:
+    """The pairs of a dataset folder whose hash is smallest: random, and the same at every call.
+
+    Raises:
+        StageError: no pairs there, or a skill that the release lacks.
+    """
+    path = Path(folder) / schema.PAIRS_FILES["train"]
+    if not path.is_file():
+        raise StageError(f"{path} does not exist", "Give a dataset folder that a build has written")
+    rows = pq.read_table(path, columns=[schema.SENTENCE, schema.SKILL, schema.SKILL_URI]).to_pylist()
+    rows.sort(key=lambda row: stable_number(f"{row[schema.SENTENCE]}|{row[schema.SKILL_URI]}"))
+    missing = next((row for row in rows[:size] if row[schema.SKILL_URI] not in release.by_uri), None)
+    if missing:
+        raise StageError(f"{missing[schema.SKILL_URI]} is no skill of this ESCO release", "Give the dataset's own one")
+    return [
+        Judged(row[schema.SENTENCE], row[schema.SKILL], release.by_uri[row[schema.SKILL_URI]].description)
+        for row in rows[:size]
+    ]
+
+
+def messages_for(pair: Judged) -> list[Message]:
+    """Chat messages that ask whether a pair is right."""
+    turns = [
+        {"role": role, "content": text}
+        for example in EXAMPLES
+        for role, text in zip(("user", "assistant"), example, strict=True)
+    ]
+    question = f"Line: {pair.sentence}\nSkill: {pair.skill}: {pair.description or pair.skill}"
+    return [{"role": "system", "content": SYSTEM}, *turns, {"role": "user", "content": question}]
+
+
+def verdict_of(text: str) -> str:
+    """`yes`, `no` or `unclear` from a reply: its first word decides."""
+    word = re.search(r"[a-z]+", text.lower())
+    return word[0] if word and word[0] in (YES, NO) else UNCLEAR
+
+
+async def judge_pairs(pairs: Sequence[Judged], client: ChatClient, concurrency: int = 8) -> list[Judged]:
+    """Ask a server about every pair, `concurrency` at once, at temperature 0."""
+    free = asyncio.Semaphore(concurrency)
+    bar = tqdm(total=len(pairs), desc="judging", unit="pair")
+
+    async def one(pair: Judged) -> Judged:
+        async with free:
+            verdict = await _verdict(pair, client)
+        bar.update(1)
+        return replace(pair, verdict=verdict)
+
+    try:
+        return list(await asyncio.gather(*map(one, pairs)))
+    finally:
+        bar.close()
+        await client.close()
+
+
+async def _verdict(pair: Judged, client: ChatClient) -> str:
+    for wait_s in (0.5 * 2**tries for tries in range(MAX_TRIES)):
+        try:
+            reply = await client.ask(messages_for(pair), max_tokens=4, temperature=0.0, top_p=1.0, seed=0)
+            return verdict_of(reply.text)
+        except RefusedError:
+            return UNCLEAR
+        except WaitError as error:
+            await asyncio.sleep(error.retry_after_s or wait_s)
+    return UNCLEAR
+
+
+def write_judged(path: str | Path, pairs: Sequence[Judged]) -> None:
+    """Write the sample as CSV. Cells that a spreadsheet would take for a formula get a leading apostrophe."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for pair in pairs:
+        cells = (pair.sentence, pair.skill, pair.description, pair.verdict)
+        writer.writerow([f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell for cell in cells])
+    write_atomically(path, text.getvalue())
+
+
+def read_accuracy(path: str | Path) -> Accuracy:
+    """Count the verdicts of a judged sample.
+
+    Raises:
+        StageError: no such file, no column `verdict`, no verdict yet, or one that is not yes, no or unclear.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise StageError(f"{path} does not exist", "Judge a sample with python -m dataset_builder.judge")
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.DictReader(file)
+        if "verdict" not in (reader.fieldnames or ()):
+            raise StageError(f"{path} has no column 'verdict'")
+        verdicts = [(reader.line_num, (row["verdict"] or "").strip().lower()) for row in reader]
+    for line, verdict in verdicts:
+        if verdict not in ("", YES, NO, UNCLEAR):
+            raise StageError(f"{path} line {line}: verdict {verdict!r} is none of yes, no, unclear")
+    given = [verdict for _, verdict in verdicts if verdict]
+    if not given:
+        raise StageError(f"{path} has no verdict yet", "Fill in the column 'verdict' with yes or no")
+    return Accuracy(given.count(YES), len(given))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(prog="python -m dataset_builder.judge", description="Judge a sample of pairs")
+    parser.add_argument("dataset", help="dataset folder")
+    parser.add_argument("--esco", nargs="+", required=True, metavar="PATH", help="the dataset's ESCO release")
+    parser.add_argument("--language", default="en")
+    parser.add_argument("--sample", type=int, default=SAMPLE, metavar="N", help=f"pairs to judge (default: {SAMPLE})")
+    parser.add_argument("--by-hand", action="store_true", help="write the file for people instead of asking an LLM")
+    parser.add_argument("--base-url", metavar="URL", help="an OpenAI-compatible server")
+    parser.add_argument("--model", help="the judge's name as the server knows it")
+    parser.add_argument("--concurrency", type=int, default=8, metavar="N")
+    options = parser.parse_args(arguments)
+    pairs = sample_pairs(options.dataset, read_esco(options.esco, options.language), options.sample)
+    if options.by_hand:
+        target = Path(options.dataset) / BY_HAND
+        if target.exists():
+            raise StageError(f"{target} exists", "Delete it if its verdicts are not needed any more")
+        write_judged(target, pairs)
+        print(f"{len(pairs)} pairs in {target}: fill in the column 'verdict' with yes or no")
+        return
+    if not options.base_url or not options.model:
+        raise StageError("a judge needs --base-url and --model", "Or write a file for people with --by-hand")
+    judged = asyncio.run(judge_pairs(pairs, ChatClient(options.base_url, options.model), options.concurrency))
+    write_judged(Path(options.dataset) / BY_LLM, judged)
+    accuracy = read_accuracy(Path(options.dataset) / BY_LLM)
+    low, high = accuracy.interval
+    print(f"{accuracy.right} of {accuracy.judged} right: {accuracy.share:.1%}, 95% interval {low:.1%} to {high:.1%}")
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

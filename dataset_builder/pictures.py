@@ -1,0 +1,66 @@
+"""A manifest's counts -> the card's pictures: lengths, styles, sentences a skill, and what was rejected."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dataset_builder.schema import DatasetManifest
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+BLUE, GREY = "#2b6cb0", "#a0aec0"
+SENTENCES = "pictures/sentences.png"
+OUTCOMES = "pictures/outcomes.png"
+
+
+def draw_pictures(manifest: DatasetManifest, folder: str | Path) -> dict[str, str]:
+    """Draw into `folder`/pictures.
+
+    Returns:
+        Path inside the folder, by caption.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib.figure import Figure
+
+    (Path(folder) / SENTENCES).parent.mkdir(parents=True, exist_ok=True)
+    figure = Figure(figsize=(10, 3.2), layout="constrained")
+    left, middle, right = figure.subplots(1, 3)
+    _columns(left, manifest.histograms["words"], "words a sentence", "sentences")
+    _columns(middle, manifest.histograms["sentences_per_skill"], "sentences a skill", "skills")
+    _bars(right, manifest.histograms["style"], "sentences by style", BLUE)
+    figure.savefig(Path(folder) / SENTENCES, dpi=120, metadata={"Software": None})
+    figure = Figure(figsize=(10, 2.8), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    fates = {"accepted": manifest.sentences_accepted, **manifest.sentences_rejected}
+    _bars(left, fates, "what became of the sentences", GREY)
+    _bars(right, manifest.replies, "what replies were like", GREY)
+    figure.savefig(Path(folder) / OUTCOMES, dpi=120, metadata={"Software": None})
+    return {
+        "Words a sentence, sentences a skill, and styles": SENTENCES,
+        "What became of sentences, and what replies were like": OUTCOMES,
+    }
+
+
+def _columns(axes: Axes, counts: dict[str, int], title: str, unit: str) -> None:
+    """Columns over whole numbers."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes.bar([int(value) for value in counts], list(counts.values()), color=BLUE, width=0.9)
+    axes.set(xlabel=title, ylabel=unit)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _bars(axes: Axes, counts: dict[str, int], title: str, colour: str) -> None:
+    """Lying bars by name, longest first, each with its number."""
+    names = sorted(counts, key=lambda name: counts[name])
+    bars = axes.barh(names, [counts[name] for name in names], color=colour)
+    axes.bar_label(bars, [f"{counts[name]:,}" for name in names], padding=3, fontsize=8)
+    axes.set_title(title, fontsize=10)
+    axes.tick_params(labelsize=8)
+    axes.margins(x=0.18)
+    axes.spines[["top", "right"]].set_visible(False)

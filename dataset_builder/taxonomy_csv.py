@@ -1,0 +1,79 @@
+"""Any taxonomy as one CSV of id, label and, where present, description and alternative labels -> EscoRelease.
+
+Alternative labels stand one a line within the cell, or separated by ` | `.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from pathlib import Path
+
+from dataset_builder.contract import StageError, sha256_of_file
+from dataset_builder.esco import EscoRelease, Skill
+
+ID = "id"
+LABEL = "label"
+DESCRIPTION = "description"
+ALTERNATIVE_LABELS = "alternative_labels"
+SEPARATOR = " | "
+
+
+def read_taxonomy(path: str | Path, language: str = "en") -> EscoRelease:
+    """Read a taxonomy CSV; its version is the file's name.
+
+    Raises:
+        StageError: no such file, a column is missing, or a wrong row, named by file, line and column.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise StageError(f"{path} does not exist", f"Give a CSV with the columns {ID} and {LABEL}")
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            skills, notes = _skills_in(csv.DictReader(file, strict=True), path)
+    except UnicodeDecodeError as error:
+        raise StageError(f"{path} is not UTF-8 text ({error.reason})") from None
+    except csv.Error as error:
+        raise StageError(f"{path}: {error}") from None
+    return EscoRelease(
+        version=path.stem,
+        language=language,
+        skills=skills,
+        file_sha256={path.name: sha256_of_file(path)},
+        notes=notes,
+    )
+
+
+def _skills_in(reader: csv.DictReader[str], path: Path) -> tuple[tuple[Skill, ...], dict[str, int]]:
+    columns = reader.fieldnames or ()
+    for column in (ID, LABEL):
+        if column not in columns:
+            raise StageError(f"{path} has no column {column!r} (found: {', '.join(columns) or 'none'})")
+    skills: dict[str, Skill] = {}
+    labels: Counter[str] = Counter()
+    notes: Counter[str] = Counter()
+    for row in reader:
+        where = f"{path} line {reader.line_num}"
+        if None in row:
+            raise StageError(f"{where}: more cells than columns", "Is a quote missing?")
+        uri, label = ((row[column] or "").strip() for column in (ID, LABEL))
+        for column, value in ((ID, uri), (LABEL, label)):
+            if not value:
+                raise StageError(f"{where}: column {column!r} is empty")
+        if uri in skills:
+            raise StageError(f"{where}: column {ID!r} repeats {uri}")
+        description = " ".join((row.get(DESCRIPTION) or "").split())
+        notes["labels with outer whitespace stripped"] += label != row[LABEL]
+        notes["labels with commas"] += "," in label
+        notes["skills without description"] += not description
+        labels[label] += 1
+        skills[uri] = Skill(uri, label, _alternatives(row.get(ALTERNATIVE_LABELS) or "", label), (), description)
+    if not skills:
+        raise StageError(f"{path} holds no skill")
+    notes["preferred labels shared by several skills"] = sum(count for count in labels.values() if count > 1)
+    return tuple(skills.values()), dict(notes)
+
+
+def _alternatives(cell: str, label: str) -> tuple[str, ...]:
+    found = dict.fromkeys(part.strip() for part in cell.replace(SEPARATOR, "\n").splitlines())
+    return tuple(part for part in found if part and part != label)

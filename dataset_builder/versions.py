@@ -1,0 +1,78 @@
+"""Two manifests -> which step of the version number lies between them.
+
+Another ESCO release, column or prompt family is a major step; more or other rows of the same kind are a minor one; the
+same rows with another card are a patch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dataset_builder.contract import StageError
+from dataset_builder.schema import DatasetManifest
+
+STEPS = ("none", "patch", "minor", "major")
+
+
+@dataclass(frozen=True)
+class VersionStep:
+    """The smallest step that the changes call for, and why."""
+
+    step: str
+    reasons: tuple[str, ...]
+
+
+def needed_step(old: DatasetManifest, new: DatasetManifest) -> VersionStep:
+    """Which step leads from `old` to `new`."""
+    major = []
+    if (old.esco.version, old.esco.language) != (new.esco.version, new.esco.language):
+        major.append(f"ESCO {old.esco.version} ({old.esco.language}) -> {new.esco.version} ({new.esco.language})")
+    old_families, new_families = _families(old), _families(new)
+    if old_families != new_families:
+        major.append(f"prompt families {_named(old_families)} -> {_named(new_families)}")
+    if major:
+        return VersionStep("major", tuple(major))
+    if _hashes(old) != _hashes(new):
+        return VersionStep("minor", ("other rows",))
+    return VersionStep("none", ())
+
+
+def check_version(previous: str | Path, new: DatasetManifest) -> None:
+    """Refuse a version number that says less than what changed since the folder `previous`.
+
+    Raises:
+        StageError: the new number does not lie above the old one by at least the needed step.
+    """
+    old = DatasetManifest.load(previous)
+    step = needed_step(old, new)
+    if step.step == "none":
+        return
+    before, after = _numbers(old.version), _numbers(new.version)
+    place = {"major": 1, "minor": 2}[step.step]
+    # Below 1.0.0 nothing is promised yet: a minor step announces any change.
+    place = 2 if before[0] == 0 and after[0] == 0 else place
+    if after[:place] <= before[:place]:
+        wanted = [*before[:place]]
+        wanted[-1] += 1
+        number = ".".join(map(str, (*wanted, *(0,) * (3 - place))))
+        raise StageError(
+            f"version {new.version} after {old.version} hides a {step.step} change ({'; '.join(step.reasons)})",
+            f"Use {number} or above",
+        )
+
+
+def _families(manifest: DatasetManifest) -> dict[str, str]:
+    return {prompt.family: prompt.version.split(" ")[0] for prompt in manifest.prompts}
+
+
+def _named(families: dict[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in sorted(families.items()))
+
+
+def _hashes(manifest: DatasetManifest) -> dict[str, str]:
+    return {file.path: file.sha256 for file in manifest.files}
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))

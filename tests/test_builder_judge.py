@@ -1,0 +1,114 @@
+"""Judging a sample, and the card that states the result."""
+
+import asyncio
+import csv
+
+import pytest
+
+from dataset_builder import card, judge
+from dataset_builder.chat_client import ChatClient
+from dataset_builder.contract import StageError
+from dataset_builder.dataset_folder import write_tables
+from dataset_builder.esco import EscoRelease, Skill
+from dataset_builder.judge import Judged, read_accuracy, sample_pairs, verdict_of, write_judged
+from dataset_builder.sentences import Sentence
+from dataset_builder.stub_server import StubBehaviour, StubServer
+from tests.small_dataset import small_manifest
+
+SKILLS = tuple(Skill(uri=f"urn:{n}", label=f"label {n}", description=f"Means {n}.") for n in range(10))
+RELEASE = EscoRelease(version="1", language="en", skills=SKILLS)
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    sentences = [Sentence(f"Line {n} of skill {n % 10}.", (SKILLS[n % 10],), "duty", "styled") for n in range(100)]
+    small_manifest(write_tables(tmp_path, sentences, RELEASE)).save(tmp_path)
+    return tmp_path
+
+
+def test_the_sample_is_the_same_at_every_call_and_knows_the_descriptions(dataset):
+    pairs = sample_pairs(dataset, RELEASE, 20)
+    assert len(pairs) == 20
+    assert pairs == sample_pairs(dataset, RELEASE, 20)
+    assert all(pair.description == f"Means {pair.skill.split()[1]}." for pair in pairs)
+    # A random sample, not the first rows: it reaches most of the ten skills.
+    assert len({pair.skill for pair in pairs}) >= 5
+
+
+def test_another_taxonomy_is_an_error(dataset):
+    with pytest.raises(StageError, match="no skill of this ESCO release"):
+        sample_pairs(dataset, EscoRelease(version="2", language="en", skills=SKILLS[:1]), 20)
+    with pytest.raises(StageError, match="does not exist"):
+        sample_pairs(dataset / "nowhere", RELEASE)
+
+
+@pytest.mark.parametrize(
+    ("text", "verdict"), [("Yes.", "yes"), ("**No**, it asks", "no"), ("Maybe", "unclear"), ("", "unclear")]
+)
+def test_the_first_word_decides(text, verdict):
+    assert verdict_of(text) == verdict
+
+
+def test_accuracy_counts_unclear_as_wrong_and_leaves_out_what_nobody_judged(tmp_path):
+    """yes, yes, no, unclear and one without verdict: 2 of 4 are right."""
+    pairs = [Judged("=1+1 is a line", "s", "d", verdict) for verdict in ("yes", "yes", "no", "unclear", "")]
+    write_judged(tmp_path / "j.csv", pairs)
+    accuracy = read_accuracy(tmp_path / "j.csv")
+    assert (accuracy.right, accuracy.judged, accuracy.share) == (2, 4, 0.5)
+    with (tmp_path / "j.csv").open(newline="") as file:
+        assert next(csv.DictReader(file))["sentence"] == "'=1+1 is a line"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("sentence\nx\n", "no column 'verdict'"), ("verdict\nperhaps\n", "line 2"), ("verdict\n\n", "no verdict yet")],
+)
+def test_a_file_that_cannot_be_counted_is_an_error(tmp_path, text, words):
+    (tmp_path / "j.csv").write_text(text)
+    with pytest.raises(StageError, match=words):
+        read_accuracy(tmp_path / "j.csv")
+
+
+def test_a_server_judges_every_pair_whatever_it_says(dataset):
+    """The stub answers with lines of a job ad: its first word is neither yes nor no."""
+    pairs = sample_pairs(dataset, RELEASE, 12)
+    with StubServer() as server:
+        judged = asyncio.run(judge.judge_pairs(pairs, ChatClient(server.url, "stub")))
+        assert server.requests == 12
+    assert [pair.verdict for pair in judged] == ["unclear"] * 12
+    with StubServer(StubBehaviour(status=400)) as server:
+        judged = asyncio.run(judge.judge_pairs(pairs[:2], ChatClient(server.url, "stub")))
+    assert [pair.verdict for pair in judged] == ["unclear"] * 2
+
+
+def test_verdicts_reach_manifest_and_card(dataset):
+    """188 of 200 right: 94%. Wilson: centre (188 + 1.9207) / 203.8415 = 0.93171, half width 1.96 x
+
+    sqrt(188 x 12 / 200 + 0.9604) / 203.8415 = 0.03364: 0.8981 to 0.9654.
+    """
+    manifest = small_manifest([])
+    pairs = [Judged("x", "s", "d", "yes" if n < 188 else "no") for n in range(200)]
+    write_judged(dataset / judge.BY_LLM, pairs)
+    write_judged(dataset / judge.BY_HAND, [Judged("x", "s", "d")] * 3)
+    updated = card.with_verdicts(manifest, dataset)
+    assert updated.quality["judged_correct"] == pytest.approx(0.94)
+    assert updated.quality["judged_low"] == pytest.approx(0.8981, abs=1e-4)
+    assert updated.quality["judged_high"] == pytest.approx(0.9654, abs=1e-4)
+    assert "judged_by_hand_correct" not in updated.quality
+    card.main([str(dataset), "--judge", "tiny-judge"])
+    text = (dataset / "README.md").read_text()
+    assert "| judged right by `tiny-judge`, of 200 random pairs | 94.0% (95% interval 89.8% to 96.5%) |" in text
+    assert (dataset / "pictures" / "sentences.png").stat().st_size > 1000
+
+
+def test_the_command_writes_a_file_for_people_and_never_over_one(dataset, tmp_path_factory, capsys):
+    esco = tmp_path_factory.mktemp("esco")
+    rows = [f"urn:{n},label {n},,Means {n}.,skill/competence\n" for n in range(10)]
+    (esco / "skills_en.csv").write_text("conceptUri,preferredLabel,altLabels,description,skillType\n" + "".join(rows))
+    given = [str(dataset), "--esco", str(esco), "--sample", "7"]
+    judge.main([*given, "--by-hand"])
+    assert "7 pairs" in capsys.readouterr().out
+    with pytest.raises(StageError, match="exists"):
+        judge.main([*given, "--by-hand"])
+    with pytest.raises(StageError, match="needs --base-url"):
+        judge.main(given)

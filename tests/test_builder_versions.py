@@ -1,0 +1,151 @@
+"""Version numbers say what changed, and the diff shows it; any taxonomy comes in as a CSV."""
+
+import pytest
+import yaml
+
+from dataset_builder import diff
+from dataset_builder.contract import StageError
+from dataset_builder.dataset_card import render_card, size_category
+from dataset_builder.dataset_folder import write_tables
+from dataset_builder.esco import EscoRelease, Skill
+from dataset_builder.schema import EscoSource, PromptText
+from dataset_builder.sentences import Sentence
+from dataset_builder.taxonomy_csv import read_taxonomy
+from dataset_builder.versions import check_version, needed_step
+from tests.small_dataset import small_manifest
+
+SKILLS = tuple(Skill(uri=f"urn:{n}", label=f"label {n}") for n in range(4))
+NEWER_ESCO = EscoSource(version="1.1.1", language="en", skills=10, occupations=0, file_sha256={})
+ANOTHER_PROMPT = PromptText(family="styled", version="2.0 sheet 1", system="Write.", user="{skill}")
+
+
+def write_dataset(folder, texts, skills=SKILLS, **changes):
+    sentences = [Sentence(text, (skills[n % len(skills)],), "duty", "styled") for n, text in enumerate(texts)]
+    release = EscoRelease(version="1", language="en", skills=tuple(skills))
+    folder.mkdir()
+    manifest = small_manifest(write_tables(folder, sentences, release), **changes)
+    manifest.save(folder)
+    return manifest
+
+
+@pytest.fixture
+def first(tmp_path):
+    return write_dataset(tmp_path / "v1", [f"line {n}" for n in range(8)])
+
+
+def test_the_same_rows_need_no_step(first):
+    assert needed_step(first, first).step == "none"
+
+
+def test_more_rows_are_a_minor_step(first, tmp_path):
+    more = write_dataset(tmp_path / "v2", [f"line {n}" for n in range(12)], version="1.1.0")
+    assert needed_step(first, more).step == "minor"
+    check_version(tmp_path / "v1", more)
+    with pytest.raises(StageError, match="hides a minor change") as caught:
+        check_version(tmp_path / "v1", more.model_copy(update={"version": "1.0.1"}))
+    assert caught.value.remedy == "Use 1.1.0 or above"
+
+
+@pytest.mark.parametrize("change", [{"esco": NEWER_ESCO}, {"prompts": [ANOTHER_PROMPT]}])
+def test_another_esco_or_prompt_is_a_major_step(first, tmp_path, change):
+    other = first.model_copy(update={"version": "1.5.0", **change})
+    assert needed_step(first, other).step == "major"
+    with pytest.raises(StageError, match="hides a major change") as caught:
+        check_version(tmp_path / "v1", other)
+    assert caught.value.remedy == "Use 2.0.0 or above"
+    check_version(tmp_path / "v1", other.model_copy(update={"version": "2.0.0"}))
+
+
+def test_below_one_a_minor_step_announces_anything(tmp_path):
+    old = write_dataset(tmp_path / "old", [f"line {n}" for n in range(8)], version="0.2.0")
+    check_version(tmp_path / "old", old.model_copy(update={"version": "0.3.0", "esco": NEWER_ESCO}))
+
+
+def test_the_diff_counts_rows_and_skills_of_both(first, tmp_path, capsys):
+    """8 lines against 6 of them and 1 new: 2 gone, 1 new, 6 in both; one label renamed, one skill new."""
+    renamed = (Skill(uri="urn:0", label="new name"), *SKILLS[1:], Skill(uri="urn:4", label="label 4"))
+    texts = [f"line {n}" for n in range(4)]
+    sentences = [Sentence(text, (renamed[n],), "duty", "styled") for n, text in enumerate(texts)]
+    sentences += [Sentence(f"line {n}", (renamed[n % 4],), "duty", "styled") for n in (4, 5)]
+    sentences += [Sentence("another", (renamed[4],), "duty", "styled")]
+    (tmp_path / "v2").mkdir()
+    files = write_tables(tmp_path / "v2", sentences, EscoRelease(version="1", language="en", skills=renamed))
+    small_manifest(files, version="1.1.0", sentences_rejected={"too long": 4}).save(tmp_path / "v2")
+    diff.main([str(tmp_path / "v1"), str(tmp_path / "v2")])
+    out = capsys.readouterr().out
+    for line in (
+        "rows only in the old one: 2",
+        "rows only in the new one: 1",
+        "rows in both: 6",
+        "skills of the label space new: 1",
+        "skills renamed: 1",
+        "  label 0 -> new name",
+        "| version * | 1.0.0 | 1.1.0 |",
+        "| rejected: too long * | 0 | 4 |",
+        "step of the version: minor (other rows)",
+    ):
+        assert line in out
+    with pytest.raises(StageError, match="does not exist"):
+        diff.compare(tmp_path / "v1", tmp_path / "nowhere")
+
+
+def test_the_card_states_the_manifest_and_its_front_matter_names_the_files(first):
+    text = render_card(first, {"Lengths": "pictures/a.png"})
+    front = yaml.safe_load(text.split("---")[1])
+    assert [config["config_name"] for config in front["configs"]] == ["pairs", "skills"]
+    assert front["configs"][0]["default"] is True
+    assert {one["split"]: one["path"] for one in front["configs"][0]["data_files"]} == {
+        "train": "pairs/train.parquet",
+        "validation": "pairs/validation.parquet",
+    }
+    assert front["size_categories"] == ["n<1K"]
+    assert front["annotations_creators"] == ["machine-generated"]
+    for fact in ("8 pairs", "`tiny`", "5.0% (95% interval 2.0% to 11.0%)", "0.25 US dollars", "x / y", "Write lines."):
+        assert fact in text
+    assert "![Lengths](pictures/a.png)" in text
+    assert "judged" not in text
+
+
+@pytest.mark.parametrize(("rows", "name"), [(999, "n<1K"), (1000, "1K<n<10K"), (138_260, "100K<n<1M")])
+def test_size_categories(rows, name):
+    assert size_category(rows) == name
+
+
+def test_any_taxonomy_as_a_csv(tmp_path):
+    path = tmp_path / "nursing-2.csv"
+    path.write_text(
+        "id,label,description,alternative_labels\n"
+        'n1,"Wound care ",Clean and  dress wounds.,dressing wounds | wound dressing\n'
+        'n2,"Lift, safely",,"lifting\nlifting\nLift, safely"\n'
+    )
+    release = read_taxonomy(path)
+    assert release.version == "nursing-2"
+    assert release.skills[0] == Skill(
+        "n1", "Wound care", ("dressing wounds", "wound dressing"), (), "Clean and dress wounds."
+    )
+    assert release.skills[1].alternative_labels == ("lifting",)
+    assert release.notes["labels with outer whitespace stripped"] == 1
+    assert release.notes["labels with commas"] == 1
+    assert release.notes["skills without description"] == 1
+
+
+def test_two_columns_are_enough(tmp_path):
+    (tmp_path / "t.csv").write_text("id,label\n1,bake\n")
+    assert read_taxonomy(tmp_path / "t.csv").labels == ["bake"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("name,label\n1,bake\n", "no column 'id'"),
+        ("id,label\n1,\n", "line 2: column 'label' is empty"),
+        ("id,label\n1,bake\n1,cook\n", "line 3: column 'id' repeats 1"),
+        ("id,label\n1,bake,more\n", "line 2: more cells"),
+        ("id,label\n", "holds no skill"),
+    ],
+)
+def test_a_wrong_row_is_named_by_file_line_and_column(tmp_path, text, words):
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(StageError, match=words) as caught:
+        read_taxonomy(tmp_path / "t.csv")
+    assert "t.csv" in str(caught.value)
