@@ -15,6 +15,7 @@ from pathlib import Path
 
 from dataset_builder.contract import StageError, sha256_of_file
 from dataset_builder.hub import NAMESPACE
+from dataset_builder.schema import DatasetManifest
 
 PUBLISHED_SUFFIXES = frozenset(
     {".md", ".json", ".yaml", ".txt", ".csv", ".py", ".parquet", ".safetensors", ".onnx", ".model", ".png", ".svg"}
@@ -82,6 +83,20 @@ def collect_files(folder: str | Path, namespace: str, only: Iterable[str] | None
         raise StageError(f"{root} has no README.md", "Write its card first: the Hub shows it as the front page")
     files = tuple(_read_file(root / name, name, namespace) for name in taken)
     return HubFiles(files, tuple(name for name in names if name not in taken and not _is_hidden(name)))
+
+
+def check_dataset(folder: str | Path) -> DatasetManifest:
+    """The manifest of a dataset folder whose files are those that it lists.
+
+    Raises:
+        StageError: no manifest, or a file that is missing or was changed since.
+    """
+    manifest = DatasetManifest.load(folder)
+    for file in manifest.files:
+        path = Path(folder, file.path)
+        if not path.is_file() or sha256_of_file(path) != file.sha256:
+            raise StageError(f"{path} is not the file that manifest.json lists", "Build the dataset again")
+    return manifest
 
 
 def refuse_secrets(name: str, content: bytes) -> None:

@@ -34,7 +34,7 @@ class Version:
     repo_id: str
     tag: str
     marker: str
-    files: HubFiles | None
+    files: HubFiles
     sdk: str | None = None
 
 
@@ -79,6 +79,32 @@ def publish(version: Version, api: HfApi, private: bool = False) -> Outcome:
         _verify(version, api, commit)
         _set_tag(version, api, commit)
         return Outcome(commit, sent=len(changed), already_there=False)
+
+
+def what_is_published(version: Version, api: HfApi, compare: bool = True) -> str:
+    """Look at a version's tag on the Hub without changing anything.
+
+    Args:
+        version: files and names; only names where not `compare`.
+        api: a client; it needs a token for private repositories only.
+        compare: hold the files under the tag against those of `version`.
+
+    Returns:
+        "" where the tag is there with this content, else what is wrong with it.
+    """
+    with hub_errors(version.repo_id):
+        try:
+            tags = _read_head(version, api).tags
+        except RepositoryNotFoundError:
+            return "there is no such repository"
+        if version.tag not in tags:
+            return f"{version.tag} is not published"
+        if compare:
+            try:
+                _refuse_other_content(version, _listing(version, api, tags[version.tag]))
+            except StageError as error:
+                return error.problem
+    return ""
 
 
 def _open_repo(version: Version, api: HfApi, private: bool) -> _Head:

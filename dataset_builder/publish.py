@@ -11,24 +11,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from dataset_builder.contract import StageError, run_command, sha256_of_file
+from dataset_builder.contract import run_command
 from dataset_builder.hub import DATASET_REPO
 from dataset_builder.hub_command import Artifact, add_publish_options, run_publish
+from dataset_builder.hub_files import check_dataset
 from dataset_builder.schema import DatasetManifest
-
-
-def check_dataset(folder: Path) -> DatasetManifest:
-    """The manifest of a folder whose files are those that it lists.
-
-    Raises:
-        StageError: no manifest, or a file that is missing or was changed since.
-    """
-    manifest = DatasetManifest.load(folder)
-    for file in manifest.files:
-        path = folder / file.path
-        if not path.is_file() or sha256_of_file(path) != file.sha256:
-            raise StageError(f"{path} is not the file that manifest.json lists", "Build the dataset again")
-    return manifest
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from dataset_builder.contract import StageError, run_command
 from dataset_builder.hub import MODEL_REPO
 from dataset_builder.hub_command import Artifact, add_publish_options, run_publish
-from model_card.label_index import open_label_index, weight_files
+from model_card.label_index import check_weights, open_label_index, weight_files
 from model_card.render import TITLE
 from training.run_record import TrainingRecord
 
@@ -31,10 +31,7 @@ def check_model(folder: Path) -> TrainingRecord:
         raise StageError(
             f"{card} is not the card of version {record.version}", "Run `python -m model_card.build` first"
         )
-    known = open_label_index(folder).weights_sha256
-    for path, sha256 in weight_files(folder).items():
-        if known.get(path) != sha256:
-            raise StageError(f"the label index does not fit {folder / path}", "Run `python -m model_card.build` again")
+    check_weights(open_label_index(folder), weight_files(folder))
     return record
 
 

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pyarrow.parquet as parquet
@@ -22,7 +21,6 @@ from model_card.label_index import (
     weight_files,
 )
 from tests.card_records import RELEASE, URI, write_esco
-
 
 VECTORS = {"bake bread": [3.0, 4.0], "weld pipes": [0.0, 2.0], "Python": [5.0, 0.0]}
 
@@ -179,18 +177,19 @@ from pathlib import Path
 import numpy as np, pyarrow.parquet, safetensors.numpy
 import torch, sentence_transformers, transformers.models.bert.modeling_bert
 from model_card.label_index import open_label_index
-start = time.perf_counter()
+start = time.process_time()
 folder = Path(sys.argv[1])
 index = open_label_index(folder, "model.safetensors")
 model = sentence_transformers.SentenceTransformer(str(folder), device="cpu", local_files_only=True)
 scores = index.embeddings.astype(np.float32) @ model.encode("You bake bread.", normalize_embeddings=True)
 best = np.argsort(-scores)[:5]
-print(time.perf_counter() - start, len(scores))
+print(time.process_time() - start, len(scores))
 """
 
 
 def test_opening_and_ranking_takes_under_two_seconds(tmp_path, repo):
-    """All 13,891 labels, a tiny encoder: what is timed is our reading, hashing and ranking."""
+    """All 13,891 labels, a tiny encoder: what is timed is our reading, hashing and ranking, in seconds of computing,
+    so that a busy machine does not fail it."""
     from sentence_transformers import SentenceTransformer
 
     from tests.card_records import write_tiny_model
@@ -205,15 +204,9 @@ def test_opening_and_ranking_takes_under_two_seconds(tmp_path, repo):
 
     many = EscoRelease("1.1.0", "en", tuple(Skill(f"{URI}{n}", f"skill number {n}") for n in range(13_891)))
     build_label_index(many, Repeats, folder, "tiny")
-    best = float("inf")
-    for _ in range(3):
-        done = subprocess.run(
-            [sys.executable, "-c", OPEN_AND_RANK, str(folder)], cwd=repo, capture_output=True, text=True, check=True
-        )
-        seconds, labels = done.stdout.split()
-        assert int(labels) == 13_891
-        best = min(best, float(seconds))
-        if best < 2:
-            break
-        time.sleep(0.5)
-    assert best < 2
+    done = subprocess.run(
+        [sys.executable, "-c", OPEN_AND_RANK, str(folder)], cwd=repo, capture_output=True, text=True, check=True
+    )
+    seconds, labels = done.stdout.split()
+    assert int(labels) == 13_891
+    assert float(seconds) < 2

@@ -14,6 +14,9 @@ CONTRACTS = {
     "dataset_builder.benchmark_files",
     "dataset_builder.hub",
     "dataset_builder.hub_command",
+    "dataset_builder.hub_errors",
+    "dataset_builder.hub_files",
+    "dataset_builder.hub_publish",
     "training.run_record",
     "eval.results",
 }

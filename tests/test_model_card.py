@@ -227,8 +227,9 @@ BREAKS = {
     "no manifest": (lambda w: (w / "data/manifest.json").unlink(), r"manifest\.json does not exist"),
     "no training record": (lambda w: (w / "model/training_record.json").unlink(), "training_record.json does not"),
     "other weights": (
-        lambda w: (w / "model/model.safetensors").write_bytes(b"x"), "which are not in the folder",
+        lambda w: (w / "model/model.safetensors").write_bytes(b"x"), r"other weights than model\.safetensors",
     ),
+    "a record of other weights": (lambda w: retrain(w, weights_sha256="0" * 64), "which are not in the folder"),
     "an export the index does not know": (
         lambda w: (w / "model/model.onnx").write_bytes(b"x"), "label index was made for other weights",
     ),
