@@ -31,12 +31,11 @@ class OneHot:
         return np.eye(8, dtype=np.float32)[[self.words[text] for text in texts]]
 
 
-def rp(predictions, references, k) -> float:
-    """R-Precision@k, the obvious way."""
-    parts = [
+def rp(predictions, references, k) -> list[float]:
+    """R-Precision@k of each, the obvious way."""
+    return [
         len(set(top[:k]) & set(gold)) / min(k, len(gold)) for top, gold in zip(predictions, references, strict=True)
     ]
-    return sum(parts) / len(parts)
 
 
 def write_benchmark(path: Path, rows: list[tuple[str, str]]) -> Path:

@@ -74,9 +74,10 @@ class StageJob:
         return self.folder / MODEL_FOLDER
 
     @property
-    def selects(self) -> bool:
-        """Whether checkpoints are measured and the best one is kept."""
-        return self.evaluator is not None and self.recipe.validation.times_per_epoch > 0
+    def select_by(self) -> str | None:
+        """The metric by which the best checkpoint is kept; None where nothing is measured."""
+        measured = self.evaluator is not None and self.recipe.validation.times_per_epoch > 0
+        return self.evaluator.primary_metric if measured and self.evaluator else None
 
 
 def run_stage(job: StageJob) -> StageOutcome:
@@ -92,7 +93,7 @@ def run_stage(job: StageJob) -> StageOutcome:
         encoder = without_normalisation(encoder)
     trainer = _trainer_of(job, encoder)
     checkpoint = last_whole_checkpoint(job.folder)
-    bar = Bar(job.stage.name, _pairs_per_step(job, trainer), job.evaluator.primary_metric if job.selects else None)
+    bar = Bar(job.stage.name, _pairs_per_step(job, trainer), job.select_by)
     trainer.add_callback(bar)
     try:
         _with_errors_for_people(job, lambda: trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint)))
@@ -114,8 +115,8 @@ def last_whole_checkpoint(folder: Path) -> Path | None:
 
 def _trainer_of(job: StageJob, encoder: Any) -> SkillTrainer:
     recipe, stage = job.recipe, job.stage
-    select_by = job.evaluator.primary_metric if job.selects and job.evaluator else None
-    arguments = training_arguments(recipe, stage, job.folder, f"eval_{select_by}" if select_by else None)
+    select_by = f"eval_{job.select_by}" if job.select_by else None
+    arguments = training_arguments(recipe, stage, job.folder, select_by)
     collator = PairCollator(_preprocess_of(encoder, recipe.max_tokens), job.inputs.labels)
     near = _near_of(job)
     trainer = SkillTrainer(
@@ -130,9 +131,9 @@ def _trainer_of(job: StageJob, encoder: Any) -> SkillTrainer:
         model=encoder,
         args=arguments,
         loss=make_loss(encoder, stage.loss, recipe.chunk_size),
-        evaluator=job.evaluator if job.selects else None,
+        evaluator=job.evaluator if job.select_by else None,
     )
-    times = recipe.validation.times_per_epoch if job.selects else 0
+    times = recipe.validation.times_per_epoch if job.select_by else 0
     trainer.add_callback(Marks(times, recipe.checkpoints_per_epoch, stage.epochs))
     if trainer.is_world_process_zero():
         trainer.add_callback(TensorBoardCallback(SummaryWriter(str(job.tensorboard / stage.name))))
@@ -201,7 +202,7 @@ def _outcome_of(job: StageJob, trainer: SkillTrainer) -> StageOutcome:
         schema_version=StageOutcome.SCHEMA_VERSION,
         steps=state.global_step,
         epochs=float(state.epoch or 0.0),
-        best_step=(state.best_global_step or state.global_step) if job.selects else state.global_step,
+        best_step=(state.best_global_step or state.global_step) if job.select_by else state.global_step,
         pairs_seen=state.global_step * _pairs_per_step(job, trainer),
         seconds=clock["seconds"],
         train_seconds=clock["train_seconds"],

@@ -25,8 +25,8 @@ VALIDATION, TEST = "_validation.csv", "_test.csv"
 DEFAULT_METRIC = Path(__file__).resolve().parent.parent / "eval" / "r_precision_at_k"
 ENCODE_BATCH = 128
 
-# predictions, references, k -> RP@k in [0, 1]
-Metric = Callable[[list[list[str]], list[list[str]], int], float]
+# predictions, references, k -> RP@k of each example, in [0, 1]
+Metric = Callable[[list[list[str]], list[list[str]], int], list[float]]
 
 
 @dataclass(frozen=True)
@@ -88,8 +88,9 @@ def load_metric(place: str | Path = DEFAULT_METRIC) -> Metric:
         reason = " ".join(str(error).split())[:200]
         raise StageError(f"metric {place} cannot be loaded ({reason})", "Give --metric FOLDER_OR_HUB_ID") from error
 
-    def compute(predictions: list[list[str]], references: list[list[str]], k: int) -> float:
-        return float(module.compute(predictions=predictions, references=references, k=k)[f"rp@{k}"])
+    def compute(predictions: list[list[str]], references: list[list[str]], k: int) -> list[float]:
+        result = module.compute(predictions=predictions, references=references, k=k, per_example=True)
+        return [float(value) for value in result["per_example"][f"rp@{k}"]]
 
     return compute
 
@@ -132,7 +133,13 @@ class SkillRanking(BaseEvaluator):  # type: ignore[misc]
     def __call__(
         self, model: Any, output_path: str | None = None, epoch: float = -1, steps: int = -1
     ) -> dict[str, float]:
-        """Encode the label space and every sentence once, and measure."""
+        """Means of `each`, and the mean of these."""
+        values = {name: float(np.mean(single)) for name, single in self.each(model).items()}
+        values["mean"] = float(np.mean(list(values.values())))
+        return {f"rp@{self.k}_{name}": value for name, value in values.items()}
+
+    def each(self, model: Any) -> dict[str, list[float]]:
+        """RP@k of every sentence by benchmark; the label space and every sentence are encoded once."""
         queries = [query for benchmark in self.validation.benchmarks for query in benchmark.queries]
         top = self._top_labels(model, [query.sentence for query in queries])
         values, start = {}, 0
@@ -141,8 +148,7 @@ class SkillRanking(BaseEvaluator):  # type: ignore[misc]
             gold = [list(query.labels) for query in benchmark.queries]
             values[benchmark.name] = self.metric(top[start:end], gold, self.k)
             start = end
-        values["mean"] = float(np.mean(list(values.values())))
-        return {f"rp@{self.k}_{name}": value for name, value in values.items()}
+        return values
 
     def _top_labels(self, model: Any, sentences: Sequence[str]) -> list[list[str]]:
         was_training = model.training
