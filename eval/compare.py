@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from dataset_builder.contract import StageError, run_command, write_atomically
 from eval.comparison import (
@@ -25,6 +26,7 @@ from eval.query_metrics import values_of
 from eval.tables import display_name, percent, with_interval
 
 DEFAULT_METRICS = ["rp@5", "mrr"]
+RESULTS_MARKERS = ("<!-- results -->", "<!-- /results -->")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -42,6 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     text = "\n".join(group_as_markdown(group, published, options.metrics, options.against) for group in groups)
     if options.out:
         write_atomically(options.out, text)
+    if options.into:
+        shown = published if groups[0].has_published else []
+        put_into(options.into, metric_table(groups[0], shown, options.metrics[0]))
     print(text)
     if options.figures:
         from eval.figures import draw_figures
@@ -75,6 +80,22 @@ def group_as_markdown(group: Group, published: Sequence[Published], metrics: Seq
         tests = paired_tests(group, metrics[0], reference if reference in names else "")
         lines += [*test_table(tests, metrics[0]), ""]
     return "\n".join(lines)
+
+
+def put_into(path: str | Path, table: Sequence[str]) -> None:
+    """Replace what stands between the results markers of a Markdown file by a table.
+
+    Raises:
+        StageError: the file has no pair of markers.
+    """
+    text = Path(path).read_text(encoding="utf-8")
+    start, end = (text.find(marker) for marker in RESULTS_MARKERS)
+    if start < 0 or end < start:
+        raise StageError(
+            f"{path} has no place for the table", f"Write {' and '.join(RESULTS_MARKERS)} on lines of their own"
+        )
+    before = text[: start + len(RESULTS_MARKERS[0])]
+    write_atomically(path, "\n".join([before, *table, text[end:]]))
 
 
 def metric_table(group: Group, published: Sequence[Published], metric: str) -> list[str]:
@@ -138,6 +159,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--split", default="", help="only results of this split")
     add("--no-published", action="store_true", help="leave out the published numbers")
     add("--out", metavar="FILE.md", help="also write the tables there")
+    add("--into", metavar="README.md", help="also put the first table between the results markers of this file")
     add("--figures", metavar="DIR", help="also draw figures there")
     return parser
 

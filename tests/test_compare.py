@@ -107,6 +107,27 @@ def test_other_json_files_are_left_out_and_named(capsys, tmp_path):
     assert "speed.json holds no evaluation results" in capsys.readouterr().err
 
 
+def test_the_table_goes_between_the_markers_and_nowhere_else(tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text("# Title\n\n<!-- results -->\nold\n<!-- /results -->\n\nAfter\n")
+    command = [save(tmp_path, "good", GOOD), "--into", str(readme)]
+    assert run_command(compare.main, command) == 0
+    first = readme.read_text()
+    assert first.startswith("# Title\n\n<!-- results -->\n| system, RP@5 |")
+    assert first.endswith("|\n<!-- /results -->\n\nAfter\n")
+    assert "old" not in first
+    assert run_command(compare.main, command) == 0
+    assert readme.read_text() == first
+
+
+def test_a_file_without_markers_is_refused(tmp_path, capsys):
+    readme = tmp_path / "README.md"
+    readme.write_text("<!-- /results --> <!-- results -->")
+    assert run_command(compare.main, [save(tmp_path, "good", GOOD), "--into", str(readme)]) == 2
+    assert "has no place for the table" in capsys.readouterr().err
+    assert readme.read_text() == "<!-- /results --> <!-- results -->"
+
+
 def test_what_cannot_be_compared_is_one_line(capsys, tmp_path):
     good = save(tmp_path, "good", GOOD)
     other = save(tmp_path, "other", GOOD, data_sha256="other")
