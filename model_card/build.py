@@ -20,6 +20,7 @@ from tqdm import tqdm
 from dataset_builder.contract import StageError, run_command, write_atomically
 from dataset_builder.esco import EscoRelease, read_esco
 from dataset_builder.hub import MODEL_REPO, NAMESPACE
+from dataset_builder.hub_files import refuse_secrets
 from model_card.facts import gather_facts
 from model_card.label_index import Encoder, LabelIndex, build_label_index
 from model_card.render import render_card
@@ -54,6 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     index = make_index(options.model, release, record.name)
     facts = gather_facts(options.model, options.results, options.dataset)
     card = render_card(facts, options.repo_id, options.licence)
+    refuse_secrets(f"the card of {options.model}", card.encode("utf-8"))
     write_atomically(options.model / "README.md", card)
     systems = len(facts.own) + len(facts.others)
     print(f"{options.model}: README.md with the results of {systems} runs, label index of {len(index.labels):,} skills")

@@ -1,16 +1,39 @@
-"""A model folder -> speed.json: how fast it opens, encodes and ranks on this machine, and the size of each export."""
+"""A model folder -> speed.json: how fast it opens, encodes and ranks on this machine, one line a weight file.
+
+    python -m model_card.speed MODEL_DIR [--sentences eval/mini_benchmark.csv] [--repeat 3]
+
+Run it before `python -m model_card.build`, which puts the figures into the card. Rates are of the best of some runs
+over the same sentences, tokenising included.
+"""
 
 from __future__ import annotations
 
-from typing import ClassVar
+import argparse
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, ClassVar
 
+import numpy as np
 from pydantic import Field
 
-from dataset_builder.contract import Record, Strict
+from dataset_builder.benchmark_files import read_benchmark_file
+from dataset_builder.contract import Record, StageError, Strict, code_version, run_command
+from model_card.label_index import open_label_index, weight_files
+
+BATCH_SIZE = 32
+MAX_TOKENS = 128
+DEFAULT_SENTENCES = Path(__file__).resolve().parent.parent / "eval" / "mini_benchmark.csv"
+Encode = Callable[[list[str]], Any]
 
 
 class BackendSpeed(Strict):
-    """One way to run the model: its weight file and its rates over short sentences."""
+    """One way to run the model: its weight file and its rate over short sentences."""
 
     backend: str
     weights_file: str
@@ -34,3 +57,128 @@ class SpeedRecord(Record):
     backends: list[BackendSpeed]
     weights_sha256: dict[str, str]
     libraries: dict[str, str]
+
+
+def measure_speed(folder: Path, sentences: list[str], repeat: int, cores: int) -> SpeedRecord:
+    """Time opening and ranking, then every weight file of the folder over all sentences.
+
+    Args:
+        folder: a model folder with its label index.
+        sentences: what is encoded.
+        repeat: runs of which the best counts.
+        cores: CPU cores that the libraries may use.
+
+    Raises:
+        StageError: no weights, or no label index.
+    """
+    weights = weight_files(folder)
+    open_and_rank_s = _open_and_rank(folder, sentences[0])
+    backends = []
+    for path in weights:
+        backend, encode = _open(folder, path, cores)
+        encode(sentences[:BATCH_SIZE])
+        best = min(_seconds(encode, sentences) for _ in range(repeat))
+        rate = len(sentences) / best
+        backends.append(BackendSpeed(backend=backend, weights_file=path, sentences_per_s=rate, batch_size=BATCH_SIZE))
+    used = ("sentence-transformers", "torch", *(["onnxruntime"] if any("onnx" in path for path in weights) else []))
+    return SpeedRecord(
+        schema_version=SpeedRecord.SCHEMA_VERSION,
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        code_version=code_version(),
+        device=_cpu_name(),
+        cpu_cores=cores,
+        sentences=len(sentences),
+        words_per_sentence=sum(len(sentence.split()) for sentence in sentences) / len(sentences),
+        open_and_rank_s=open_and_rank_s,
+        backends=backends,
+        weights_sha256=weights,
+        libraries={name: version(name) for name in used},
+    )
+
+
+def _open_and_rank(folder: Path, sentence: str) -> float:
+    from sentence_transformers import SentenceTransformer
+
+    start = time.perf_counter()
+    index = open_label_index(folder)
+    model = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
+    scores = index.embeddings.astype(np.float32) @ model.encode(sentence, normalize_embeddings=True)
+    np.argsort(-scores, kind="stable")
+    return time.perf_counter() - start
+
+
+def _seconds(encode: Encode, sentences: list[str]) -> float:
+    start = time.perf_counter()
+    encode(sentences)
+    return time.perf_counter() - start
+
+
+def _open(folder: Path, weights_file: str, cores: int) -> tuple[str, Encode]:
+    if weights_file.endswith(".onnx"):
+        return "onnxruntime", _open_onnx(folder, weights_file, cores)
+    from sentence_transformers import SentenceTransformer
+
+    model = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
+    model.max_seq_length = min(model.max_seq_length or MAX_TOKENS, MAX_TOKENS)
+    return "torch", lambda texts: model.encode(texts, batch_size=BATCH_SIZE, show_progress_bar=False)
+
+
+def _open_onnx(folder: Path, weights_file: str, cores: int) -> Encode:
+    """Tokenise and run; pooling, which takes next to nothing, is left out."""
+    try:
+        import onnxruntime
+        from tokenizers import Tokenizer
+    except ImportError:
+        raise StageError(f"{weights_file} needs onnxruntime", "pip install onnxruntime") from None
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = cores
+    session = onnxruntime.InferenceSession(str(folder / weights_file), options, providers=["CPUExecutionProvider"])
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.enable_truncation(MAX_TOKENS)
+    tokenizer.enable_padding()
+    wanted = {given.name for given in session.get_inputs()}
+
+    def encode(texts: list[str]) -> None:
+        in_order = sorted(texts, key=len)
+        for start in range(0, len(in_order), BATCH_SIZE):
+            batch = tokenizer.encode_batch(in_order[start : start + BATCH_SIZE])
+            inputs = {
+                "input_ids": np.array([one.ids for one in batch]),
+                "attention_mask": np.array([one.attention_mask for one in batch]),
+                "token_type_ids": np.array([one.type_ids for one in batch]),
+            }
+            session.run(None, {name: value for name, value in inputs.items() if name in wanted})
+
+    return encode
+
+
+def _cpu_name() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    named = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return named[0] if named else platform.processor() or platform.machine()
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m model_card.speed", description="Measure a model folder's speed on this machine's CPU."
+    )
+    parser.add_argument("folder", type=Path, metavar="MODEL_DIR", help="folder that model_card.build completed")
+    parser.add_argument(
+        "--sentences", type=Path, default=DEFAULT_SENTENCES, help="CSV with the columns sentence, label"
+    )
+    parser.add_argument("--repeat", type=int, default=3, help="runs of which the best counts (default: 3)")
+    given = parser.parse_args(arguments)
+    if given.repeat < 1:
+        raise StageError(f"--repeat must be at least 1, got {given.repeat}")
+    sentences = [query.sentence for query in read_benchmark_file(given.sentences).queries]
+    record = measure_speed(given.folder, sentences, given.repeat, os.cpu_count() or 1)
+    record.save(given.folder)
+    for one in record.backends:
+        print(f"{one.backend:<12} {one.weights_file:<40} {one.sentences_per_s:>10,.0f} sentences a second")
+    print(f"opened and ranked one sentence in {record.open_and_rank_s:.2f} s")
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))
