@@ -27,6 +27,12 @@ _EVERYDAY_IN_CAPITALS = frozenset(
 )
 
 
+# Products that are called like things; the others ("Python", "Jenkins") are only themselves in a job ad.
+_EVERYDAY_NAMES = frozenset(
+    "absorb assembly canvas chef eclipse frostbite puppet rage ruby salt scratch shiva source swift unity ml".split()
+)
+
+
 @dataclass(frozen=True)
 class NameFound:
     """A name of skill number `skill` at `start:end` of the text. `kind` is "label" or "alias".
@@ -59,11 +65,12 @@ class Lexicon:
     def __init__(self, skills: Sequence[Skill]) -> None:
         self._names: dict[str, list[_Name]] = defaultdict(list)
         self.written_only = frozenset(i for i, skill in enumerate(skills) if _is_short_name(skill.label))
+        everyday = _everyday_words(skills)
         for number, skill in enumerate(skills):
             self._add(number, skill.label, "label")
             qualified = _QUALIFIED.match(skill.label)
             if qualified:
-                self._add(number, qualified[1], "label", ambiguous=True)
+                self._add(number, qualified[1], "label", ambiguous=qualified[1].lower() in everyday)
         for number, skill in enumerate(skills):
             for alias in skill.alternative_labels:
                 self._add(number, alias, "alias")
@@ -101,6 +108,12 @@ class Lexicon:
                     covered = end
                     break
         return found
+
+
+def _everyday_words(skills: Sequence[Skill]) -> frozenset[str]:
+    """Words that names of skills use in lower case ("source", "canvas"), and some that are words all the same."""
+    written = {word for skill in skills for word, _, _ in _words(skill.label) if word.islower()}
+    return frozenset(written) | _EVERYDAY_NAMES
 
 
 def _words(text: str) -> Iterator[tuple[str, int, int]]:

@@ -75,13 +75,17 @@ def cannot_ask(passages: Sequence[Passage], text: str) -> list[bool]:
         if _is_heading(passage, text):
             under_offer = bool(_OFFER_HEADING.match(passage.text))
             opens_list = bool(_ASKING_HEADING.search(passage.text))
-        verdicts.append(under_offer or opens_list or bool(_NOT_A_REQUIREMENT.search(passage.text)))
+        # "Pay: 17 an hour" is a line about the offer, and says nothing of the lines below it.
+        field, colon, content = passage.text.partition(": ")
+        about_offer = bool(colon and content and len(field.split()) <= 5 and _OFFER_HEADING.match(field))
+        muted = under_offer or opens_list or about_offer
+        verdicts.append(muted or bool(_NOT_A_REQUIREMENT.search(passage.text)))
     return verdicts
 
 
 def _is_heading(passage: Passage, text: str) -> bool:
     """A short line of its own, ending in a colon or in no mark at all, and not a bullet."""
-    if len(passage.text.split()) > 7 or passage.text[-1] in ".,;!":
+    if len(passage.text.split()) > 7 or passage.text[-1] in ".,;!" or ": " in passage.text:
         return False
     before = text[: passage.start].rpartition("\n")[2]
     after = text[passage.end : passage.end + 200].partition("\n")[0]

@@ -5,6 +5,7 @@ Holds the finder and nothing of any visitor; a visitor's own list of skills come
 
 from __future__ import annotations
 
+import json
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -173,16 +174,18 @@ class PageService:
             for match in self.rank(sentence, top_k)
         ]
 
-    def esco_skills(self, text: str) -> list[dict[str, str]]:
+    def esco_skills(self, text: str) -> str:
         """Find the ESCO skills in a job ad or CV.
 
         Args:
             text: the ad or CV as plain text, at most 100,000 characters.
 
         Returns:
-            ESCO ids and labels, best first; an empty list when the text asks for no skill.
+            JSON: a list of ESCO ids (uri) and labels, best first; an empty list when the text asks for no skill.
         """
-        return [{"uri": match.uri, "label": match.label} for match in self.find(text, top_k=MAX_TOP_K)]
+        found = [{"uri": match.uri, "label": match.label} for match in self.find(text, top_k=MAX_TOP_K)]
+        # A tool's reply is text, and Gradio would write a list as Python does.
+        return json.dumps(found, ensure_ascii=False)
 
 
 def checked_text(text: str | None, missing: str = "Paste a text first.") -> str:
