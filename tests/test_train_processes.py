@@ -55,6 +55,7 @@ def free_port() -> int:
         return listener.getsockname()[1]
 
 
+@pytest.mark.slow
 def test_two_processes_are_one_with_the_doubled_batch(tmp_path: Path):
     """The same 16 pairs a step, as 2 times 8 and as 16: losses and validation agree to 1e-4 in every step."""
     write_tiny_encoder(tmp_path / "encoder", dropout=0.0)

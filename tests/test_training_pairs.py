@@ -82,6 +82,13 @@ def test_at_most_so_many_pairs_a_skill():
     assert len({pair.skill for pair in found.pairs}) == 24
 
 
+def test_so_many_skills_are_kept_with_all_their_pairs():
+    """Two alternative labels a skill: 5 skills are 10 pairs, and weight 1.5 makes 15 of them."""
+    found = collect_pairs(stage(alternative_labels={"skills": 5}), inputs(), 1)
+    assert (len(found.pairs), len({pair.skill for pair in found.pairs})) == (10, 5)
+    assert len(collect_pairs(stage(alternative_labels={"skills": 5, "weight": 1.5}), inputs(), 1).pairs) == 15
+
+
 def test_styles_are_chosen():
     rows = [Row(f"{style} bread", "bake bread", ("bake bread",), style=style) for style in ("explicit", "implicit")]
     assert texts(collect_pairs(stage(synthetic={"styles": ("implicit",)}), inputs(rows), 1)) == ["implicit bread"]

@@ -166,9 +166,13 @@ def _is_allowed(pair: TrainingPair, hidden: set[int], banned: set[str], left_out
 
 
 def _portion(pairs: list[TrainingPair], source: Source, seed: str) -> list[TrainingPair]:
-    """Cut a source to its styles, pairs a skill, limit and weight, in this order."""
+    """Cut a source to its styles, skills, pairs a skill, limit and weight, in this order."""
     if source.styles:
         pairs = [pair for pair in pairs if pair.style in source.styles]
+    if source.skills is not None:
+        every = sorted({pair.skill for pair in pairs})
+        kept = set(random.Random(seed).sample(every, min(source.skills, len(every))))
+        pairs = [pair for pair in pairs if pair.skill in kept]
     if source.per_skill is not None:
         pairs = _at_most_per_skill(pairs, source.per_skill, seed)
     if source.limit is not None:

@@ -38,11 +38,13 @@ class Source:
     """How much of one source is used.
 
     `weight` is the share of its pairs used in an epoch (2 takes each twice); `limit` cuts the source once, before
-    weighting; `per_skill` keeps at most that many pairs a skill; `styles` keeps only these styles of sentence.
+    weighting; `skills` keeps that many skills of the source; `per_skill` keeps at most that many pairs a skill;
+    `styles` keeps only these styles of sentence.
     """
 
     weight: float = 1.0
     limit: int | None = None
+    skills: int | None = None
     per_skill: int | None = None
     styles: tuple[str, ...] = ()
 

@@ -1,0 +1,144 @@
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dataset_builder.contract import StageError
+from dataset_builder.esco import read_esco
+from tests.tiny_encoder import write_tiny_encoder
+from training import ablation_report, ablations
+from training.ablation_grid import GRID, recipe_of
+from training.ablation_report import render_table, signed
+from training.ablation_results import AblationResults, AblationRow, Interval, compare, interval
+
+REPO = Path(__file__).resolve().parent.parent
+
+
+def test_every_row_is_a_recipe_of_the_same_budget():
+    """10,000 pairs a run, shared by the stages where there are two; validation is left to the driver."""
+    for row in GRID:
+        recipe = recipe_of(row, seed=2)
+        assert sum(stage.pairs_limit or 0 for stage in recipe.stages) == 10_000
+        assert (recipe.seed, recipe.validation.times_per_epoch) == (2, 0)
+    assert len({(row.question, row.name) for row in GRID}) == len(GRID)
+
+
+def test_the_issue_s_questions_are_all_there():
+    asked = {row.question for row in GRID}
+    assert asked >= {"augmentation", "sources", "sentence_count", "style", "filters", "masks", "curriculum"}
+    assert asked >= {"unseen_skills", "skillskape", "language_model"}
+
+
+def test_sentences_a_skill_are_each_seen_so_often_that_the_budget_is_the_same():
+    """k sentences a skill, each seen 10 / k times, are 10 a skill."""
+    counts = [recipe_of(row, 1).stages[0].sources["synthetic"] for row in GRID if row.question == "sentence_count"]
+    assert [count.per_skill for count in counts] == [10, 5, 3, 1]
+    assert [(count.per_skill or 0) * count.weight for count in counts] == pytest.approx([10, 10, 10, 10])
+
+
+def test_a_difference_is_paired_by_sentence():
+    """Two seeds: differences (0.5, 0.5) and (0.1, 0.3), so by sentence 0.3 and 0.4, and 0.35 on the whole."""
+    rows = {1: {"a": [1.0, 0.5]}, 2: {"a": [0.6, 0.5]}}
+    first = {1: {"a": [0.5, 0.0]}, 2: {"a": [0.5, 0.2]}, 3: {"a": [0.9, 0.9]}}
+    result = compare(rows, first)["a"]
+    assert result.rp_at_5.value == pytest.approx((0.8 + 0.5) / 2)
+    assert result.by_seed == pytest.approx([0.75, 0.55])
+    assert result.difference is not None
+    assert result.difference.value == pytest.approx(0.35)
+    assert (result.difference.low, result.difference.high) == pytest.approx((0.3, 0.4))
+
+
+def test_sets_that_differ_are_not_compared():
+    assert compare({1: {"a": [1.0]}}, {1: {"a": [1.0, 0.0]}})["a"].difference is None
+    assert compare({1: {"a": [1.0]}}, {})["a"].difference is None
+    assert compare({}, {1: {"a": [1.0]}}) == {}
+
+
+def test_an_interval_covers_about_two_standard_errors():
+    """100 values, half 0 and half 1: mean 0.5, standard error 0.05, so about 0.40 to 0.60."""
+    found = interval(np.repeat([0.0, 1.0], 50))
+    assert found.value == 0.5
+    assert (found.low, found.high) == pytest.approx((0.40, 0.60), abs=0.012)
+    assert interval(np.array([0.25])) == Interval(value=0.25, low=0.25, high=0.25)
+
+
+def results() -> AblationResults:
+    def row(name: str, scores: dict, baseline: dict) -> AblationRow:
+        sets = compare(scores, baseline)
+        return AblationRow(
+            question="masks", name=name, what="text", recipe={}, seeds=sorted(scores), not_run=None, pairs=10, sets=sets
+        )
+
+    first, second = {1: {"tech": [0.2, 0.4]}}, {1: {"tech": [0.5, 0.5]}}
+    rows = [row("masked", first, first), row("not_masked", second, first)]
+    absent = rows[0].model_copy(update={"name": "other", "seeds": [], "sets": {}})
+    rows.append(absent.model_copy(update={"not_run": "needs --other-llm"}))
+    return AblationResults(schema_version=1, created_at="now", code_version="x", budget_pairs=10, rows=rows)
+
+
+def test_the_table_by_hand():
+    """0.3 against 0.5: +20.0, from +10.0 (0.5 - 0.4) to +30.0 (0.5 - 0.2)."""
+    lines = render_table(results()).splitlines()
+    assert lines[0] == "| Question | Row | Pairs | Seeds | tech |"
+    assert lines[2] == "| masks | masked: text | 10 | 1 | 30.0 |"
+    assert lines[3] == "|  | not masked: text | 10 | 1 | 50.0 (+20.0 [+10.0, +30.0]) |"
+    assert "needs --other-llm" in lines[4]
+    assert signed(Interval(value=-0.012, low=-0.02, high=0.001)) == "-1.2 [-2.0, +0.1]"
+
+
+def test_table_and_figure_from_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    results().save(tmp_path / "ablations.json")
+    ablation_report.main([str(tmp_path / "ablations.json"), "--figure", str(tmp_path / "ablations.png")])
+    assert "| not masked: text |" in capsys.readouterr().out
+    assert (tmp_path / "ablations.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.fixture
+def arguments(tmp_path: Path) -> list[str]:
+    """Inputs over the sample of ESCO: three sentences for each of 40 skills."""
+    esco = REPO / "dataset_builder" / "sample_esco"
+    labels = [skill.label for skill in read_esco(esco).skills[:40]]
+    with (tmp_path / "dataset.csv").open("w", newline="") as file:
+        rows = [(form.format(label), label) for label in labels for form in ("We {}.", "You {} in a team.", "To {}!")]
+        csv.writer(file).writerows([("sentence", "skill"), *rows])
+    with (tmp_path / "own_validation.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("sentence", "label"), *((f"Please {label}", label) for label in labels[:9])])
+    names = {
+        "--dataset": tmp_path / "dataset.csv",
+        "--base-model": write_tiny_encoder(tmp_path / "encoder"),
+        "--esco": esco,
+        "--validation": tmp_path / "own_validation.csv",
+        "--work": tmp_path / "work",
+        "--out": tmp_path / "ablations.json",
+        "--budget": 64,
+    }
+    return [str(part) for pair in names.items() for part in pair]
+
+
+def test_runs_are_made_once_and_shared(tmp_path: Path, arguments: list[str], capsys: pytest.CaptureFixture[str]):
+    """The first rows of `filters` and `scoring` are one and the same recipe, so one run serves both."""
+    ablations.main([*arguments, "--only", "filters", "scoring"])
+    assert len(list((tmp_path / "work").iterdir())) == 2
+    rows = {(row.question, row.name): row for row in AblationResults.load(tmp_path / "ablations.json").rows}
+    assert rows["filters", "filtered"].seeds == rows["scoring", "cosine"].seeds == [1]
+    assert rows["filters", "unfiltered"].not_run == "needs --unfiltered"
+    assert rows["curriculum", "together"].not_run == "not yet"
+    assert rows["scoring", "cosine"].sets["own"].difference is None
+    assert rows["scoring", "token_match"].sets["own"].difference is not None
+    assert (rows["scoring", "token_match"].pairs, rows["scoring", "token_match"].sets["own"].sentences) == (64, 9)
+    capsys.readouterr()
+    ablations.main([*arguments, "--only", "filters", "scoring"])
+    assert capsys.readouterr().out.count("nothing to do") == 3
+
+
+def test_a_dry_run_says_what_is_missing(arguments: list[str], capsys: pytest.CaptureFixture[str]):
+    ablations.main([*arguments, "--dry-run"])
+    printed = capsys.readouterr().out
+    assert printed.count("\n") == len(GRID)
+    assert "needs --skillskape" in printed
+
+
+def test_a_question_that_is_none(arguments: list[str]):
+    with pytest.raises(StageError, match=r"no question 'sauces'\. Questions: augmentation, sources"):
+        ablations.main([*arguments, "--only", "sauces"])

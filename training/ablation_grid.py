@@ -1,0 +1,145 @@
+"""The questions of the ablations, as data: each row is what it changes of one small recipe.
+
+The first row of a question is the one that the others are compared with. Every run sees the same number of pairs once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from training.recipe import Recipe, recipe_from_dict
+
+BUDGET = 10_000
+FOLDS_HELD_OUT = (0, 1)
+SKILLS_FOR_SENTENCE_COUNTS = 1_000
+
+JOINED = {"join": 1.0}
+OURS = {"join": 0.5, "bullet": 0.2, "formatting": 0.2, "mask_names": 0.1, "split_punctuation": 0.2}
+MASKED = {"name": "masked_mnrl", "mask": ["same_skill", "joined"]}
+PLAIN = {"name": "mnrl"}
+SENTENCES: dict[str, Any] = {"synthetic": {}, "co_mentions": {}}
+EXPLICIT_STYLES = ["requirement", "duty", "bullet", "tools", "sentence"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One training: `stages` are the changes of each stage; `needs` names inputs that must be given.
+
+    `dataset` names the input whose pairs are trained on.
+    """
+
+    question: str
+    name: str
+    what: str
+    stages: tuple[dict[str, Any], ...]
+    needs: tuple[str, ...] = ()
+    dataset: str = "dataset"
+    recipe: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def trains_on_skillskape(self) -> bool:
+        """Whether SkillSkape's dev split is no longer unseen."""
+        return any("skillskape" in stage.get("sources", {}) for stage in self.stages)
+
+
+def _one(question: str, name: str, what: str, **more: Any) -> Row:
+    """A row of one stage; what is no field of Row changes the stage."""
+    fields = {key: more.pop(key) for key in ("needs", "dataset", "recipe") if key in more}
+    return Row(question, name, what, (more,), **fields)
+
+
+def _sentence_count(count: int) -> Row:
+    source = {"skills": SKILLS_FOR_SENTENCE_COUNTS, "per_skill": count, "weight": 10 / count}
+    what = f"{count} sentence(s) a skill for {SKILLS_FOR_SENTENCE_COUNTS} skills, each seen {10 / count:g} times"
+    return _one("sentence_count", f"{count}_a_skill", what, sources={"synthetic": source})
+
+
+MIXED: dict[str, Any] = {**SENTENCES, "descriptions": {}, "alternative_labels": {"per_skill": 2}}
+
+GRID: tuple[Row, ...] = (
+    _one("augmentation", "none", "sentences as they are", augmentation={}),
+    _one("augmentation", "joined", "another sentence joined, as in the paper", augmentation=JOINED),
+    _one("augmentation", "ours", "joined in half of the cases; bullets, headings, masks", augmentation=OURS),
+    _one("sources", "synthetic", "synthetic sentences alone", sources=SENTENCES),
+    _one(
+        "sources",
+        "literal_matches",
+        "real sentences that hold a label word for word (distant supervision)",
+        sources={"literal_matches": {}},
+        needs=("sentences",),
+    ),
+    _one("sources", "descriptions", "ESCO descriptions alone", sources={"descriptions": {}}),
+    _one("sources", "alternative_labels", "ESCO alternative labels alone", sources={"alternative_labels": {}}),
+    _one("sources", "synthetic_descriptions", "sentences and descriptions", sources={**SENTENCES, "descriptions": {}}),
+    _one("sources", "mixed", "sentences, descriptions, two alternative labels a skill", sources=MIXED),
+    *(_sentence_count(count) for count in (10, 5, 3, 1)),
+    _one("style", "all", "every style of sentence"),
+    _one("style", "explicit", "every style but implicit", sources={"synthetic": {"styles": EXPLICIT_STYLES}}),
+    _one("style", "implicit", "sentences that do not name the skill", sources={"synthetic": {"styles": ["implicit"]}}),
+    _one("filters", "filtered", "sentences that passed the quality gates"),
+    _one("filters", "unfiltered", "all sentences", dataset="unfiltered", needs=("unfiltered",)),
+    _one("masks", "masked", "same skill and joined skills are no negatives", loss=MASKED),
+    _one("masks", "not_masked", "every other label of the batch is a negative", loss=PLAIN),
+    _one(
+        "masks",
+        "linked_and_near",
+        "skills linked in ESCO, or too near by the base model, are none either",
+        loss={**MASKED, "mask": ["same_skill", "joined", "linked", "near"]},
+    ),
+    _one("negatives", "in_batch", "the batch's labels"),
+    _one("negatives", "hierarchy", "and one sibling in ESCO", negatives={"kind": "hierarchy", "count": 1}),
+    _one("negatives", "mined", "and one near label", negatives={"kind": "mined", "count": 1, "skip_nearest": 5}),
+    _one("scoring", "cosine", "one vector a sentence"),
+    _one("scoring", "token_match", "token-level score of ConTeXT-match", loss={**MASKED, "name": "token_match"}),
+    _one("curriculum", "together", "definitions and sentences mixed", sources={**SENTENCES, "descriptions": {}}),
+    Row(
+        "curriculum",
+        "definitions_first",
+        "definitions at temperature 0.03, then sentences at 0.05",
+        (
+            {"name": "definitions", "sources": {"descriptions": {}}, "loss": {**MASKED, "scale": 33.3}},
+            {"name": "sentences", "sources": SENTENCES},
+        ),
+    ),
+    _one("unseen_skills", "all_seen", "trained on all skills", sources=MIXED),
+    _one(
+        "unseen_skills",
+        "fifth_held_out",
+        "a fifth of the skills held out",
+        sources=MIXED,
+        recipe={"held_out_folds": list(FOLDS_HELD_OUT)},
+    ),
+    _one("skillskape", "without", "sentences, descriptions, alternative labels", sources=MIXED),
+    _one("skillskape", "with", "and SkillSkape", sources={**MIXED, "skillskape": {}}, needs=("skillskape",)),
+    _one("language_model", "first", "sentences by the dataset's LLM"),
+    _one("language_model", "other", "the same skills, by another LLM", dataset="other_llm", needs=("other_llm",)),
+)
+
+
+def recipe_of(row: Row, seed: int, budget: int = BUDGET) -> Recipe:
+    """The recipe of a row: the budget is shared by its stages; validation is measured once, at the end, by the caller.
+
+    Raises:
+        StageError: a row that is no recipe.
+    """
+    common = {
+        "name": "main",
+        "sources": SENTENCES,
+        "epochs": 1,
+        "batch_size": 64,
+        "learning_rate": 5e-5,
+        "loss": MASKED,
+        "augmentation": {"join": 0.5},
+        "pairs_limit": budget // len(row.stages),
+    }
+    values = {
+        "name": f"{row.question}-{row.name}",
+        "description": row.what,
+        "max_tokens": 64,
+        "seed": seed,
+        "validation": {"times_per_epoch": 0},
+        "stages": [{**common, **stage} for stage in row.stages],
+        **row.recipe,
+    }
+    return recipe_from_dict(values, f"ablation {row.question}/{row.name}")

@@ -1,0 +1,98 @@
+"""results/ablations.json -> a Markdown table and a figure.
+
+python -m training.ablation_report results/ablations.json --figure results/ablations.png
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from dataset_builder.contract import run_command
+from training.ablation_results import AblationResults, AblationRow, Interval
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print the table and draw the figure."""
+    parser = argparse.ArgumentParser(prog="python -m training.ablation_report", description=__doc__)
+    parser.add_argument("results", help="results/ablations.json")
+    parser.add_argument("--figure", metavar="PNG", help="where to draw the differences")
+    given = parser.parse_args(arguments)
+    results = AblationResults.load(given.results)
+    print(render_table(results))
+    if given.figure:
+        draw(results, Path(given.figure))
+
+
+def render_table(results: AblationResults) -> str:
+    """RP@5 (x100) of every row by set, with its difference from the question's first row and its 95% interval."""
+    sets = list(dict.fromkeys(name for row in results.rows for name in row.sets))
+    heads = ["Question", "Row", "Pairs", "Seeds", *sets]
+    lines = ["| " + " | ".join(heads) + " |", "|---|---|--:|--:|" + "--:|" * len(sets)]
+    before = ""
+    for row in results.rows:
+        question = row.question.replace("_", " ") if row.question != before else ""
+        before = row.question
+        what = f"{row.name.replace('_', ' ')}: {row.what}"
+        cells = [question, what, f"{row.pairs:,}" if row.seeds else row.not_run or "", str(len(row.seeds) or "")]
+        lines.append("| " + " | ".join([*cells, *(_cell(row, name) for name in sets)]) + " |")
+    return "\n".join(lines)
+
+
+def _cell(row: AblationRow, name: str) -> str:
+    result = row.sets.get(name)
+    if result is None:
+        return ""
+    value = f"{100 * result.rp_at_5.value:.1f}"
+    return f"{value} ({signed(result.difference)})" if _differs(row, result.difference) else value
+
+
+def _differs(row: AblationRow, difference: Interval | None) -> bool:
+    return difference is not None and not (difference.value == difference.low == difference.high == 0)
+
+
+def signed(difference: Interval | None) -> str:
+    """A difference with its interval, x100: `+1.2 [-0.3, +2.7]`."""
+    if difference is None:
+        return ""
+    return f"{100 * difference.value:+.1f} [{100 * difference.low:+.1f}, {100 * difference.high:+.1f}]"
+
+
+def draw(results: AblationResults, path: Path) -> None:
+    """Draw the differences from each question's first row with their intervals, one panel a set of sentences."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    sets = list(dict.fromkeys(name for row in results.rows for name in row.sets))
+    shown = [row for row in results.rows if any(_differs(row, result.difference) for result in row.sets.values())]
+    height = 0.32 * max(len(shown), 1) + 1.4
+    figure, panels = pyplot.subplots(1, max(len(sets), 1), figsize=(3.2 * max(len(sets), 1) + 3, height), sharey=True)
+    for name, panel in zip(sets, [panels] if len(sets) == 1 else list(panels), strict=False):
+        _draw_panel(panel, name, shown)
+    figure.suptitle("RP@5 against the first row of each question (x100, 95% intervals)", fontsize=10)
+    figure.tight_layout()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=150)
+    pyplot.close(figure)
+
+
+def _draw_panel(panel: Any, name: str, rows: Sequence[AblationRow]) -> None:
+    panel.axvline(0, color="grey", linewidth=1)
+    for place, row in enumerate(rows):
+        difference = row.sets[name].difference if name in row.sets else None
+        if difference is not None:
+            reach = [[difference.value - difference.low], [difference.high - difference.value]]
+            errors = [[100 * max(part[0], 0.0)] for part in reach]
+            panel.errorbar(100 * difference.value, place, xerr=errors, fmt="o", capsize=3, color="tab:blue")
+    panel.set_yticks(range(len(rows)), [f"{row.question}: {row.name}".replace("_", " ") for row in rows], fontsize=8)
+    panel.invert_yaxis()
+    panel.set_title(name.replace("_", " "), fontsize=9)
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

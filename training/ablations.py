@@ -1,0 +1,240 @@
+"""The paper's questions -> many small trainings on a fixed budget -> results/ablations.json.
+
+    python -m training.ablations --dataset DIR_OR_HUB_ID --base-model DIR_OR_HUB_ID --esco ESCO_ZIP RELATIONS_ZIP \
+        --skillskape TRAIN_CSV --skillskape-dev DEV_CSV --sentences TXT --validation BENCHMARKS_DIR \
+        --work artifacts/ablations --out results/ablations.json [--seeds 3] [--only QUESTION ...]
+
+Every run is one training of about six minutes on two cores. A run that is done is not done again, so the command can be
+stopped and started, and more seeds or questions can be added later. A row whose input was not given says so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from dataset_builder.benchmark_files import GoldSentence
+from dataset_builder.contract import StageError, code_version, run_command, sha256_of_lines, write_atomically
+from dataset_builder.schema import fold_of
+from training.ablation_grid import BUDGET, FOLDS_HELD_OUT, GRID, Row, recipe_of
+from training.ablation_results import AblationResults, AblationRow, Scores, compare
+from training.base_model import open_encoder
+from training.label_space import LabelSpace
+from training.pairs import read_skillskape, text_key
+from training.recipe import Recipe
+from training.run import Prepared, RunOptions, prepare, run_training
+from training.run_record import TrainingRecord
+from training.validation import DEFAULT_METRIC, Benchmark, SkillRanking, ValidationSet, load_metric, read_validation
+
+SCORES_FILE = "scores.json"
+UNSEEN = "skillskape_dev"
+MOST_SEEDS = 20
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the inputs are; None for what was not given."""
+
+    dataset: str
+    base_model: str
+    esco: tuple[str, ...]
+    validation: str
+    skillskape: str | None
+    skillskape_dev: str | None
+    sentences: str | None
+    unfiltered: str | None
+    other_llm: str | None
+    metric: str | None
+    work: Path
+
+    def missing_for(self, row: Row) -> str | None:
+        """The flag that a row needs and was not given."""
+        for name in row.needs:
+            if getattr(self, name) is None:
+                return "--" + name.replace("_", "-")
+        return None
+
+    def folder_of(self, row: Row, seed: int, budget: int) -> Path:
+        """Where a run goes: rows that come to the same recipe and pairs share it."""
+        recipe = {**recipe_of(row, seed, budget).as_dict(), "name": "", "description": "", "seed": 0}
+        inputs = [getattr(self, row.dataset) or self.dataset, self.base_model]
+        key = sha256_of_lines([json.dumps(recipe, sort_keys=True), *inputs])[:12]
+        return self.work / f"{key}-seed{seed}"
+
+    def options_for(self, row: Row, seed: int, budget: int) -> RunOptions:
+        """The training command's options for one run of a row."""
+        return RunOptions(
+            dataset=getattr(self, row.dataset) or self.dataset,
+            base_model=self.base_model,
+            out=self.folder_of(row, seed, budget),
+            esco=self.esco,
+            skillskape=self.skillskape,
+            sentences=self.sentences,
+            validation=self.validation,
+            metric=self.metric,
+            command=["(by training.ablations)"],
+        )
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run what is not done yet, then write all there is."""
+    given = _parser().parse_args(arguments)
+    places = Places(
+        dataset=given.dataset,
+        base_model=given.base_model,
+        esco=tuple(given.esco),
+        validation=given.validation,
+        skillskape=given.skillskape,
+        skillskape_dev=given.skillskape_dev,
+        sentences=given.sentences,
+        unfiltered=given.unfiltered,
+        other_llm=given.other_llm,
+        metric=given.metric,
+        work=Path(given.work),
+    )
+    wanted = [row for row in GRID if not given.only or row.question in given.only]
+    unknown = sorted(set(given.only or ()) - {row.question for row in GRID})
+    if unknown:
+        known = ", ".join(dict.fromkeys(row.question for row in GRID))
+        raise StageError(f"no question {unknown[0]!r}", f"Questions: {known}")
+    if given.dry_run:
+        for row in wanted:
+            missing = places.missing_for(row)
+            print(f"{row.question:15} {row.name:28} {'needs ' + missing if missing else row.what}")
+        return
+    for seed in range(1, given.seeds + 1):
+        for row in wanted:
+            _run_and_score(row, seed, places, given.budget)
+    results = gather(places, given.budget)
+    results.save(given.out)
+    print(f"{given.out}: {sum(bool(row.seeds) for row in results.rows)} of {len(results.rows)} rows measured")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m training.ablations", description=__doc__, allow_abbrev=False)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--dataset", required=True, help="the pairs, as for training.train")
+    parser.add_argument("--base-model", required=True, help="a small encoder, such as all-MiniLM-L6-v2")
+    parser.add_argument("--esco", required=True, nargs="+", help="classification and relations")
+    parser.add_argument("--validation", required=True, help="the benchmarks' folder; *_validation.csv is measured on")
+    parser.add_argument("--skillskape", help="SkillSkape's training split")
+    parser.add_argument("--skillskape-dev", help="SkillSkape's dev split, measured on where it is unseen")
+    parser.add_argument("--sentences", help="real sentences, one a line, for literal matches")
+    parser.add_argument("--unfiltered", help="the same dataset without its filters")
+    parser.add_argument("--other-llm", help="the same skills, written by another LLM")
+    parser.add_argument("--metric", help="R-Precision@k; default eval/r_precision_at_k")
+    parser.add_argument("--work", default="artifacts/ablations", help="where the models go")
+    parser.add_argument("--out", default="results/ablations.json")
+    parser.add_argument("--seeds", type=int, default=1, help="seeds 1 to N of each row")
+    parser.add_argument("--budget", type=int, default=BUDGET, help="pairs a run is trained on")
+    parser.add_argument("--only", nargs="+", metavar="QUESTION", help="these questions only")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be run")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return parser
+
+
+def _run_and_score(row: Row, seed: int, places: Places, budget: int) -> None:
+    """Train one row with one seed and measure it, unless that is done; an input that is missing is no error."""
+    if places.missing_for(row):
+        return
+    options = places.options_for(row, seed, budget)
+    recipe = dataclasses.replace(recipe_of(row, seed, budget), name="ablation", description=options.out.name)
+    print(f"== {row.question} / {row.name}, seed {seed}: {row.what}", flush=True)
+    run_training(recipe, options)
+    scores_file = options.out / SCORES_FILE
+    if not scores_file.is_file():
+        scores = _score(row, options.out, prepare(recipe, options), places)
+        write_atomically(scores_file, json.dumps(scores) + "\n")
+
+
+def _score(row: Row, model: Path, prepared: Prepared, places: Places) -> Scores:
+    """RP@5 of every sentence, by set of sentences."""
+    benchmarks = list((prepared.validation or read_validation(places.validation)).benchmarks)
+    if places.skillskape_dev and not row.trains_on_skillskape:
+        benchmarks.append(unseen_benchmark(places.skillskape_dev, prepared.inputs.labels, prepared.recipe))
+    if not row.trains_on_skillskape:
+        every = [query for benchmark in benchmarks for query in benchmark.queries]
+        benchmarks.append(Benchmark("held_out_skills", _about_held_out(every, prepared.inputs.labels)))
+    metric = load_metric(places.metric or DEFAULT_METRIC)
+    matching = prepared.recipe.stages[-1].loss.name == "token_match"
+    sets = ValidationSet(tuple(benchmark for benchmark in benchmarks if benchmark.queries), (), 0)
+    return SkillRanking(sets, prepared.inputs.labels, metric, token_match=matching).each(open_encoder(model))
+
+
+def unseen_benchmark(place: str, labels: LabelSpace, recipe: Recipe) -> Benchmark:
+    """SkillSkape's dev split as a benchmark that nobody trained or chose on.
+
+    Raises:
+        StageError: the recipe trains on SkillSkape.
+    """
+    if recipe.needs("skillskape"):
+        raise StageError("SkillSkape's dev split says nothing about a model trained on SkillSkape")
+    queries = {}
+    for sentence, skills in read_skillskape(place):
+        known = labels.ids_of(skills)
+        if known:
+            queries[text_key(sentence)] = GoldSentence(sentence, tuple(labels.labels[skill] for skill in known))
+    return Benchmark(UNSEEN, tuple(queries.values()))
+
+
+def _about_held_out(queries: Sequence[GoldSentence], labels: LabelSpace) -> tuple[GoldSentence, ...]:
+    """The sentences that ask for a skill of the folds held out, with these skills alone as gold."""
+    hidden = {labels.labels[skill] for uri, skill in labels.ids_by_uri.items() if fold_of(uri) in FOLDS_HELD_OUT}
+    kept = (GoldSentence(one.sentence, tuple(label for label in one.labels if label in hidden)) for one in queries)
+    return tuple(one for one in kept if one.labels)
+
+
+def gather(places: Places, budget: int) -> AblationResults:
+    """All rows with what was measured of them so far, each compared with its question's first row."""
+    measured = {(row.question, row.name): _scores_of(row, places, budget) for row in GRID}
+    first = {row.question: row.name for row in reversed(GRID)}
+    rows = []
+    for row in GRID:
+        scores = measured[row.question, row.name]
+        baseline = measured[row.question, first[row.question]]
+        rows.append(
+            AblationRow(
+                question=row.question,
+                name=row.name,
+                what=row.what,
+                recipe=recipe_of(row, 1, budget).as_dict(),
+                seeds=sorted(scores),
+                not_run=None if scores else _why_not_run(row, places),
+                pairs=_pairs_of(row, places, sorted(scores), budget),
+                sets=compare(scores, baseline),
+            )
+        )
+    return AblationResults(
+        schema_version=AblationResults.SCHEMA_VERSION,
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        code_version=code_version(),
+        budget_pairs=budget,
+        rows=rows,
+    )
+
+
+def _why_not_run(row: Row, places: Places) -> str:
+    missing = places.missing_for(row)
+    return f"needs {missing}" if missing else "not yet"
+
+
+def _scores_of(row: Row, places: Places, budget: int) -> dict[int, Scores]:
+    files = {seed: places.folder_of(row, seed, budget) / SCORES_FILE for seed in range(1, MOST_SEEDS + 1)}
+    return {seed: json.loads(file.read_text(encoding="utf-8")) for seed, file in files.items() if file.is_file()}
+
+
+def _pairs_of(row: Row, places: Places, seeds: Sequence[int], budget: int) -> int:
+    if not seeds:
+        return 0
+    record = TrainingRecord.load(places.folder_of(row, seeds[0], budget))
+    return sum(source.pairs for source in record.sources)
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))
