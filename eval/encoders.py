@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from dataset_builder.contract import StageError, sha256_of_file
+from eval.onnx_model import OnnxModel
 from eval.ranking import CosineSystem, Floats, System
 from eval.results import SystemInfo
 from eval.token_matching import TokenMatchingSystem
@@ -53,7 +54,11 @@ def open_encoder(spec: str, options: EncoderOptions, name: str = "") -> OpenedMo
     place, revision = place_and_revision(spec)
     record_file = _file_of(place, revision, [TrainingRecord.FILE_NAME])
     record = TrainingRecord.load(record_file) if record_file else None
-    by_tokens = options.score == "token-matching" or (options.score == "auto" and trained_by_tokens(record))
+    if options.score == "token-matching" and options.backend == "onnx":
+        raise StageError("an ONNX export is scored by cosine only", "Use --backend torch for token-level matching")
+    by_tokens = options.score == "token-matching" or (
+        options.score == "auto" and options.backend != "onnx" and trained_by_tokens(record)
+    )
     name = name or (Path(place).name if Path(place).exists() else spec)
     system = token_system(name, model, options) if by_tokens else cosine_system(name, model, options)
     weights = _file_of(place, revision, _weight_names(options))
@@ -93,6 +98,8 @@ def open_model(spec: str, options: EncoderOptions) -> Any:
         raise StageError(f"{place} is not a model folder: it holds no modules.json", "Give the folder that train wrote")
     if not folder.exists() and place.count("/") != 1:
         raise StageError(f"{place} does not exist", "Give a model folder, a Hub id, or the name of a baseline")
+    if options.backend == "onnx":
+        return OnnxModel(folder if folder.exists() else _downloaded(place, revision), options.weights_file)
     arguments: dict[str, Any] = {"dtype": "float32"} if options.backend == "torch" else {}
     if options.weights_file:
         arguments["file_name"] = options.weights_file
@@ -133,6 +140,17 @@ def place_and_revision(spec: str) -> tuple[str, str | None]:
         return str(Path(spec).resolve()), None
     place, _, revision = spec.partition("@")
     return place, revision or None
+
+
+def _downloaded(place: str, revision: str | None) -> Path:
+    """The folder of a Hub model without its other weights."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        return Path(snapshot_download(place, revision=revision, allow_patterns=["*.json", "1_Pooling/*", "onnx/*"]))
+    except (HfHubHTTPError, OSError, ValueError) as error:
+        raise StageError(f"the model {place} cannot be downloaded ({error})", "Is its name right?") from error
 
 
 def _encoder(encode: Callable[..., Any], options: EncoderOptions) -> Callable[[list[str]], Floats]:

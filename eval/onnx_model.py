@@ -1,0 +1,146 @@
+"""A model folder with an ONNX export -> an encoder on onnxruntime and tokenizers alone.
+
+sentence-transformers opens ONNX files through optimum; this reads the same folder without it: tokenizer.json, the
+maximum length and pooling of the folder's own settings, and its query and document prompts.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from dataset_builder.contract import StageError
+from eval.ranking import Floats
+
+DEFAULT_FILE = "onnx/model.onnx"
+_POOLINGS = ("mean", "cls")
+
+
+class OnnxModel:
+    """An ONNX export with the two methods of a SentenceTransformer that the evaluation uses.
+
+    Args:
+        folder: a sentence-transformers folder.
+        weights_file: of the ONNX file, relative to the folder or to its `onnx`; onnx/model.onnx when empty.
+
+    Raises:
+        StageError: no such file, no tokenizer, another module or pooling than is read here, or onnxruntime is missing.
+    """
+
+    def __init__(self, folder: Path, weights_file: str = "") -> None:
+        try:
+            import onnxruntime
+        except ImportError:
+            raise StageError("onnxruntime is not installed", "pip install onnxruntime") from None
+        from tokenizers import Tokenizer
+
+        self.weights = onnx_file(folder, weights_file)
+        self.max_seq_length = int(_settings(folder / "sentence_bert_config.json").get("max_seq_length") or 512)
+        _check_modules(folder / "modules.json")
+        self._pooling = _pooling(_settings(folder / "1_Pooling" / "config.json"))
+        self._prompts = _settings(folder / "config_sentence_transformers.json").get("prompts") or {}
+        if not (folder / "tokenizer.json").is_file():
+            raise StageError(f"{folder} holds no tokenizer.json")
+        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self._tokenizer.enable_truncation(self.max_seq_length)
+        self._tokenizer.enable_padding(pad_id=self._tokenizer.token_to_id("<pad>") or 0)
+        try:
+            self._session = onnxruntime.InferenceSession(str(self.weights), providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's errors share no base class below Exception.
+            raise StageError(f"{self.weights} cannot be opened ({error})", "Is the file whole?") from error
+        self._inputs = [entry.name for entry in self._session.get_inputs()]
+        outputs = [entry.name for entry in self._session.get_outputs()]
+        self._output = "sentence_embedding" if "sentence_embedding" in outputs else outputs[0]
+
+    def encode_query(self, texts: Sequence[str], **options: Any) -> Floats:
+        """Vectors of sentences: (texts, d) float32."""
+        return self._encode(self._prompts.get("query", ""), texts, **options)
+
+    def encode_document(self, texts: Sequence[str], **options: Any) -> Floats:
+        """Vectors of labels: (texts, d) float32."""
+        return self._encode(self._prompts.get("document", ""), texts, **options)
+
+    def _encode(
+        self,
+        prompt: str,
+        texts: Sequence[str],
+        batch_size: int = 64,
+        show_progress_bar: bool = False,
+        convert_to_numpy: bool = True,
+    ) -> Floats:
+        # Texts of like length share a batch, so little is padding.
+        order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
+        vectors: list[Floats] = []
+        starts = range(0, len(order), batch_size)
+        for start in tqdm(starts, desc="encoding", unit="batch", disable=not show_progress_bar):
+            vectors.extend(self._batch([prompt + texts[place] for place in order[start : start + batch_size]]))
+        sorted_back = np.argsort(np.array(order), kind="stable")
+        return np.asarray(vectors, dtype=np.float32)[sorted_back]
+
+    def _batch(self, texts: list[str]) -> Floats:
+        encodings = self._tokenizer.encode_batch(texts)
+        mask = np.array([encoding.attention_mask for encoding in encodings], dtype=np.int64)
+        feeds = {
+            "input_ids": np.array([encoding.ids for encoding in encodings], dtype=np.int64),
+            "attention_mask": mask,
+            "token_type_ids": np.zeros_like(mask),
+        }
+        (output,) = self._session.run([self._output], {name: feeds[name] for name in self._inputs})
+        if output.ndim == 2:
+            return np.asarray(output, dtype=np.float32)
+        return np.asarray(output[:, 0] if self._pooling == "cls" else mean_of_tokens(output, mask), dtype=np.float32)
+
+
+def mean_of_tokens(tokens: Floats, mask: Any) -> Floats:
+    """Mean over real tokens: (texts, d) from (texts, tokens, d) and a mask of (texts, tokens)."""
+    weights = mask[:, :, None].astype(np.float32)
+    return np.asarray((tokens * weights).sum(axis=1) / np.maximum(weights.sum(axis=1), 1), dtype=np.float32)
+
+
+def onnx_file(folder: Path, name: str) -> Path:
+    """The ONNX file asked for.
+
+    Raises:
+        StageError: the folder does not hold it.
+    """
+    wanted = name or DEFAULT_FILE
+    for path in (folder / wanted, folder / "onnx" / wanted):
+        if path.is_file():
+            return path
+    found = ", ".join(sorted(str(path.relative_to(folder)) for path in folder.rglob("*.onnx"))) or "none"
+    raise StageError(f"{folder} holds no {wanted} (ONNX files there: {found})", "Name one with --weights-file")
+
+
+def _check_modules(path: Path) -> None:
+    modules = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+    kinds = [module["type"].rpartition(".")[2] for module in modules]
+    other = [kind for kind in kinds if kind not in ("Transformer", "Pooling", "Normalize")]
+    if other:
+        raise StageError(f"the module {other[0]} is not read from ONNX", "Use --backend torch")
+
+
+def _settings(path: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except json.JSONDecodeError as error:
+        raise StageError(f"{path} is not JSON ({error})") from None
+    return content
+
+
+def _pooling(config: dict[str, Any]) -> str:
+    """`mean` or `cls`, in the old and the new form of the setting; mean where nothing is said."""
+    old = [key.removeprefix("pooling_mode_").split("_")[0] for key, value in config.items() if value is True]
+    modes = config.get(
+        "pooling_mode", [kind for kind in old if kind in (*_POOLINGS, "max", "weightedmean", "lasttoken")]
+    )
+    names = [modes] if isinstance(modes, str) else list(modes)
+    if names and names not in (["mean"], ["cls"]):
+        raise StageError(f"pooling by {', '.join(names)} is not read from ONNX", "Use --backend torch")
+    return names[0] if names else "mean"
