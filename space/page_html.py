@@ -116,7 +116,7 @@ def summary(matches: Sequence[SkillMatch], seconds: float | None = None) -> str:
     places = sum(len(match.evidence) for match in matches)
     count = f"{len(matches)} skill{'s' if len(matches) > 1 else ''}"
     spots = f"{places} place{'s' if places > 1 else ''}"
-    timing = f" <span>in {seconds:.1f} s</span>" if seconds is not None else ""
+    timing = f" <span>· {seconds:.1f} s</span>" if seconds is not None else ""
     return f'<p class="summary" role="status"><strong>{count}</strong> in {spots} of your text.{timing}</p>'
 
 

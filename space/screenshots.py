@@ -19,7 +19,7 @@ CHROMIUM_FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync", "--no-first-run",
 ]  # fmt: skip
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
-WAIT_MS = 60_000
+WAIT_MS = 180_000
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,8 @@ def take_pictures(address: str, folder: Path, example: int = 0) -> list[Path]:
                 reduced_motion="reduce",
             )
             page = context.new_page()
-            page.goto(address)
+            page.set_default_timeout(WAIT_MS)
+            page.goto(address, timeout=WAIT_MS)
             page.wait_for_selector("#ad textarea", timeout=WAIT_MS)
             if picture is PICTURES[0]:
                 files.append(_shoot(page, folder / "start.png"))
@@ -89,7 +90,7 @@ def _shoot_results(page: Any, file: Path, example: int) -> Path:
 
 def _shoot_other_tabs(browser: Any, address: str, folder: Path) -> list[Path]:
     page = browser.new_page(viewport=DESKTOP, reduced_motion="reduce")
-    page.goto(address)
+    page.goto(address, timeout=WAIT_MS)
     page.wait_for_selector("#ad textarea", timeout=WAIT_MS)
     page.get_by_role("tab", name="One sentence").click()
     page.locator("#sentence textarea, #sentence input").first.fill("You will plan the weekly shifts of our ward.")

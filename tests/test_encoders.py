@@ -1,0 +1,85 @@
+"""Backends: the ONNX graph by hand, the choice of backend, and what is refused."""
+
+import numpy as np
+import pytest
+
+import encoders
+from encoders import load_encoder
+from skill_finder import SkillFinder, SkillFinderError
+from skill_index import sha256_of_file
+from taxonomy import read_skills
+from tests.test_taxonomy import stub_model
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return stub_model(tmp_path_factory.mktemp("onnx"))
+
+
+def table() -> np.ndarray:
+    """The stub's token vectors: row 2 is "bread", row 3 "bake"."""
+    return np.random.default_rng(0).normal(size=(7, 8)).astype(np.float32)
+
+
+def test_onnx_is_the_mean_of_real_tokens_scaled_to_length_one(folder):
+    """ "bake bread" has rows 3 and 2; their mean, divided by its length. Padding of the shorter text must not count."""
+    vectors = load_encoder(folder, "onnx").encode(["bake bread", "sql"])
+    mean = (table()[3] + table()[2]) / 2
+    assert np.allclose(vectors[0], mean / np.linalg.norm(mean), atol=1e-6)
+    assert np.allclose(vectors[1], table()[6] / np.linalg.norm(table()[6]), atol=1e-6)
+    assert vectors.dtype == np.float32
+
+
+def test_the_order_of_texts_is_kept_over_batches(folder):
+    texts = ["bread " * (1 + i % 7) + ("sql" if i % 2 else "bake") for i in range(100)]
+    encode = load_encoder(folder).encode
+    assert np.allclose(encode(texts), np.concatenate([encode([text]) for text in texts]), atol=1e-5)
+    assert encode([]).shape[0] == 0
+
+
+def test_first_token_pooling_is_read_from_the_folder(folder, tmp_path):
+    import shutil
+
+    copy = shutil.copytree(folder, tmp_path / "cls")
+    (copy / "1_Pooling").mkdir()
+    (copy / "1_Pooling/config.json").write_text('{"pooling_mode_cls_token": true}', encoding="utf-8")
+    vector = load_encoder(copy).encode(["bake bread"])[0]
+    assert np.allclose(vector, table()[3] / np.linalg.norm(table()[3]), atol=1e-6)
+
+
+def test_int8_comes_first_and_fits_the_processor(folder, tmp_path, monkeypatch):
+    import shutil
+
+    copy = shutil.copytree(folder, tmp_path / "int8")
+    plain = copy / "onnx/model.onnx"
+    for name in ("model_qint8_avx512_vnni.onnx", "model_quint8_avx2.onnx", "model_qint8_arm64.onnx"):
+        shutil.copy(plain, copy / "onnx" / name)
+    monkeypatch.setattr(encoders.platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(encoders, "_x86_kind", lambda: "avx2")
+    loaded = load_encoder(copy)
+    assert (loaded.backend, loaded.weight_file.name) == ("onnx-int8", "model_quint8_avx2.onnx")
+    monkeypatch.setattr(encoders.platform, "machine", lambda: "aarch64")
+    assert load_encoder(copy).weight_file.name == "model_qint8_arm64.onnx"
+    assert load_encoder(copy, "onnx").weight_file.name == "model.onnx"
+
+
+def test_refusals(folder, tmp_path):
+    with pytest.raises(SkillFinderError, match="no backend 'gpu'"):
+        load_encoder(folder, "gpu")
+    with pytest.raises(SkillFinderError, match="no weights for backend 'torch'"):
+        load_encoder(folder, "torch")
+    with pytest.raises(SkillFinderError, match="not a folder"):
+        load_encoder(tmp_path / "nothing")
+    (tmp_path / "onnx").mkdir()
+    (tmp_path / "onnx/model.onnx").write_bytes(b"")
+    with pytest.raises(SkillFinderError, match=r"tokenizer\.json"):
+        load_encoder(tmp_path)
+
+
+def test_a_finder_runs_without_torch_weights(folder, tmp_path):
+    (tmp_path / "own.csv").write_text("id,label\n1,bake bread in ovens\n2,sql\n", encoding="utf-8")
+    skills, name = read_skills(tmp_path / "own.csv")
+    finder = SkillFinder.from_pretrained(folder, skills=skills, taxonomy=name)
+    assert finder.backend == "onnx"
+    assert finder.rank("bake bread in ovens", 1)[0].uri == "1"
+    assert len(sha256_of_file(load_encoder(folder).weight_file)) == 64
