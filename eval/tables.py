@@ -93,9 +93,9 @@ def _remarks(benchmarks: Sequence[BenchmarkResult]) -> list[str]:
         if benchmark.gold_missing:
             shown = ", ".join(benchmark.gold_missing[:5]) + (", ..." if len(benchmark.gold_missing) > 5 else "")
             lines.append(
-                f"{benchmark.name}: {len(benchmark.gold_missing)} gold labels are not in the label space "
-                f"and count as not found: {shown}"
+                f"{benchmark.name}: gold labels that the label space lacks ({len(benchmark.gold_missing)}), "
+                f"counted as not found: {shown}"
             )
         if benchmark.left_out:
-            lines.append(f"{benchmark.name}: {benchmark.left_out} queries left out because the test split holds them")
+            lines.append(f"{benchmark.name}: left out because the test split holds them: {benchmark.left_out} queries")
     return ["", *lines] if lines else []

@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 from sentence_transformers import SentenceTransformer
 
-from dataset_builder.contract import run_command, sha256_of_file
+from dataset_builder.contract import run_command, sha256_of_file, without_folders
 from eval import score_model
 from eval.per_query import read_per_query
 from eval.results import EvalResults
-from eval.score_model import without_folders
 from eval.token_matching import TokenMatchingSystem, token_matching_scores
 from tests.eval_records import SKILLS, URI, write_benchmarks, write_bert, write_esco, write_model
 
@@ -78,7 +77,7 @@ def test_literal_match_by_hand(place):
 def test_validation_leaves_out_what_test_holds_and_says_so(place, capsys):
     record = run(place, "literal", split="validation")
     assert [(b.name, b.queries, b.left_out) for b in record.benchmarks] == [("TECH", 1, 1)]
-    assert "TECH: 1 queries left out because the test split holds them" in capsys.readouterr().out
+    assert "TECH: left out because the test split holds them: 1 queries" in capsys.readouterr().out
 
 
 def test_a_single_csv_and_gold_that_the_label_space_lacks(place, capsys):
@@ -90,7 +89,7 @@ def test_a_single_csv_and_gold_that_the_label_space_lacks(place, capsys):
     assert (found.name, found.gold_missing, found.gold_ranks) == ("MINI", ["fly planes"], ["1 -"])
     assert found.metrics["rp@5"].value == 0.5
     assert (
-        "MINI: 1 gold labels are not in the label space and count as not found: fly planes" in capsys.readouterr().out
+        "MINI: gold labels that the label space lacks (1), counted as not found: fly planes" in capsys.readouterr().out
     )
 
 
