@@ -10,6 +10,8 @@ import errno
 import hashlib
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 import traceback
@@ -131,6 +133,16 @@ def code_version() -> str:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
+
+
+def shown_command(module: str, arguments: Sequence[str]) -> str:
+    """`python -m module arguments` as a published record shows it: outside paths by their last part alone."""
+    return shlex.join(["python", "-m", module, *map(without_folders, arguments)])
+
+
+def without_folders(argument: str) -> str:
+    """An argument as a published record shows it: a path that leads out of this folder by its last part alone."""
+    return re.sub(r"(^|[=:*+])(?:\.{1,2}|~)?/(?:[^/+=]*/)*([^/+=]+)/?", r"\1\2", argument)
 
 
 def run_command(main: Callable[[Sequence[str] | None], Any], arguments: Sequence[str] | None = None) -> int:

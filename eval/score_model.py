@@ -11,16 +11,14 @@ from __future__ import annotations
 
 import argparse
 import platform
-import re
 import resource
-import shlex
 import sys
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 
-from dataset_builder.contract import code_version, run_command
+from dataset_builder.contract import code_version, run_command, shown_command
 from eval.benchmarks import SPLITS, load_benchmarks, with_empty_sentences
 from eval.encoders import SCORES, EncoderOptions
 from eval.label_space import SkillNames, names_of_dataset, names_of_esco
@@ -108,7 +106,7 @@ def _record(
         schema_version=EvalResults.SCHEMA_VERSION,
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         code_version=code_version(),
-        command=shlex.join(["python", "-m", "eval.score_model", *map(without_folders, given)]),
+        command=shown_command("eval.score_model", given),
         split=options.split,
         system=info,
         label_space=names.record,
@@ -122,11 +120,6 @@ def _record(
         peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         * (1 if sys.platform == "darwin" else 1024),
     )
-
-
-def without_folders(argument: str) -> str:
-    """An argument as a published record shows it: a path that leads out of this folder by its last part alone."""
-    return re.sub(r"(^|[=:*+])(?:\.{1,2}|~)?/(?:[^/+=]*/)*([^/+=]+)/?", r"\1\2", argument)
 
 
 def _installed(names: Sequence[str]) -> dict[str, str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import shlex
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ import torch
 from transformers import set_seed
 from transformers.utils.logging import disable_progress_bar
 
-from dataset_builder.contract import StageError, code_version, write_atomically
+from dataset_builder.contract import StageError, code_version, shown_command, write_atomically
 from dataset_builder.esco import EscoRelease, read_esco
 from training.base_model import BaseModel, find_base_model, sha256_of_weights
 from training.dataset_rows import DatasetRows, read_dataset
@@ -218,7 +217,7 @@ def make_record(prepared: Prepared, outcomes: Sequence[StageOutcome]) -> Trainin
         version=options.version or inputs.dataset.version,
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         code_version=code_version(),
-        command=shlex.join(["python", "-m", "training.train", *options.command]),
+        command=shown_command("training.train", options.command),
         recipe_name=recipe.name,
         recipe=recipe.as_dict(),
         seed=recipe.seed,
