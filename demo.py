@@ -44,6 +44,7 @@ QUIET = {
     "TOKENIZERS_PARALLELISM": "false",
     "TRANSFORMERS_VERBOSITY": "error",
     "PYTHONWARNINGS": "ignore",
+    "OMP_NUM_THREADS": str(os.cpu_count() or 1),
 }
 
 
@@ -155,8 +156,8 @@ Go on:
   open the page           .venv/bin/python -m space.app --model {MODEL}
   build with a real LLM   OPENAI_API_KEY=... .venv/bin/python -m dataset_builder.build --esco 1.1.0 --version 1.0.0 \\
                             --out artifacts/dataset/1.0.0 --base-url URL --model NAME --sentences-per-skill 10
-  train on a GPU          .venv/bin/accelerate launch --config_file training/accelerate/one_gpu.yaml -m training.train \\
-                            --recipe training/recipes/paper.yaml --dataset artifacts/dataset/1.0.0 \\
+  train on a GPU          .venv/bin/accelerate launch --config_file training/accelerate/one_gpu.yaml \\
+                            -m training.train --recipe training/recipes/paper.yaml --dataset artifacts/dataset/1.0.0 \\
                             --base-model sentence-transformers/all-mpnet-base-v2 --out artifacts/model/1.0.0"""
 
 
