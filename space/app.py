@@ -236,8 +236,8 @@ def launch_options() -> dict[str, Any]:
         "mcp_server": importlib.util.find_spec("mcp") is not None,
         "app_kwargs": {"routes": [Route("/health", health)]},
         "theme": theme,
-        # As a style element: what is given as `css`, Gradio narrows to the inner part of the page.
-        "head": f"<style>{_file('page.css')}</style><script>{_file('page.js')}</script>",
+        "css": _file("page.css"),
+        "head": f"<style>{_file('page_frame.css')}</style><script>{_file('page.js')}</script>",
         "quiet": True,
     }
 
