@@ -225,6 +225,8 @@ def _why_not_run(row: Row, places: Places) -> str:
 
 
 def _scores_of(row: Row, places: Places, budget: int) -> dict[int, Scores]:
+    if places.missing_for(row):
+        return {}
     files = {seed: places.folder_of(row, seed, budget) / SCORES_FILE for seed in range(1, MOST_SEEDS + 1)}
     return {seed: json.loads(file.read_text(encoding="utf-8")) for seed, file in files.items() if file.is_file()}
 

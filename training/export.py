@@ -1,0 +1,156 @@
+"""A model folder -> its ONNX, int8 ONNX and static forms, each measured against the model itself.
+
+    python -m training.export MODEL_DIR --int8 avx512_vnni avx2 --static STATIC_DIR \
+        --esco ESCO_ZIP --validation BENCHMARKS_DIR --out results/exports.json
+
+ONNX files go into MODEL_DIR/onnx/ under the names that sentence-transformers reads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from transformers.utils.logging import disable_progress_bar
+
+from dataset_builder.contract import Record, Strict, code_version, run_command, sha256_of_file
+from dataset_builder.esco import read_esco
+from training.base_model import open_encoder, weight_files
+from training.label_space import LabelSpace, label_space_of_esco
+from training.onnx_files import INT8_FILES, OnnxEncoder, export_onnx, quantise
+from training.run import processor_name, usable_cores, use_threads
+from training.static_model import distil
+from training.validation import DEFAULT_METRIC, SkillRanking, ValidationSet, load_metric, read_validation
+
+SPEED_TEXTS = 512
+SPEED_ROUNDS = 3
+
+
+class ExportedForm(Strict):
+    """One form of a model: how large, how fast, how good, and how far its vectors are from the model's own.
+
+    `texts_per_s` is the median of some rounds over the same labels; `mean_cosine` is between its vectors and the
+    model's, None for a form of other dimensions; `rp_at_5` by benchmark, in [0, 1].
+    """
+
+    form: str
+    file: str
+    bytes: int
+    sha256: str
+    texts_per_s: float
+    mean_cosine: float | None
+    rp_at_5: dict[str, float]
+
+
+class ExportResults(Record):
+    """All forms of one model, the model itself first."""
+
+    FILE_NAME: ClassVar[str] = "exports.json"
+    SCHEMA_VERSION: ClassVar[int] = 1
+
+    model: str
+    code_version: str
+    processor: str
+    cpu_cores: int
+    forms: list[ExportedForm]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Export, measure and print a table."""
+    given = _parser().parse_args(arguments)
+    disable_progress_bar()
+    use_threads(None)
+    folder = Path(given.model)
+    encoder = open_encoder(folder).eval()
+    labels = label_space_of_esco(read_esco(given.esco))
+    validation = read_validation(given.validation) if given.validation else None
+    forms: list[tuple[str, Path, Any]] = [("torch", weight_files(folder)[0], encoder)]
+    onnx = export_onnx(encoder, folder)
+    forms.append(("onnx", onnx, OnnxEncoder(encoder, onnx)))
+    for kind in given.int8:
+        path = quantise(onnx, kind)
+        forms.append((f"onnx int8 {kind}", path, OnnxEncoder(encoder, path)))
+    if given.static:
+        static = distil(encoder, given.static_dimensions)
+        static.save_pretrained(given.static, create_model_card=False)
+        forms.append(("static", weight_files(Path(given.static))[0], static))
+    results = ExportResults(
+        schema_version=ExportResults.SCHEMA_VERSION,
+        model=folder.resolve().name,
+        code_version=code_version(),
+        processor=processor_name(),
+        cpu_cores=usable_cores(),
+        forms=[_measure(form, path, one, encoder, labels, validation) for form, path, one in forms],
+    )
+    if given.out:
+        results.save(given.out)
+    print(render(results))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m training.export", description=__doc__, allow_abbrev=False)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("model", help="a trained model's folder")
+    parser.add_argument("--esco", required=True, nargs="+", help="the label space to measure with")
+    parser.add_argument("--int8", nargs="*", default=["avx512_vnni"], choices=tuple(INT8_FILES), help="processors")
+    parser.add_argument("--static", metavar="DIR", help="write a static model there too")
+    parser.add_argument("--static-dimensions", type=int, default=256)
+    parser.add_argument("--validation", metavar="DIR_OR_CSV", help="measure RP@5 on *_validation.csv")
+    parser.add_argument("--out", metavar="JSON", help="results/exports.json")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return parser
+
+
+def _measure(
+    form: str, path: Path, one: Any, encoder: Any, labels: LabelSpace, validation: ValidationSet | None
+) -> ExportedForm:
+    texts = list(labels.labels[:SPEED_TEXTS])
+    ours = np.asarray(one.encode(texts, normalize_embeddings=True, show_progress_bar=False))
+    own = np.asarray(encoder.encode(texts, normalize_embeddings=True, show_progress_bar=False))
+    values: dict[str, float] = {}
+    if validation:
+        values = SkillRanking(validation, labels, load_metric(DEFAULT_METRIC))(one)
+    return ExportedForm(
+        form=form,
+        file=path.name,
+        bytes=path.stat().st_size,
+        sha256=sha256_of_file(path),
+        texts_per_s=len(texts) / _median_seconds(one, texts),
+        mean_cosine=float((ours * own).sum(axis=1).mean()) if ours.shape == own.shape else None,
+        rp_at_5={name.removeprefix("rp@5_"): value for name, value in values.items()},
+    )
+
+
+def _median_seconds(encoder: Any, texts: list[str]) -> float:
+    seconds = []
+    for _ in range(SPEED_ROUNDS):
+        start = time.perf_counter()
+        encoder.encode(texts, normalize_embeddings=True, show_progress_bar=False)
+        seconds.append(time.perf_counter() - start)
+    return float(np.median(seconds))
+
+
+def render(results: ExportResults) -> str:
+    """A Markdown table: one row a form."""
+    sets = list(results.forms[0].rp_at_5)
+    heads = ["Form", "File", "MB", "Labels/s", "Speed", "Mean cosine", *(f"RP@5 {name}" for name in sets)]
+    first = results.forms[0]
+    lines = ["| " + " | ".join(heads) + " |", "|---|---|" + "--:|" * (len(heads) - 2)]
+    for form in results.forms:
+        cosine = "" if form.mean_cosine is None else f"{form.mean_cosine:.4f}"
+        cells = [form.form, form.file, f"{form.bytes / 1e6:.1f}", f"{form.texts_per_s:,.0f}"]
+        cells += [f"{form.texts_per_s / first.texts_per_s:.2f}x", cosine]
+        cells += [f"{100 * form.rp_at_5[name]:.2f}" for name in sets]
+        lines.append("| " + " | ".join(cells) + " |")
+    where = f"{platform.system()}, {results.processor}, {results.cpu_cores} cores"
+    return "\n".join([*lines, "", f"{results.model}, {where}"])
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))
