@@ -1,0 +1,88 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dataset_builder.contract import StageError
+from tests.tiny_encoder import tiny_labels, write_tiny_encoder
+from training.base_model import open_encoder
+from training.export import ExportedForm, ExportResults, render
+from training.onnx_files import OnnxEncoder, export_onnx, quantise
+from training.static_model import distil, principal, sif_weights
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory):
+    return open_encoder(write_tiny_encoder(tmp_path_factory.mktemp("encoder")))
+
+
+@pytest.fixture(scope="module")
+def exported(encoder, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return export_onnx(encoder, tmp_path_factory.mktemp("model"))
+
+
+def mean_cosine(encoder, other) -> float:
+    texts = [*tiny_labels(), "a longer sentence about the team and the law, to teach it"]
+    own = encoder.encode(texts, normalize_embeddings=True)
+    return float((own * other.encode(texts)).sum(axis=1).mean())
+
+
+def test_onnx_gives_the_same_vectors(encoder, exported: Path):
+    assert exported.name == "model.onnx"
+    assert mean_cosine(encoder, OnnxEncoder(encoder, exported)) == pytest.approx(1.0, abs=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["avx512_vnni", "avx2"])
+def test_int8_is_close_and_smaller(encoder, exported: Path, kind: str):
+    path = quantise(exported, kind)
+    assert kind in path.name
+    assert path.stat().st_size < exported.stat().st_size
+    assert mean_cosine(encoder, OnnxEncoder(encoder, path)) > 0.95
+
+
+def test_a_processor_nobody_knows(exported: Path):
+    with pytest.raises(StageError, match="no int8 form for 'z80'"):
+        quantise(exported, "z80")
+
+
+def test_a_static_model_is_a_sentence_transformer(encoder, tmp_path: Path):
+    distil(encoder, dimensions=16).save_pretrained(str(tmp_path), create_model_card=False)
+    static = open_encoder(tmp_path)
+    vectors = static.encode(["bake bread", "bread bake", "weld steel"], normalize_embeddings=True)
+    assert vectors.shape == (3, 16)
+    assert vectors[0] @ vectors[1] == pytest.approx(1.0, abs=1e-5)
+    assert vectors[0] @ vectors[2] < 0.99
+    with pytest.raises(StageError, match="has no transformer to export"):
+        export_onnx(static, tmp_path)
+    with pytest.raises(StageError, match="only a model with a transformer"):
+        distil(static)
+
+
+def test_principal_components_by_hand():
+    """Points on the line (t, 2t), t = -1, 0, 1: all of it lies on one axis, at -sqrt 5, 0, sqrt 5."""
+    points = np.array([[-1.0, -2.0], [0.0, 0.0], [1.0, 2.0]]) + 7
+    assert np.abs(principal(points, 1))[:, 0] == pytest.approx([5**0.5, 0, 5**0.5], abs=1e-9)
+
+
+def test_frequent_tokens_count_less():
+    """Two tokens: p = 2/3 and 1/3, weights 1e-4 / (1e-4 + p)."""
+    assert sif_weights(2) == pytest.approx([1e-4 / (1e-4 + 2 / 3), 1e-4 / (1e-4 + 1 / 3)])
+
+
+def test_the_table_by_hand():
+    def form(name: str, speed: float, cosine: float | None) -> ExportedForm:
+        return ExportedForm(
+            form=name,
+            file="f",
+            bytes=2_500_000,
+            sha256="",
+            texts_per_s=speed,
+            mean_cosine=cosine,
+            rp_at_5={"tech": 0.5},
+        )
+
+    forms = [form("torch", 100, 1.0), form("static", 1234, None)]
+    results = ExportResults(schema_version=1, model="m", code_version="x", processor="p", cpu_cores=2, forms=forms)
+    lines = render(results).splitlines()
+    assert lines[2] == "| torch | f | 2.5 | 100 | 1.00x | 1.0000 | 50.00 |"
+    assert lines[3] == "| static | f | 2.5 | 1,234 | 12.34x |  | 50.00 |"
