@@ -18,6 +18,8 @@ from sentence_transformers import SentenceTransformer
 from dataset_builder.contract import StageError, run_command, sha256_of_file
 from tests.tiny_encoder import write_tiny_benchmark, write_tiny_dataset, write_tiny_encoder
 from training import train
+from training.recipe import recipe_from_dict
+from training.run import RunOptions, prepare
 from training.run_record import TrainingRecord
 
 REPO = Path(__file__).resolve().parent.parent
@@ -100,6 +102,17 @@ def test_the_library_opens_the_folder(trained: Path):
     encoder = SentenceTransformer(str(trained))
     assert encoder.encode(["bake bread"]).shape == (1, 32)
     assert encoder.max_seq_length == SentenceTransformer(str(trained.parent / "encoder")).max_seq_length
+
+
+def test_what_is_trained_on_holds_no_benchmark_sentence(place: Path):
+    """The dataset holds a test and a validation sentence in other spelling; both are gone, the rest stays."""
+    leaking = place / "leaking.csv"
+    rows = ["sail  SHIPS at dawn!,sail ships", "* weld our steel,weld steel", "We carve wood.,carve wood"]
+    leaking.write_text("\n".join(["sentence,skill", *rows]))
+    options = RunOptions(str(leaking), str(place / "encoder"), place / "none", validation=str(place / "benchmarks"))
+    (pairs,) = prepare(recipe_from_dict(RECIPE), options).pairs
+    assert [pair.text for pair in pairs.pairs] == ["We carve wood."]
+    assert pairs.left_out == {"benchmark sentence": 2}
 
 
 def test_tensorboard_files_are_written(trained: Path):

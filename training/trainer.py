@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,16 @@ from training.recipe import Recipe, Stage
 NEVER = 10**9
 
 
+def on_cpu() -> bool:
+    """Whether to train on the CPU: there is no GPU, or accelerate was told so (`use_cpu: true`)."""
+    return not torch.cuda.is_available() or os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true")
+
+
 def best_precision(wanted: str) -> bool:
     """Whether to train in bf16 autocast; "auto" takes it where the device computes it natively."""
     if wanted != "auto":
         return wanted == "bf16"
-    if torch.cuda.is_available():
+    if not on_cpu():
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
@@ -52,7 +58,7 @@ def training_arguments(
         max_grad_norm=stage.max_grad_norm,
         optim="adamw_torch_fused",
         bf16=best_precision(recipe.precision),
-        use_cpu=not torch.cuda.is_available(),
+        use_cpu=on_cpu(),
         seed=recipe.seed,
         data_seed=recipe.seed,
         logging_steps=recipe.log_every,
@@ -69,7 +75,7 @@ def training_arguments(
         metric_for_best_model=select_by,
         greater_is_better=True if select_by else None,
         dataloader_drop_last=True,
-        dataloader_pin_memory=torch.cuda.is_available(),
+        dataloader_pin_memory=not on_cpu(),
         disable_tqdm=True,
         report_to=[],
     )
