@@ -27,6 +27,8 @@ _SECRET_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "OPENAI_API_KEY")
 # First bytes of a pickle, and of a zip: torch.save writes a zip with a pickle in it.
 _PICKLE_HEADS = (*(bytes([0x80, protocol]) for protocol in range(2, 6)), b"PK\x03\x04")
 _SHORTEST_SECRET = 8
+# Hidden, and yet for the Hub: it reads evaluation results there.
+_HUB_FOLDER = ".eval_results/"
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,8 @@ def git_sha1(content: bytes) -> str:
 
 
 def _is_hidden(name: str) -> bool:
-    return any(part.startswith((".", "__pycache__", "checkpoint-")) for part in name.split("/"))
+    parts = name.removeprefix(_HUB_FOLDER).split("/")
+    return any(part.startswith((".", "__pycache__", "checkpoint-")) for part in parts)
 
 
 def _is_publishable(name: str) -> bool:

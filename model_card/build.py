@@ -22,9 +22,12 @@ from dataset_builder.esco import EscoRelease, read_esco
 from dataset_builder.hub import MODEL_REPO, NAMESPACE
 from dataset_builder.hub_files import refuse_secrets
 from model_card.facts import gather_facts
+from model_card.front_matter import hub_eval_results
 from model_card.label_index import Encoder, LabelIndex, build_label_index
 from model_card.render import render_card
 from training.run_record import TrainingRecord
+
+EVAL_RESULTS_FILE = ".eval_results/skill_extraction.yaml"
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -44,6 +47,11 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--language", default="en", help="language of the labels (default: en)")
     parser.add_argument("--repo-id", default=f"{NAMESPACE}/{MODEL_REPO}", help="name on the Hub used in the card")
     parser.add_argument("--licence", default="apache-2.0", help="licence of the weights (default: apache-2.0)")
+    parser.add_argument(
+        "--eval-results",
+        action="store_true",
+        help=f"write {EVAL_RESULTS_FILE} too: the Hub takes it for benchmarks that are registered there",
+    )
     return parser.parse_args(arguments)
 
 
@@ -56,6 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     facts = gather_facts(options.model, options.results, options.dataset)
     card = render_card(facts, options.repo_id, options.licence)
     refuse_secrets(f"the card of {options.model}", card.encode("utf-8"))
+    if options.eval_results:
+        write_atomically(options.model / EVAL_RESULTS_FILE, hub_eval_results(facts))
     write_atomically(options.model / "README.md", card)
     systems = len(facts.own) + len(facts.others)
     print(f"{options.model}: README.md with the results of {systems} runs, label index of {len(index.labels):,} skills")

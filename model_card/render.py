@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import jinja2
 import yaml
 
-from dataset_builder.hub import DATASET_REPO, METRIC_REPO, MODEL_REPO, NAMESPACE, is_hub_id, tag_of
-from eval.results import BenchmarkResult, Estimate, EvalResults
+from dataset_builder.hub import MODEL_REPO, NAMESPACE, tag_of
+from eval.results import BenchmarkResult, Estimate
 from model_card.facts import CardFacts
+from model_card.front_matter import benchmark_name, dataset_id, front_matter, hub_base_model, metric_name
 from model_card.snippet import usage_snippet
+from training.run_record import TrainingRecord
 
 TITLE = "ESCO skill bi-encoder"
-# Benchmarks that stand on the Hub under names of their own.
-HUB_BENCHMARKS = {name: f"TechWolf/skill-extraction-{name}" for name in ("tech", "house", "techwolf")}
 _TEMPLATE = Path(__file__).with_name("card.md.jinja")
 _MISSING = "-"
 
@@ -41,48 +41,14 @@ def render_card(facts: CardFacts, repo_id: str = f"{NAMESPACE}/{MODEL_REPO}", li
     )
 
 
-def front_matter(facts: CardFacts, licence: str) -> dict[str, Any]:
-    """The card's YAML as the Hub reads it."""
-    record = facts.record
-    matter: dict[str, Any] = {
-        "language": [facts.language],
-        "license": licence,
-        "library_name": "sentence-transformers",
-        "pipeline_tag": "sentence-similarity",
-        "tags": ["sentence-transformers", "feature-extraction", "esco", "skills", "job-ads", "skill-extraction"],
-        "datasets": [dataset_id(facts)],
-        "metrics": [f"{NAMESPACE}/{METRIC_REPO}"],
-    }
-    # The Hub takes base models by their id only; a folder is named in the text.
-    if is_hub_id(record.base_model.id):
-        matter["base_model"] = record.base_model.id
-    matter["model-index"] = [{"name": record.name, "results": _model_index(facts.main)}]
-    return matter
+def _base_model_text(record: TrainingRecord) -> str:
+    known, used = hub_base_model(record), record.base_model.id
+    return f"`{used}`" if known in ("", used) else f"`{known}` (as the recipe names it; taken from the folder `{used}`)"
 
 
-def dataset_id(facts: CardFacts) -> str:
-    """The dataset's name on the Hub: as trained on, or where a local folder of ours will be published."""
-    trained_on = facts.record.dataset.id
-    return trained_on if is_hub_id(trained_on) else f"{NAMESPACE}/{DATASET_REPO}"
-
-
-def _model_index(results: Iterable[EvalResults]) -> list[dict[str, Any]]:
-    return [
-        {
-            "task": {"type": "information-retrieval", "name": "Skill extraction"},
-            "dataset": {
-                "type": HUB_BENCHMARKS.get(benchmark.name.lower(), benchmark.name),
-                "name": _shown(benchmark.name),
-                "split": benchmark.split,
-            },
-            "metrics": [
-                {"type": name.replace("@", "_at_"), "name": name.upper(), "value": round(100 * estimate.value, 2)}
-                for name, estimate in benchmark.metrics.items()
-            ],
-        }
-        for one in results
-        for benchmark in one.benchmarks
-    ]
+def _without_folders(command: str) -> str:
+    """The command with every absolute path cut to its last name: the folders are those of someone's machine."""
+    return " ".join(PurePath(word).name if word.startswith("/") else word for word in command.split(" "))
 
 
 def _model_values(facts: CardFacts) -> dict[str, Any]:
@@ -119,7 +85,7 @@ def _result_values(facts: CardFacts) -> dict[str, Any]:
 def _comparison(facts: CardFacts, split: str) -> str:
     """One row a system, RP@5 and MRR of each benchmark of the split; this model's rows in bold, last."""
     names = list(dict.fromkeys(b.name for one in facts.main for b in one.benchmarks if b.split == split))
-    head = ["system", *(f"{_shown(name)} {metric}" for name in names for metric in ("RP@5", "MRR"))]
+    head = ["system", *(f"{benchmark_name(name)} {metric}" for name in names for metric in ("RP@5", "MRR"))]
     rows = []
     for one in (*facts.others, *facts.own):
         found = {benchmark.name: benchmark.metrics for benchmark in one.benchmarks if benchmark.split == split}
@@ -132,22 +98,16 @@ def _comparison(facts: CardFacts, split: str) -> str:
 
 def _metrics_table(benchmarks: Sequence[BenchmarkResult]) -> str:
     metrics = list(dict.fromkeys(name for benchmark in benchmarks for name in benchmark.metrics))
-    rows = [
-        [
-            f"{_shown(benchmark.name)} {benchmark.split}",
-            f"{benchmark.queries:,}",
-            *(_with_interval(benchmark.metrics.get(name)) for name in metrics),
-        ]
-        for benchmark in benchmarks
-    ]
-    return _table(["benchmark", "queries", *(name.upper() for name in metrics)], rows)
+    head = ["metric", *(f"{benchmark_name(b.name)} {b.split}, {b.queries:,} queries" for b in benchmarks)]
+    rows = [[metric_name(name), *(_with_interval(b.metrics.get(name)) for b in benchmarks)] for name in metrics]
+    return _table(head, rows)
 
 
 def _training_values(facts: CardFacts) -> dict[str, Any]:
     record, manifest = facts.record, facts.manifest
     losses = record.losses
     return {
-        "base_model": record.base_model.id,
+        "base_model": _base_model_text(record),
         "base_revision": record.base_model.revision or "",
         "base_sha": record.base_model.weights_sha256[:12],
         "dataset": dataset_id(facts),
@@ -159,12 +119,12 @@ def _training_values(facts: CardFacts) -> dict[str, Any]:
         "recipe": yaml.safe_dump(record.recipe, sort_keys=False, allow_unicode=True).strip(),
         "seed": record.seed,
         "steps": f"{record.steps:,}",
-        "epochs": f"{record.epochs:g}",
+        "epochs": f"{record.epochs:g} epoch{'' if record.epochs == 1 else 's'}",
         "best_step": f"{record.best_step:,}",
         "loss": f"{losses[0].loss:.3f} at first, {losses[-1].loss:.3f} at last" if losses else "not logged",
         "weights_sha": record.weights_sha256[:12],
         "code_version": record.code_version,
-        "command": record.command,
+        "command": _without_folders(record.command),
         "sources_table": _table(
             ["source of pairs", "pairs", "skills"],
             [[source.name, f"{source.pairs:,}", f"{source.skills:,}"] for source in record.sources],
@@ -207,10 +167,6 @@ def _speed_text(facts: CardFacts) -> str:
         f"{speed.words_per_sentence:.1f} words. Opening model and label index and ranking one sentence took "
         f"{speed.open_and_rank_s:.2f} s beyond importing the libraries."
     )
-
-
-def _shown(benchmark: str) -> str:
-    return benchmark.upper() if benchmark.lower() in HUB_BENCHMARKS else benchmark
 
 
 def _with_interval(estimate: Estimate | None) -> str:

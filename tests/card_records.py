@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dataset_builder.contract import sha256_of_file, write_atomically
+from dataset_builder.contract import sha256_of_file
 from dataset_builder.esco import EscoRelease, Skill
 from dataset_builder.schema import (
     DatasetFile,
@@ -14,9 +14,6 @@ from dataset_builder.schema import (
     Outcomes,
     PromptText,
     TokenUse,
-    fold_of,
-    pairs_features,
-    skills_features,
 )
 from eval.results import BenchmarkResult, Estimate, EvalResults, LabelSpace, SystemInfo
 from training.run_record import (
@@ -49,50 +46,6 @@ RELEASE = EscoRelease(
     },
     group_labels={f"{URI}S": "skills", f"{URI}S9": "making things", f"{URI}S9.1": "making food"},
 )
-
-
-def write_esco(folder: Path) -> Path:
-    """RELEASE as ESCO's CSV files."""
-    folder.mkdir(parents=True, exist_ok=True)
-    rows = [f'{s.uri},{s.label},"{chr(10).join(s.alternative_labels)}","",{s.skill_type}' for s in RELEASE.skills]
-    head = "conceptUri,preferredLabel,altLabels,description,skillType"
-    (folder / "skills_en.csv").write_text("\n".join([head, *rows]) + "\n", encoding="utf-8")
-    links = [f"{child},{parent}" for child, parents in RELEASE.broader.items() for parent in parents]
-    (folder / "broaderRelationsSkillPillar.csv").write_text("\n".join(["conceptUri,broaderUri", *links]) + "\n")
-    groups = [f"{uri},{label}" for uri, label in RELEASE.group_labels.items()]
-    (folder / "skillGroups_en.csv").write_text("\n".join(["conceptUri,preferredLabel", *groups]) + "\n")
-    return folder
-
-
-def write_tiny_model(folder: Path) -> Path:
-    """A SentenceTransformer folder: BERT of 2 layers, 32 dimensions, seeded weights."""
-    import torch
-    from sentence_transformers import SentenceTransformer
-    from transformers import BertConfig, BertModel, BertTokenizerFast
-
-    letters = "abcdefghijklmnopqrstuvwxyz"
-    tokens = [
-        "[PAD]",
-        "[UNK]",
-        "[CLS]",
-        "[SEP]",
-        "[MASK]",
-        *WORDS,
-        *letters[1:],
-        *(f"##{c}" for c in letters),
-        ",",
-        ".",
-    ]
-    folder.mkdir(parents=True, exist_ok=True)
-    vocabulary = folder.parent / "vocab.txt"
-    vocabulary.write_text("\n".join(tokens), encoding="utf-8")
-    torch.manual_seed(0)
-    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
-    base = folder.parent / "bert"
-    BertModel(BertConfig(vocab_size=len(tokens), **sizes)).save_pretrained(base)
-    BertTokenizerFast(str(vocabulary)).save_pretrained(base)
-    SentenceTransformer(str(base), device="cpu").save(str(folder))
-    return folder
 
 
 def training_record(weights_sha256: str, **changes: object) -> TrainingRecord:
@@ -186,55 +139,6 @@ def eval_results(
     )
 
 
-def write_dataset(folder: Path, version: str = VERSION) -> Path:
-    """A dataset folder of 4 pairs and 3 skills; the card is the least that `load_dataset` needs."""
-    from datasets import Dataset
-
-    skills = RELEASE.skills
-    pairs = [
-        {"sentence": f"You will {s.label}, {n}.", "skill": s.label, "skill_uri": s.uri, "skills": [s.label],
-         "style": "sentence", "family": "paper", "fold": fold_of(s.uri)}
-        for n, s in enumerate([*skills, skills[0]])
-    ]  # fmt: skip
-    labels = [
-        {"uri": s.uri, "label": s.label, "alternative_labels": list(s.alternative_labels), "type": s.skill_type}
-        for s in skills
-    ]
-    files = []
-    for path, config, split, rows, features in (
-        ("pairs/train.parquet", "pairs", "train", pairs[:3], pairs_features()),
-        ("pairs/validation.parquet", "pairs", "validation", pairs[3:], pairs_features()),
-        ("skills/skills.parquet", "skills", "train", labels, skills_features()),
-    ):
-        target = folder / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        Dataset.from_list(rows, features=features).to_parquet(str(target))
-        size, sha = target.stat().st_size, sha256_of_file(target)
-        files.append(DatasetFile(path=path, config=config, split=split, rows=len(rows), bytes=size, sha256=sha))
-    write_atomically(folder / "README.md", DATASET_CARD.replace(VERSION, version))
-    manifest(files, version=version).save(folder)
-    return folder
-
-
-DATASET_CARD = """---
-configs:
-- config_name: pairs
-  default: true
-  data_files:
-  - split: train
-    path: pairs/train.parquet
-  - split: validation
-    path: pairs/validation.parquet
-- config_name: skills
-  data_files:
-  - split: train
-    path: skills/skills.parquet
----
-
-Load it with `load_dataset("NAMESPACE/synthetic-esco-skill-sentences", revision="v1.0.0")`.
-"""
-
-
 def manifest(files: list[DatasetFile], **changes: object) -> DatasetManifest:
     values: dict[str, object] = {
         "schema_version": 1,
@@ -259,15 +163,6 @@ def manifest(files: list[DatasetFile], **changes: object) -> DatasetManifest:
         "files": files,
     }
     return DatasetManifest.model_validate({**values, **changes})
-
-
-def write_trained_model(folder: Path, version: str = VERSION) -> Path:
-    """A tiny model with its training record, as training leaves it."""
-    write_tiny_model(folder)
-    dataset = DatasetSource(id=version, revision=None, version=version, sha256="d" * 64)
-    weights_sha256 = sha256_of_file(folder / "model.safetensors")
-    training_record(weights_sha256, version=version, dataset=dataset).save(folder)
-    return folder
 
 
 def own_results(model: Path, **changes: object) -> EvalResults:

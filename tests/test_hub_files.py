@@ -42,6 +42,12 @@ def test_cards_and_code_get_the_publishers_name_and_records_stay_as_they_are(fol
     }
 
 
+def test_the_hubs_own_hidden_folder_goes_along(folder):
+    (folder / ".eval_results").mkdir()
+    (folder / ".eval_results" / "a.yaml").write_text("[]")
+    assert ".eval_results/a.yaml" in [file.path for file in collect_files(folder, "ann").files]
+
+
 def test_what_is_left_out(folder):
     for name in (
         "optimizer.pt", "pytorch_model.bin", "scheduler.pkl", "weights.ckpt", "x.npy", "training_args.bin",

@@ -20,7 +20,8 @@ from model_card.label_index import (
     top_group,
     weight_files,
 )
-from tests.card_records import RELEASE, URI, write_esco
+from tests.card_folders import write_esco, write_tiny_model
+from tests.card_records import RELEASE, URI
 
 VECTORS = {"bake bread": [3.0, 4.0], "weld pipes": [0.0, 2.0], "Python": [5.0, 0.0]}
 
@@ -191,8 +192,6 @@ def test_opening_and_ranking_takes_under_two_seconds(tmp_path, repo):
     """All 13,891 labels, a tiny encoder: what is timed is our reading, hashing and ranking, in seconds of computing,
     so that a busy machine does not fail it."""
     from sentence_transformers import SentenceTransformer
-
-    from tests.card_records import write_tiny_model
 
     folder = write_tiny_model(tmp_path / "model")
     model = SentenceTransformer(str(folder), device="cpu")

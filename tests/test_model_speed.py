@@ -8,7 +8,8 @@ from model_card.facts import gather_facts
 from model_card.label_index import build_label_index, weight_files
 from model_card.render import render_card
 from model_card.speed import SpeedRecord, main, measure_speed
-from tests.card_records import OTHER_RESULTS, RELEASE, own_results, write_dataset, write_trained_model
+from tests.card_folders import write_dataset, write_trained_model
+from tests.card_records import OTHER_RESULTS, RELEASE, own_results
 
 
 @pytest.fixture(scope="module")

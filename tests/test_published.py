@@ -9,84 +9,17 @@ import re
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
-from dataset_builder.hub import project_version, tag_of
-from model_card.build import main as build_card
-from tests.card_records import OTHER_RESULTS, own_results, write_dataset, write_esco, write_trained_model
-from tests.hub_server import HubServer, User
-
-REPO = Path(__file__).resolve().parent.parent
-TOKEN = "hf_" + "PublishedTestToken0123456789"
-TAG = tag_of(project_version())
-MARKS = ("load_dataset(", "SentenceTransformer(", "evaluate.load(")
-COMMANDS = {
-    "dataset": ["dataset_builder.publish", "DATASET_DIR"],
-    "model": ["model_card.publish", "MODEL_DIR"],
-    "metric": ["eval.publish_metric"],
-    "space": ["space.publish"],
-}
-
-
-@dataclass(frozen=True)
-class World:
-    """A hub, the folders that were published, and what each publish command said."""
-
-    hub: HubServer
-    root: Path
-    said: dict[str, str]
-
-    def run(self, command: list[str], cache: Path, token: str = "", **options) -> subprocess.CompletedProcess[str]:
-        """A new process with an empty cache that knows the local Hub only."""
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
-        environment |= {
-            "HF_ENDPOINT": self.hub.url, "HF_HOME": str(cache), "XDG_CACHE_HOME": str(cache), "HF_TOKEN": token,
-            "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-            "OMP_NUM_THREADS": "2",
-        }  # fmt: skip
-        paths = {"DATASET_DIR": str(self.root / "data"), "MODEL_DIR": str(self.root / "model")}
-        command = [paths.get(word, word) for word in command]
-        environment = {name: value for name, value in environment.items() if value}
-        return subprocess.run(
-            [sys.executable, *command], cwd=REPO, env=environment, capture_output=True, text=True, **options
-        )
-
-    def publish(self, what: str, *more: str, token: str = TOKEN) -> subprocess.CompletedProcess[str]:
-        return self.run(["-m", *COMMANDS[what], *more], self.root / "cache-of-the-publisher", token)
+from tests.published_world import COMMANDS, MARKS, NAMES, TAG, TOKEN, document, published, snippets_of, wait_for
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    root = tmp_path_factory.mktemp("published")
-    version = project_version()
-    model = write_trained_model(root / "model", version)
-    (model / "optimizer.pt").write_bytes(b"left behind by training")
-    own_results(model).save(root / "own.json")
-    OTHER_RESULTS.save(root / "other.json")
-    write_dataset(root / "data", version)
-    write_esco(root / "v1.1.0")
-    results = [str(root / "own.json"), str(root / "other.json")]
-    build_card([str(model), "--results", *results, "--dataset", str(root / "data"), "--esco", str(root / "v1.1.0")])
-    with HubServer(root / "hub", {TOKEN: User("ann", ("lab",))}) as hub:
-        made = World(hub, root, {})
-        for what in COMMANDS:
-            done = made.publish(what)
-            assert done.returncode == 0, done.stderr
-            made.said[what] = done.stdout + done.stderr
+    with published(tmp_path_factory.mktemp("published")) as made:
         yield made
-
-
-NAMES = {
-    "dataset": ("dataset", "ann/synthetic-esco-skill-sentences"),
-    "model": ("model", "ann/esco-skill-biencoder"),
-    "metric": ("space", "ann/r_precision_at_k"),
-    "space": ("space", "ann/esco-skill-finder"),
-}
 
 
 @pytest.mark.parametrize("what", COMMANDS)
@@ -97,15 +30,6 @@ def test_each_artifact_is_one_tagged_commit(world, what):
     assert len(repo.commits) == 2
     assert f"{repo_id} {TAG}" in world.said[what]
     assert "all read back the same" in world.said[what]
-
-
-@pytest.mark.parametrize("what", COMMANDS)
-def test_a_second_publish_sends_nothing(world, what):
-    world.hub.log.clear()
-    done = world.publish(what)
-    assert done.returncode == 0, done.stderr
-    assert "is published already" in done.stdout
-    assert {entry.method for entry in world.hub.log} == {"GET"}
 
 
 def everything_published(world):
@@ -144,20 +68,7 @@ def test_the_page_is_told_its_model(world):
     assert "publish.py" not in space.head.files
 
 
-def snippets_of(text: str) -> dict[str, str]:
-    """The fenced Python blocks that open a published artifact, by what they call."""
-    blocks = re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-    return {f"{mark} {n}": block for n, block in enumerate(blocks) for mark in MARKS if mark in block}
-
-
-def document() -> str:
-    """README.md; until it has the sections on published artifacts, the draft of them."""
-    readme = (REPO / "README.md").read_text(encoding="utf-8") if (REPO / "README.md").exists() else ""
-    has_all = all(mark in "".join(snippets_of(readme).values()) for mark in MARKS)
-    return readme if has_all else (REPO / "tests" / "readme_publish.md").read_text(encoding="utf-8")
-
-
-SNIPPETS = snippets_of(document())
+SNIPPETS = {name: code for name, code in snippets_of(document()).items() if "NAMESPACE/" in code}
 
 
 def test_there_is_a_snippet_for_each_artifact():
@@ -213,73 +124,3 @@ def test_the_space_starts_from_its_files_on_the_published_model(world, tmp_path)
     finally:
         page.terminate()
         page.wait(timeout=20)
-
-
-def wait_for(url: str, process: subprocess.Popen[str], seconds: float = 90) -> bytes:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        assert process.poll() is None, process.stdout.read()
-        try:
-            return urllib.request.urlopen(url, timeout=5).read()
-        except OSError:
-            time.sleep(0.3)
-    raise AssertionError(f"{url} did not answer in {seconds} s")
-
-
-@pytest.mark.parametrize("what", COMMANDS)
-def test_a_dry_run_needs_no_token_and_asks_nobody(world, what):
-    world.hub.log.clear()
-    done = world.publish(what, "--dry-run", token="")
-    assert done.returncode == 0, done.stderr
-    kind, repo_id = NAMES[what]
-    for path, entry in world.hub.store.find(kind, repo_id).head.files.items():
-        if path not in (".gitattributes", "README.md") and not path.endswith(".py"):
-            assert re.search(rf"{re.escape(path)} +{entry.size:,} bytes", done.stdout), path
-    assert f"with the tag {TAG}" in done.stdout
-    assert (world.root / "model/README.md").read_text().splitlines()[-1] in done.stdout or what != "model"
-    assert ("left out: optimizer.pt" in done.stdout) == (what == "model")
-    assert world.hub.log == []
-
-
-@pytest.mark.parametrize(
-    ("more", "token", "message"),
-    [
-        ([], "", "error: no token for the Hub. Set HF_TOKEN"),
-        ([], "hf_" + "WrongWrongWrongWrong1234", "error: the Hub does not accept the token. Set HF_TOKEN"),
-        (["--namespace", "bob"], TOKEN, "error: the token may not write to bob/synthetic-esco-skill-sentences"),
-        (["--revision-tag", "v9.9.9"], TOKEN, "error: --revision-tag v9.9.9 contradicts the version"),
-        (["--name", "../up"], TOKEN, "is no name for a repository"),
-    ],
-)
-def test_refusals_are_one_line_with_the_remedy(world, more, token, message):
-    done = world.publish("dataset", *more, token=token)
-    assert done.returncode == 2
-    assert message in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
-    assert not token or token not in done.stderr + done.stdout
-
-
-def test_a_dataset_that_was_changed_since_is_not_published(world, tmp_path):
-    import shutil
-
-    folder = shutil.copytree(world.root / "data", tmp_path / "data")
-    (folder / "skills/skills.parquet").write_bytes(b"changed")
-    done = world.run(["-m", "dataset_builder.publish", str(folder)], tmp_path, TOKEN)
-    assert "skills.parquet is not the file that manifest.json lists" in done.stderr
-    assert done.returncode == 2
-
-
-def test_a_model_without_its_own_card_or_index_is_not_published(world, tmp_path):
-    import shutil
-
-    folder = shutil.copytree(world.root / "model", tmp_path / "model")
-    card = (folder / "README.md").read_text()
-    (folder / "README.md").write_text("---\n---\n# SentenceTransformer\n")
-    done = world.run(["-m", "model_card.publish", str(folder)], tmp_path, TOKEN)
-    assert "is not the card of version" in done.stderr
-    (folder / "README.md").write_text(card)
-    (folder / "onnx").mkdir()
-    (folder / "onnx/model.onnx").write_bytes(b"exported later")
-    done = world.run(["-m", "model_card.publish", str(folder)], tmp_path, TOKEN)
-    assert "label index was made for other weights than onnx/model.onnx" in done.stderr
-    assert done.returncode == 2

@@ -12,28 +12,15 @@ from dataset_builder.hub import project_version
 from model_card import release as release_module
 from model_card.build import main as build_card
 from model_card.release import Release, check_hub, check_release, main
-from tests.card_records import (
-    OTHER_RESULTS,
-    VERSION,
-    manifest,
-    own_results,
-    write_dataset,
-    write_esco,
-    write_trained_model,
-)
+from tests.card_folders import write_everything
+from tests.card_records import VERSION, manifest, own_results
 from tests.hub_server import HubServer, User
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     root = tmp_path_factory.mktemp("release")
-    model = write_trained_model(root / "model")
-    own_results(model).save(root / "own.json")
-    OTHER_RESULTS.save(root / "other.json")
-    write_dataset(root / "data")
-    write_esco(root / "v1.1.0")
-    results = [str(root / "own.json"), str(root / "other.json")]
-    build_card([str(model), "--results", *results, "--dataset", str(root / "data"), "--esco", str(root / "v1.1.0")])
+    write_everything(root)
     (root / "CHANGELOG.md").write_text(f"# Changes\n\n## {VERSION}\n\nAll of it.\n\n## 0.9.0\n\nLess.\n")
     (root / "README.md").write_text(f'load_dataset("NAMESPACE/x", revision="v{VERSION}")\nNAMESPACE/m@v{VERSION}\n')
     git(root, "init", "-q")

@@ -1,0 +1,113 @@
+"""model_card.facts: a fact that is missing, or that contradicts another, stops the card with a message."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from dataset_builder.contract import StageError
+from eval.results import EvalResults
+from model_card.facts import gather_facts
+from tests.card_folders import retrain, write_everything
+from tests.card_records import OWN_BENCHMARKS, benchmark_result, estimate, manifest, own_results
+from training.run_record import TrainingRecord
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    return write_everything(tmp_path_factory.mktemp("made"))
+
+
+@pytest.fixture
+def work(made, tmp_path):
+    """A copy of the made folder to break."""
+    return shutil.copytree(made, tmp_path / "work")
+
+
+def facts_of(root: Path):
+    return gather_facts(root / "model", [root / "own.json", root / "other.json"], root / "data")
+
+
+def test_what_agrees_passes(made):
+    facts = facts_of(made)
+    assert [one.system.name for one in facts.main] == ["tiny"]
+    assert [one.system.name for one in facts.others] == ["stock encoder"]
+    assert (facts.skills, facts.dimensions, facts.esco_version, facts.language) == (3, 32, "1.1.0", "en")
+
+
+BREAKS = {
+    "no own results": (lambda w: (w / "own.json").write_text((w / "other.json").read_text()), "no results file is of"),
+    "other training record": (
+        lambda w: own_results(w / "model", training_record_sha256="0" * 64).save(w / "own.json"),
+        "training record's hash contradicts",
+    ),
+    "other dataset version": (
+        lambda w: own_results(w / "model", dataset_version="0.9.0").save(w / "own.json"),
+        r"dataset version contradicts: 1\.0\.0 in training_record\.json, 0\.9\.0 in the results of tiny",
+    ),
+    "no dataset version": (
+        lambda w: own_results(w / "model", dataset_version=None).save(w / "own.json"),
+        "the results of tiny lack the dataset version",
+    ),
+    "other model version": (
+        lambda w: own_results(w / "model", model_version="2.0.0").save(w / "own.json"),
+        "model version contradicts",
+    ),
+    "other dataset": (lambda w: own_results(w / "model", dataset="x").save(w / "own.json"), "dataset contradicts"),
+    "other manifest": (
+        lambda w: manifest([], version="1.1.0").save(w / "data"),
+        r"trained on dataset version 1\.0\.0, and the manifest is of 1\.1\.0",
+    ),
+    "no manifest": (lambda w: (w / "data/manifest.json").unlink(), r"manifest\.json does not exist"),
+    "no training record": (lambda w: (w / "model/training_record.json").unlink(), "training_record.json does not"),
+    "other weights": (
+        lambda w: (w / "model/model.safetensors").write_bytes(b"x"), r"other weights than model\.safetensors",
+    ),
+    "a record of other weights": (lambda w: retrain(w, weights_sha256="0" * 64), "which are not in the folder"),
+    "an export the index does not know": (
+        lambda w: (w / "model/model.onnx").write_bytes(b"x"), "label index was made for other weights",
+    ),
+    "other labels": (lambda w: change_results(w, label_space={"sha256": "0" * 64}), "rank other labels"),
+    "other ESCO": (lambda w: change_results(w, label_space={"version": "1.2.0"}), r"over ESCO 1\.2\.0"),
+    "other ties": (lambda w: change_results(w, file="other.json", tie_order="random"), "break ties by 'random'"),
+    "twice": (lambda w: (w / "other.json").write_text((w / "own.json").read_text()), "two results files hold tiny"),
+    "a metric is missing": (
+        lambda w: benchmarks(w, [benchmark_result("tech", {"rp@5": estimate(0.5)})]), "on tech lack mrr",
+    ),
+    "other benchmark file": (
+        lambda w: benchmarks(w, [OWN_BENCHMARKS[0].model_copy(update={"data_sha256": "0" * 64})]),
+        "of another tech test file",
+    ),
+    "beyond one": (
+        lambda w: benchmarks(w, [benchmark_result("tech", {"rp@5": estimate(0.99), "mrr": estimate(0.5)})]),
+        "cannot be",
+    ),
+    "bad calibration": (lambda w: (w / "model/skill_finder.json").write_text("{}"), "is no calibration"),
+    "odd revision": (
+        lambda w: retrain(w, dataset=TrainingRecord.load(w / "model").dataset.model_copy(update={"revision": "v7"})),
+        "dataset revision 'v7' is not version",
+    ),
+}  # fmt: skip
+
+
+def change_results(root: Path, file: str = "own.json", label_space: dict | None = None, **changes: object) -> None:
+    results = EvalResults.load(root / file)
+    space = results.label_space.model_copy(update=label_space or {})
+    results.model_copy(update={"label_space": space, **changes}).save(root / file)
+
+
+def benchmarks(root: Path, found: list) -> None:
+    own_results(root / "model").model_copy(update={"benchmarks": found}).save(root / "own.json")
+
+
+@pytest.mark.parametrize("name", BREAKS)
+def test_a_missing_or_contradicting_fact_stops_the_card(work, name):
+    spoil, message = BREAKS[name]
+    spoil(work)
+    with pytest.raises(StageError, match=message):
+        facts_of(work)
+
+
+def test_a_folder_that_is_no_model(tmp_path, made):
+    with pytest.raises(StageError, match="is not a folder"):
+        gather_facts(tmp_path / "nothing", [], made / "data")

@@ -1,0 +1,132 @@
+"""The publish commands: what they print, what they refuse, and that a second publish sends nothing."""
+
+import importlib
+import re
+import shutil
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import pytest
+from huggingface_hub import HfApi
+
+from dataset_builder import hub_command
+from dataset_builder.contract import run_command
+from tests.published_world import COMMANDS, NAMES, TAG, TOKEN, document, published
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    with published(tmp_path_factory.mktemp("published")) as made:
+        yield made
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command did in this process."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def here(world, monkeypatch, capsys):
+    """Run a command in this process against the local Hub: the same code, without the seconds of a new process."""
+
+    def run(what: str, *more: str, token: str = TOKEN, folder: Path | None = None) -> Ran:
+        monkeypatch.setenv("HF_TOKEN", token)
+        monkeypatch.setattr(hub_command, "HfApi", partial(HfApi, endpoint=world.hub.url, token=token))
+        module, *words = COMMANDS[what]
+        words = [str(folder)] if folder else [world.place(word) for word in words]
+        capsys.readouterr()
+        code = run_command(importlib.import_module(module).main, [*words, *more])
+        return Ran(code, *capsys.readouterr())
+
+    return run
+
+
+@pytest.mark.parametrize("what", COMMANDS)
+def test_a_second_publish_sends_nothing(world, here, what):
+    world.hub.log.clear()
+    done = here(what)
+    assert done.returncode == 0, done.stderr
+    assert "is published already" in done.stdout
+    assert {entry.method for entry in world.hub.log} == {"GET"}
+
+
+@pytest.mark.parametrize("what", COMMANDS)
+def test_a_dry_run_needs_no_token_and_asks_nobody(world, here, what):
+    world.hub.log.clear()
+    done = here(what, "--dry-run", token="")
+    assert done.returncode == 0, done.stderr
+    kind, repo_id = NAMES[what]
+    for path, entry in world.hub.store.find(kind, repo_id).head.files.items():
+        if path not in (".gitattributes", "README.md") and not path.endswith(".py"):
+            assert re.search(rf"{re.escape(path)} +{entry.size:,} bytes", done.stdout), path
+    assert f"with the tag {TAG}" in done.stdout
+    assert (world.root / "model/README.md").read_text().splitlines()[-1] in done.stdout or what != "model"
+    assert ("left out: optimizer.pt" in done.stdout) == (what == "model")
+    assert world.hub.log == []
+
+
+def test_no_token_is_one_line_with_the_remedy(world, tmp_path):
+    done = world.run(["-m", *COMMANDS["dataset"]], tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: no token for the Hub. Set HF_TOKEN")
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("more", "token", "message"),
+    [
+        ([], "hf_" + "WrongWrongWrongWrong1234", "error: the Hub does not accept the token. Set HF_TOKEN"),
+        (["--namespace", "bob"], TOKEN, "error: the token may not write to bob/synthetic-esco-skill-sentences"),
+        (["--revision-tag", "v9.9.9"], TOKEN, "error: --revision-tag v9.9.9 contradicts the version"),
+        (["--name", "../up"], TOKEN, "is no name for a repository"),
+    ],
+)
+def test_refusals_are_one_line_with_the_remedy(here, more, token, message):
+    done = here("dataset", *more, token=token)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert token not in done.stderr + done.stdout
+
+
+def test_an_organisation_gets_a_private_copy_under_another_name(world, here):
+    done = here("metric", "--namespace", "lab", "--name", "rp", "--private", "--revision-tag", TAG)
+    assert done.returncode == 0, done.stderr
+    repo = world.hub.store.find("space", "lab/rp")
+    assert repo.private
+    assert repo.tags == {TAG: repo.head.oid}
+
+
+def test_a_dataset_that_was_changed_since_is_not_published(world, here, tmp_path):
+    folder = shutil.copytree(world.root / "data", tmp_path / "data")
+    (folder / "skills/skills.parquet").write_bytes(b"changed")
+    done = here("dataset", folder=folder)
+    assert done.returncode == 2
+    assert "skills.parquet is not the file that manifest.json lists" in done.stderr
+
+
+def test_a_model_without_its_own_card_or_index_is_not_published(world, here, tmp_path):
+    folder = shutil.copytree(world.root / "model", tmp_path / "model")
+    card = (folder / "README.md").read_text()
+    (folder / "README.md").write_text("---\n---\n# SentenceTransformer\n")
+    assert "is not the card of version" in here("model", folder=folder).stderr
+    (folder / "README.md").write_text(card)
+    (folder / "onnx").mkdir()
+    (folder / "onnx/model.onnx").write_bytes(b"exported later")
+    done = here("model", folder=folder)
+    assert done.returncode == 2
+    assert "label index was made for other weights than onnx/model.onnx" in done.stderr
+
+
+def test_every_command_that_the_readme_publishes_with_exists(world, here):
+    """The fork's section: each `python -m ... publish` line runs as it stands, dry."""
+    lines = re.findall(r"^python -m (\S*publish\S*)(.*)$", document(), re.MULTILINE)
+    assert {module for module, _ in lines} == {words[0] for words in COMMANDS.values()}
+    known = {words[0]: what for what, words in COMMANDS.items()}
+    for module, _ in lines:
+        assert here(known[module], "--dry-run").returncode == 0
