@@ -180,17 +180,25 @@ def _read_reply(body: bytes) -> Reply:
         raise WaitError("empty body")
     try:
         values = json.loads(body)
+    except ValueError:
+        kind = "html body" if body.lstrip()[:1] == b"<" else "broken json"
+        raise WaitError(kind) from None
+    reply = reply_in(values)
+    if reply is None:
+        raise WaitError("json without a reply")
+    return reply
+
+
+def reply_in(values: Any) -> Reply | None:
+    """The reply in the JSON of a chat completion; None where there is none."""
+    try:
         choice = values["choices"][0]
-        text = choice["message"]["content"] or ""
         usage = values.get("usage") or {}
         return Reply(
-            text=str(text),
+            text=str(choice["message"]["content"] or ""),
             finish_reason=str(choice.get("finish_reason") or ""),
             prompt_tokens=int(usage.get("prompt_tokens") or 0),
             completion_tokens=int(usage.get("completion_tokens") or 0),
         )
-    except ValueError:
-        kind = "html body" if body.lstrip()[:1] == b"<" else "broken json"
-        raise WaitError(kind) from None
-    except (KeyError, IndexError, TypeError, AttributeError):
-        raise WaitError("json without a reply") from None
+    except (KeyError, IndexError, TypeError, AttributeError, ValueError):
+        return None

@@ -149,7 +149,8 @@ class Sender:
                 return kind
             crowded = False
             try:
-                return self._entry(ask, attempt, await self._send(ask, attempt))
+                reply = await self._send(ask, attempt)
+                return entry_of(ask, attempt, reply, self._endpoint, self._sampling, self._language)
             except RefusedError as error:
                 return self._refusal(ask, attempt, str(error))
             except WaitError as error:
@@ -186,20 +187,6 @@ class Sender:
         self._refused_at_start = None
         return reply
 
-    def _entry(self, ask: Ask, attempt: int, reply: Reply) -> Entry:
-        parsed = parse_reply(reply.text, len(ask.styles), reply.finish_reason, self._language)
-        return Entry(
-            key=ask.key(self._endpoint, self._sampling, attempt),
-            kind=REPLY,
-            # A runaway reply is kept as the fault that it is, not as a megabyte.
-            text=reply.text[: MAX_REPLY_CHARACTERS + 1],
-            finish_reason=reply.finish_reason,
-            prompt_tokens=reply.prompt_tokens or ask.prompt_tokens,
-            completion_tokens=reply.completion_tokens or max(1, len(reply.text) // 4),
-            settled=parsed.complete or attempt == MAX_ATTEMPTS - 1,
-            about=ask.about,
-        )
-
     def _refusal(self, ask: Ask, attempt: int, text: str) -> Entry:
         if self._refused_at_start is not None:
             self._refused_at_start += 1
@@ -215,3 +202,19 @@ class Sender:
                 await asyncio.wait_for(self.stopping.wait(), seconds)
             except TimeoutError:
                 return
+
+
+def entry_of(ask: Ask, attempt: int, reply: Reply, endpoint: Endpoint, sampling: Sampling, language: str) -> Entry:
+    """The journal's entry for a reply, settled when every line asked for is there."""
+    parsed = parse_reply(reply.text, len(ask.styles), reply.finish_reason, language)
+    return Entry(
+        key=ask.key(endpoint, sampling, attempt),
+        kind=REPLY,
+        # A runaway reply is kept as the fault that it is, not as a megabyte.
+        text=reply.text[: MAX_REPLY_CHARACTERS + 1],
+        finish_reason=reply.finish_reason,
+        prompt_tokens=reply.prompt_tokens or ask.prompt_tokens,
+        completion_tokens=reply.completion_tokens or max(1, len(reply.text) // 4),
+        settled=parsed.complete or attempt == MAX_ATTEMPTS - 1,
+        about=ask.about,
+    )
