@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dataset_builder.contract import StageError, sha256_of_lines
 from dataset_builder.esco import EscoRelease, read_esco
-from dataset_builder.schema import ALTERNATIVE_LABELS, LABEL, SKILLS_FILE, TYPE, URI
+from dataset_builder.schema import ALTERNATIVE_LABELS, LABEL, SKILLS_FILE, TYPE, URI, DatasetManifest
 from eval.results import LabelSpace
 
 
@@ -94,9 +94,16 @@ def names_of_dataset(source: str) -> SkillNames:
             raise StageError(f"{source} has no column {column!r} (found: {', '.join(rows.column_names)})")
     return SkillNames(
         labels=tuple(label.strip() for label in rows[LABEL]),
-        source=source,
-        version=revision or "unknown",
+        source=Path(place).name if file.is_file() else source,
+        version=_esco_version(Path(place)),
         uris=tuple(rows[URI]),
         types=tuple(rows[TYPE]),
         alternative_labels=tuple(tuple(labels) for labels in rows[ALTERNATIVE_LABELS]),
     )
+
+
+def _esco_version(folder: Path) -> str:
+    """ESCO version of a dataset folder by its manifest; "unknown" for a Hub id and a folder without one."""
+    if not (folder / DatasetManifest.FILE_NAME).is_file():
+        return "unknown"
+    return DatasetManifest.load(folder).esco.version
