@@ -164,7 +164,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--model", required=True, help="the model's name as the server knows it")
     add("--model-name", default="", help="its name in the manifest and the journal (default: --model)")
     add("--provider", default="", help="the server's name in the journal, so that it may move (default: --base-url)")
-    add("--temperature", type=float, default=0.7, help="sampling temperature (default: 0.7)")
+    heed = "sampling temperature (default: 0.7); transformers serve heeds it only for models whose "
+    heed += "generation_config.json says do_sample: true"
+    add("--temperature", type=float, default=0.7, help=heed)
     add("--top-p", type=float, default=0.9, help="nucleus sampling (default: 0.9)")
     add("--tokens-per-line", type=int, default=32, metavar="N", help="bounds a reply (default: 32 a line)")
     add("--json-schema", action="store_true", help="ask for JSON by schema, where the server supports it")
