@@ -14,7 +14,7 @@ from tests.test_documents import docx, paragraph, pdf
 from tests.tiny_finder import tiny_finder
 
 pytestmark = pytest.mark.browser
-WAIT_MS = 60_000
+WAIT_MS = 180_000
 AD = "About us\nWe are a bakery.\n\nYour tasks\n- You bake bread\n- You plan shifts of employees\n- You know SQL\n"
 EVIL = 'You bake bread <img src=x onerror="window.hacked=1"><script>window.hacked=1</script>'
 
@@ -75,11 +75,7 @@ def test_paste_highlight_and_click(page):
     find(page, AD)
     assert names(page)[0] == "SQL"
     assert set(names(page)) == {"SQL", "bake bread in ovens", "plan shifts of employees"}
-    assert set(page.locator("#marked mark").all_inner_texts()) == {
-        "You bake bread",
-        "You plan shifts of employees",
-        "SQL",
-    }
+    assert set(page.locator("#marked mark").all_inner_texts()) == {"You bake bread", "plan shifts of employees", "SQL"}
     assert page.locator("#marked .ad-text").inner_text().strip() == AD.strip()
     button = page.get_by_role("button", name="bake bread in ovens")
     button.click()
@@ -121,8 +117,8 @@ def test_the_slider_makes_the_list_shorter(page):
     slider.focus()
     slider.press("End")
     slider.dispatch_event("pointerup")
-    page.wait_for_function("document.querySelectorAll('#results button.pick').length === 1")
-    assert names(page) == ["SQL"]
+    page.wait_for_function("document.querySelectorAll('#results button.pick').length === 2")
+    assert names(page) == ["SQL", "plan shifts of employees"]
 
 
 def test_group_by_area(page):
