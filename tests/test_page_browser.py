@@ -282,7 +282,7 @@ def test_the_keyboard_is_enough_and_controls_have_names(page):
 
 
 def test_nothing_stays_in_the_browser(page):
-    find(page, "You bake bread xyzzy-private-words")
+    find(page, "You bake bread.\nxyzzy-private-words")
     stored = page.evaluate("JSON.stringify([Object.entries(localStorage), Object.entries(sessionStorage)])")
     databases = page.evaluate("indexedDB.databases ? indexedDB.databases().then(all => all.map(one => one.name)) : []")
     assert "xyzzy" not in stored
