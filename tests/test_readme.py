@@ -1,0 +1,66 @@
+"""The commands of README and of the stages' pages exist: every module, flag, make target and linked file."""
+
+import re
+import shlex
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).resolve().parent.parent
+PAGES = [REPO / "README.md", REPO / "training" / "README.md", REPO / "eval" / "README.md"]
+TEXT = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+SHELL_BLOCKS = re.findall(r"```(?:bash|sh|shell)\n(.*?)```", TEXT, flags=re.DOTALL)
+LINES = [line for block in SHELL_BLOCKS for line in block.replace("\\\n", " ").splitlines()]
+
+
+def module_commands() -> list[tuple[str, tuple[str, ...]]]:
+    """(module, its words) of each `python -m module` or `accelerate launch ... -m module` in README."""
+    found = []
+    for line in LINES:
+        words = shlex.split(line, comments=True)
+        if "-m" in words and any(word.endswith(("python", "accelerate")) for word in words[: words.index("-m")]):
+            place = words.index("-m")
+            found.append((words[place + 1], tuple(words[place + 2 :])))
+    return found
+
+
+@cache
+def help_of(module: str, *subcommand: str) -> str:
+    command = [sys.executable, "-m", module, *subcommand, "--help"]
+    shown = subprocess.run(command, cwd=REPO, capture_output=True, text=True)
+    assert shown.returncode == 0, shown.stderr
+    return shown.stdout
+
+
+def test_there_are_commands():
+    assert len(module_commands()) >= 4
+    assert any("make demo" in line for line in LINES)
+    assert any("make test" in line for line in LINES)
+
+
+@pytest.mark.parametrize(("module", "words"), sorted(set(module_commands())), ids=lambda value: str(value)[:60])
+def test_command_exists_with_its_flags(module: str, words: tuple[str, ...]):
+    if module.split(".")[0] in {"venv", "pip", "http"}:
+        return
+    shown = help_of(module)
+    if words and re.search(rf"{{[a-z,]*\b{re.escape(words[0])}\b[a-z,]*}}", shown):
+        shown += help_of(module, words[0])
+    known = set(re.findall(r"--[a-z0-9][a-z0-9-]*", shown))
+    used = {word.split("=")[0] for word in words if word.startswith("--")}
+    assert used <= known, f"python -m {module} has no {sorted(used - known)}"
+
+
+def test_make_targets_exist():
+    targets = set(re.findall(r"^([a-z]+):", (REPO / "Makefile").read_text(), flags=re.MULTILINE))
+    named = {match for line in LINES for match in re.findall(r"\bmake ([a-z]+)", line)}
+    assert named <= targets
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPO)))
+def test_links_lead_somewhere(page: Path):
+    links = re.findall(r"\]\(([^)#][^)]*)\)|(?:src|srcset)=\"([^\"]+)\"", page.read_text(encoding="utf-8"))
+    local = [link.split("#")[0] for pair in links for link in pair if link and "://" not in link]
+    assert [link for link in local if not (page.parent / link).exists()] == []
