@@ -34,7 +34,7 @@ MODEL = ARTIFACTS / "model" / VERSION
 LLM = ARTIFACTS / "llm" / "SmolLM2-135M-Instruct"
 BEFORE = ARTIFACTS / "results" / "all-MiniLM-L6-v2.json"
 AFTER = ARTIFACTS / "results" / "demo-model.json"
-SENTENCES_PER_SKILL = 3
+SENTENCES_PER_SKILL = 4
 STEPS = 6
 
 # Nothing is looked up on a Hub, and the libraries' notes that nobody can act on stay away.
@@ -72,7 +72,7 @@ def _write_sentences() -> None:
         _run(
             "dataset_builder.build",
             *("--esco", SAMPLE, "--version", VERSION, "--out", DATASET, "--base-url", base_url, "--model", LLM),
-            *("--sentences-per-skill", SENTENCES_PER_SKILL),
+            *("--sentences-per-skill", SENTENCES_PER_SKILL, "--concurrency", 16, "--asks-again", 0),
         )
 
 
