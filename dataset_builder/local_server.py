@@ -27,7 +27,7 @@ from dataset_builder.contract import StageError, run_command
 
 HOST = "127.0.0.1"
 SERVER_PROGRAM = Path(sys.executable).with_name("transformers")
-# Small blocks, so that requests which begin alike share their beginning. 1,024 of them hold 16 requests of 1,000 tokens;
+# Small blocks, so that requests which begin alike share their beginning; 1,024 hold 16 requests of 1,000 tokens, and
 # without the limit the server takes most of the memory.
 CACHE_BLOCKS = 1024
 CACHE_BLOCK_TOKENS = 16
