@@ -34,6 +34,8 @@ MODEL = ARTIFACTS / "model" / VERSION
 LLM = ARTIFACTS / "llm" / "SmolLM2-135M-Instruct"
 BEFORE = ARTIFACTS / "results" / "all-MiniLM-L6-v2.json"
 AFTER = ARTIFACTS / "results" / "demo-model.json"
+BEFORE_NAME = "before: all-MiniLM-L6-v2"
+AFTER_NAME = "after: demo-model"
 SENTENCES_PER_SKILL = 4
 STEPS = 6
 
@@ -60,10 +62,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     _unless_done(2, f"LLM: SmolLM2-135M-Instruct in {LLM}", _finished_folder(LLM), _unpack_llm)
     _unless_done(3, f"sentences: {DATASET}", _finished(DatasetManifest, DATASET), _write_sentences)
     _unless_done(4, f"encoder: {MODEL}", _finished(TrainingRecord, MODEL), _train)
-    _unless_done(5, f"before: {BEFORE}", _finished(EvalResults, BEFORE), lambda: _score(_stock_encoder(), BEFORE))
-    _unless_done(5, f"after: {AFTER}", _finished(EvalResults, AFTER), lambda: _score(MODEL, AFTER))
+    _unless_done(
+        5, f"before: {BEFORE}", _finished(EvalResults, BEFORE), lambda: _score(_stock_encoder(), BEFORE_NAME, BEFORE)
+    )
+    _unless_done(5, f"after: {AFTER}", _finished(EvalResults, AFTER), lambda: _score(MODEL, AFTER_NAME, AFTER))
     _unless_done(6, f"cards: {DATASET}/README.md, {MODEL}/README.md", _finished_folder(MODEL / "label_index"), _cards)
-    _run("eval.compare", BEFORE, AFTER)
+    _run("eval.compare", BEFORE, AFTER, "--metrics", "rp@5", "rp@10", "mrr", "--against", BEFORE_NAME)
     print(_next_commands())
 
 
@@ -81,12 +85,17 @@ def _train() -> None:
     _run(
         *launcher,
         *("--recipe", "training/recipes/quick.yaml", "--dataset", DATASET, "--esco", SAMPLE),
-        *("--base-model", _stock_encoder(), "--out", MODEL),
+        *("--base-model", _stock_encoder(), "--name", "demo-model", "--out", MODEL),
     )
 
 
-def _score(model: Path, results: Path) -> None:
-    _run("eval.score_model", model, "--benchmarks", BENCHMARK, "--esco", SAMPLE, "--split", "test", "--out", results)
+def _score(model: Path, name: str, results: Path) -> None:
+    # Its own table stays away: the comparison at the end shows both.
+    _run(
+        *("eval.score_model", model, "--name", name, "--benchmarks", BENCHMARK, "--esco", SAMPLE),
+        *("--split", "test", "--out", results),
+        shown=False,
+    )
 
 
 def _cards() -> None:
@@ -138,12 +147,12 @@ def _say(step: int, text: str) -> None:
     print(f"[{step}/{STEPS}] {text}", flush=True)
 
 
-def _run(module: str, *arguments: object) -> None:
+def _run(module: str, *arguments: object, shown: bool = True) -> None:
     command = [sys.executable, "-m", module, *map(str, arguments)]
-    process = subprocess.run(command, check=False)
+    process = subprocess.run(command, check=False, stdout=None if shown else subprocess.DEVNULL)
     if process.returncode:
-        shown = shlex.join(["python", "-m", module, *map(str, arguments)])
-        raise StageError(f"a step ended with code {process.returncode}: {shown}", "Mend it and run `make demo` again")
+        failed = shlex.join(["python", "-m", module, *map(str, arguments)])
+        raise StageError(f"a step ended with code {process.returncode}: {failed}", "Mend it and run `make demo` again")
 
 
 def _stop_on_signal(*_: object) -> Never:

@@ -6,6 +6,7 @@ import csv
 import gzip
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -25,6 +26,16 @@ class Row:
     text: str | None
     key: str | None = None
     error: str | None = None
+
+
+@contextmanager
+def _large_cells() -> Iterator[None]:
+    """Let the csv module read whole ads; its limit is the process's, so it is put back."""
+    before = csv.field_size_limit(MAX_CELL_CHARS)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
 
 
 @dataclass(frozen=True)
@@ -101,8 +112,7 @@ class AdSource:
                 yield self._row(values)
 
     def _rows_of_csv(self, file: Path) -> Iterator[Row]:
-        csv.field_size_limit(MAX_CELL_CHARS)
-        with _open_text(file) as lines:
+        with _open_text(file) as lines, _large_cells():
             # A zero byte is no text, and the csv module stops at it.
             reader = csv.DictReader(line.replace("\0", "") for line in lines)
             self._check_columns(list(reader.fieldnames or ()), file)

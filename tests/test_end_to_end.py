@@ -109,7 +109,7 @@ def work(tmp_path_factory, stub_llm, encoder) -> Path:
     run(
         *launch,
         *("--recipe", "training/recipes/quick.yaml", "--dataset", work / "dataset", "--base-model", encoder),
-        *("--max-steps", 3, "--out", work / "model"),
+        *("--esco", SAMPLE, "--max-steps", 3, "--out", work / "model"),
     )
     for name, model in (("before", encoder), ("after", work / "model")):
         run(
