@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     _unless_done(5, f"after: {AFTER}", _finished(EvalResults, AFTER), lambda: _score(MODEL, AFTER_NAME, AFTER))
     _unless_done(6, f"cards: {DATASET}/README.md, {MODEL}/README.md", _finished_folder(MODEL / "label_index"), _cards)
-    _run("eval.compare", BEFORE, AFTER, "--metrics", "rp@5", "rp@10", "mrr", "--against", BEFORE_NAME)
+    _run("eval.compare", BEFORE, AFTER, "--metrics", "rp@5", "mrr", "--against", BEFORE_NAME)
     print(_next_commands())
 
 
@@ -81,7 +81,14 @@ def _write_sentences() -> None:
 
 
 def _train() -> None:
-    launcher = ["accelerate.commands.launch", "--config_file", "training/accelerate/cpu.yaml", "-m", "training.train"]
+    launcher = [
+        "accelerate.commands.launch",
+        "--quiet",
+        "--config_file",
+        "training/accelerate/cpu.yaml",
+        "-m",
+        "training.train",
+    ]
     _run(
         *launcher,
         *("--recipe", "training/recipes/quick.yaml", "--dataset", DATASET, "--esco", SAMPLE),
