@@ -95,7 +95,7 @@ def serving(folder: str | Path, port: int = 0, log: str | Path = os.devnull, tim
     """
     if not (Path(folder) / "config.json").is_file():
         raise StageError(f"{folder} is not a Transformers model folder", "Unpack a GGUF file first, with `unpack`")
-    port = _free_port(port)
+    port = free_port(port)
     Path(log).parent.mkdir(parents=True, exist_ok=True)
     with Path(log).open("wb") as output:
         # A process group of its own, so that Ctrl-C in the terminal reaches us first and we stop it.
@@ -124,7 +124,8 @@ def _serve_command(folder: str | Path, port: int) -> list[str]:
     return [str(SERVER_PROGRAM), "serve", str(folder), "--continuous-batching", *flat]
 
 
-def _free_port(port: int) -> int:
+def free_port(port: int) -> int:
+    """`port` where it is free, or any free one for 0."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
