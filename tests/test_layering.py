@@ -18,6 +18,7 @@ CONTRACTS = {
     "dataset_builder.hub_files",
     "dataset_builder.hub_publish",
     "training.run_record",
+    "training.export_record",
     "eval.results",
 }
 # Uploaded as they lie: they import nothing of ours beyond their own folder.

@@ -14,14 +14,15 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from transformers.utils.logging import disable_progress_bar
 
-from dataset_builder.contract import Record, Strict, code_version, run_command, sha256_of_file
+from dataset_builder.contract import code_version, run_command, sha256_of_file
 from dataset_builder.esco import read_esco
 from training.base_model import open_encoder, weight_files
+from training.export_record import ExportedForm, ExportResults
 from training.label_space import LabelSpace, label_space_of_esco
 from training.onnx_files import INT8_FILES, OnnxEncoder, export_onnx, quantise
 from training.run import processor_name, usable_cores, use_threads
@@ -30,35 +31,6 @@ from training.validation import DEFAULT_METRIC, SkillRanking, ValidationSet, loa
 
 SPEED_TEXTS = 512
 SPEED_ROUNDS = 3
-
-
-class ExportedForm(Strict):
-    """One form of a model: how large, how fast, how good, and how far its vectors are from the model's own.
-
-    `texts_per_s` is the median of some rounds over the same labels; `mean_cosine` is between its vectors and the
-    model's, None for a form of other dimensions; `rp_at_5` by benchmark, in [0, 1].
-    """
-
-    form: str
-    file: str
-    bytes: int
-    sha256: str
-    texts_per_s: float
-    mean_cosine: float | None
-    rp_at_5: dict[str, float]
-
-
-class ExportResults(Record):
-    """All forms of one model, the model itself first."""
-
-    FILE_NAME: ClassVar[str] = "exports.json"
-    SCHEMA_VERSION: ClassVar[int] = 1
-
-    model: str
-    code_version: str
-    processor: str
-    cpu_cores: int
-    forms: list[ExportedForm]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
