@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -19,6 +19,8 @@ from dataset_builder.chat_client import ChatClient
 from dataset_builder.journal import Entry, Journal
 from dataset_builder.plan import Ask, Endpoint, Plan, Sampling
 from dataset_builder.sending import NOT_SENT, Limits, Progress, Sender
+
+BLOCK = 10_000  # asks looked up at once: few reads, and memory for few replies
 
 
 @dataclass(frozen=True)
@@ -52,23 +54,33 @@ class Generation:
         self.language = language
         self.progress = Progress()
 
-    def chain(self, ask: Ask) -> Chain:
-        """What the journal has for an ask."""
-        entries: list[Entry] = []
+    def chains(self) -> Iterator[Chain]:
+        """What the journal has for each ask, in the plan's order."""
+        for start in range(0, len(self.plan.asks), BLOCK):
+            yield from self._chains_of(self.plan.asks[start : start + BLOCK])
+
+    def _chains_of(self, asks: Sequence[Ask]) -> list[Chain]:
+        entries: list[list[Entry]] = [[] for _ in asks]
+        next_attempt: list[int | None] = [None] * len(asks)
+        unsettled = list(range(len(asks)))
         for attempt in range(self.limits.attempts):
-            entry = self.journal.get(ask.key(self.endpoint, self.sampling, attempt))
-            if entry is None:
-                return Chain(tuple(entries), attempt)
-            entries.append(entry)
-            if entry.settled:
-                break
-        return Chain(tuple(entries), None)
+            keys = [asks[index].key(self.endpoint, self.sampling, attempt) for index in unsettled]
+            found = self.journal.get_many(keys)
+            looking, unsettled = unsettled, []
+            for index, key in zip(looking, keys, strict=True):
+                entry = found.get(key)
+                if entry is None:
+                    next_attempt[index] = attempt
+                else:
+                    entries[index].append(entry)
+                    if not entry.settled:
+                        unsettled.append(index)
+        return [Chain(tuple(those), attempt) for those, attempt in zip(entries, next_attempt, strict=True)]
 
     def missing(self) -> list[tuple[int, int]]:
         """(index of the ask, attempt to make) for everything that the journal lacks; counts what is there as spent."""
         todo = []
-        for index, ask in enumerate(self.plan.asks):
-            chain = self.chain(ask)
+        for index, chain in enumerate(self.chains()):
             for entry in chain.entries:
                 self.progress.spend(entry)
             if chain.next_attempt is not None:

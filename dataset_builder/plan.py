@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import count
+from json.encoder import encode_basestring_ascii
 from pathlib import Path
 
 from dataset_builder.co_mentions import CoMentions
@@ -34,6 +35,10 @@ class Sampling:
     top_p: float = 0.95
     tokens_per_line: int = 32
     json_schema: bool = False
+
+    def max_tokens(self, lines: int) -> int:
+        """Bound on the tokens of a reply with so many lines."""
+        return self.tokens_per_line * lines + 8
 
 
 @dataclass(frozen=True)
@@ -81,7 +86,7 @@ class Ask:
 
     def max_tokens(self, sampling: Sampling) -> int:
         """Bound on the reply's tokens."""
-        return sampling.tokens_per_line * len(self.styles) + 8
+        return sampling.max_tokens(len(self.styles))
 
     def seed_of(self, attempt: int) -> int:
         """Sampling seed of an attempt (from 0)."""
@@ -89,16 +94,10 @@ class Ask:
 
     def key(self, endpoint: Endpoint, sampling: Sampling, attempt: int) -> str:
         """SHA-256 over everything that the answer depends on."""
-        sheet = FAMILIES[self.family].sheets[self.sheet]
-        request = [
-            *endpoint.identity,
-            _prefix_sha256(self.family, self.sheet),
-            sheet.user_text(self.skills),
-            [sampling.temperature, sampling.top_p, self.max_tokens(sampling), sampling.json_schema],
-            self.seed_of(attempt),
-            attempt,
-        ]
-        return hashlib.sha256(json.dumps(request).encode("utf-8")).hexdigest()
+        before, after = _shared_json(self.family, self.sheet, endpoint, sampling)
+        user = encode_basestring_ascii(FAMILIES[self.family].sheets[self.sheet].user_text(self.skills))
+        request = f"[{before}, {user}, {after}, {self.seed_of(attempt)}, {attempt}]"
+        return hashlib.sha256(request.encode("ascii")).hexdigest()
 
     @property
     def prompt_tokens(self) -> int:
@@ -200,8 +199,13 @@ def skills_in_file(release: EscoRelease, path: str | Path) -> tuple[Skill, ...]:
 
 
 @lru_cache(maxsize=64)
-def _prefix_sha256(family: str, sheet: int) -> str:
-    return hashlib.sha256(json.dumps(FAMILIES[family].sheets[sheet].prefix).encode("utf-8")).hexdigest()
+def _shared_json(family: str, sheet: int, endpoint: Endpoint, sampling: Sampling) -> tuple[str, str]:
+    """The JSON of a request before and after its user text: the same for all requests of a sheet in one build."""
+    about = FAMILIES[family].sheets[sheet]
+    prefix = hashlib.sha256(json.dumps(about.prefix).encode("utf-8")).hexdigest()
+    before = json.dumps([*endpoint.identity, prefix])[1:-1]
+    max_tokens = sampling.max_tokens(len(about.styles))
+    return before, json.dumps([sampling.temperature, sampling.top_p, max_tokens, sampling.json_schema])
 
 
 @lru_cache(maxsize=64)

@@ -76,7 +76,7 @@ class PromptFamily:
 
 def describe(skill: Skill, words: int = DESCRIPTION_WORDS) -> str:
     """The skill's label and the first words of its description, cut at a sentence's end where one is near."""
-    parts = skill.description.split()
+    parts = skill.description.split(maxsplit=words)
     if not parts:
         return skill.label
     short = " ".join(parts[:words])

@@ -45,8 +45,7 @@ class Collected:
 def collect(generation: Generation) -> Collected:
     """Read every reply of the plan with today's parser: the lines of every attempt, for all were paid for."""
     collected = Collected(failed=dict(generation.progress.failed))
-    for index, ask in enumerate(generation.plan.asks):
-        chain = generation.chain(ask)
+    for index, (ask, chain) in enumerate(zip(generation.plan.asks, generation.chains(), strict=True)):
         if not chain.entries:
             collected.failed.setdefault(index, NOT_SENT)
         for entry in chain.entries:

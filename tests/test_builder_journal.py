@@ -1,5 +1,7 @@
 """The journal keeps every reply, trusts no damaged row, and survives being killed."""
 
+import hashlib
+import json
 import os
 import signal
 import sqlite3
@@ -40,6 +42,28 @@ def test_a_damaged_row_counts_as_absent_and_is_reported(tmp_path, column):
         journal.put(entry(1))
         assert journal.get("key001") == entry(1)
         assert journal.corrupt == set()
+
+
+@pytest.mark.parametrize("damage", ["X'00ff'", "CAST(X'ff41' AS TEXT)", "NULL", "7.5"])
+@pytest.mark.parametrize("column", ["text", "about", "prompt_tokens"])
+def test_damage_of_any_kind_is_reported_and_the_other_rows_are_read(tmp_path, column, damage):
+    """Bytes where text should be, text that is no UTF-8, nothing, another number."""
+    with Journal(tmp_path / "j.sqlite") as journal:
+        journal.put_many([entry(1), entry(2)])
+        journal._db.execute(f"UPDATE entries SET {column} = {damage} WHERE key = 'key001'")
+        assert journal.get_many(["key001", "key002", "key003"]) == {"key002": entry(2)}
+        assert journal.corrupt == {"key001"}
+        journal.put(entry(1))
+        assert journal.get_many(["key001", "key002"]) == {"key001": entry(1), "key002": entry(2)}
+
+
+@pytest.mark.parametrize("text", ["plain", 'quotes " and \\ and \n', "Ünï 😀 \u2028 \x00", ""])
+@pytest.mark.parametrize("settled", [True, False])
+def test_the_checksum_is_that_of_the_row_as_json(text, settled):
+    """Journals of earlier versions carry it, so it may never change."""
+    one = entry(1, text=text, settled=settled)
+    expected = json.dumps([one.key, REPLY, text, "stop", 7, 3, settled, one.about]).encode()
+    assert one.checksum == hashlib.sha256(expected).hexdigest()[:16]
 
 
 def test_a_file_that_is_no_journal_is_an_error(tmp_path):

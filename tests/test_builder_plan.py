@@ -63,6 +63,28 @@ def test_the_key_depends_on_everything_that_the_answer_depends_on():
     assert len(set(keys)) == 11
 
 
+@pytest.mark.parametrize("family", ["styled", "paper", "co-mention"])
+def test_the_key_is_the_hash_of_the_whole_request_as_json(family):
+    """Journals of earlier versions are keyed by it, so it may never change."""
+    endpoint, sampling = Endpoint("http://x/v1", 'a "model"', "prövider", "näme"), Sampling(0.5, 1.0, 16, True)
+    for ask in make_plan(RELEASE, {family: 12}, seed=7).asks:
+        sheet = FAMILIES[family].sheets[ask.sheet]
+        prefix, user = ask.messages[:-1], ask.messages[-1]["content"]
+        for attempt in (0, 2):
+            text = f"7|{family}@1.0 {ask.skills[0].uri} #{ask.part}|{attempt}"
+            seed = int(hashlib.sha256(text.encode()).hexdigest()[:16], 16) % 2**31
+            request = [
+                "prövider",
+                "näme",
+                hashlib.sha256(json.dumps(prefix).encode()).hexdigest(),
+                user,
+                [0.5, 1.0, 16 * len(sheet.styles) + 8, True],
+                seed,
+                attempt,
+            ]
+            assert ask.key(endpoint, sampling, attempt) == hashlib.sha256(json.dumps(request).encode()).hexdigest()
+
+
 def test_a_named_provider_lets_a_journal_move_to_another_port_and_folder():
     ask = make_plan(RELEASE, {"styled": 4}).asks[0]
     one = Endpoint("http://127.0.0.1:1/v1", "/a/model", provider="mine", model_name="tiny")
