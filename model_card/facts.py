@@ -15,11 +15,11 @@ from dataset_builder.schema import DatasetManifest
 from eval.results import BenchmarkResult, EvalResults
 from model_card.label_index import LabelIndex, check_weights, open_label_index, weight_files
 from model_card.speed import SpeedRecord
+from training.export_record import ExportResults
 from training.run_record import TrainingRecord
 
 FINDER_FILE = "skill_finder.json"
 REQUIRED_METRICS = ("rp@5", "mrr")
-_EXPORT_FOLDERS = ("onnx", "openvino")
 
 
 @dataclass(frozen=True)
@@ -54,16 +54,19 @@ class CardFacts:
     language: str
     calibration: Calibration | None
     speed: SpeedRecord | None
+    exports: ExportResults | None = None
 
     @property
     def main(self) -> tuple[EvalResults, ...]:
-        """Results of the weights that training wrote: these go into `model-index`."""
-        return tuple(one for one in self.own if one.system.weights_sha256 == self.record.weights_sha256)
+        """Results for `model-index`: of the weights that training wrote, or of the exports in a copy without them."""
+        here = {file.sha256 for file in self.weights}
+        wanted = {self.record.weights_sha256} if self.record.weights_sha256 in here else here
+        return tuple(one for one in self.own if one.system.weights_sha256 in wanted)
 
     @property
-    def exports(self) -> tuple[ModelFile, ...]:
-        """Weight files other than those that training wrote."""
-        return tuple(file for file in self.weights if file.path.split("/")[0] in _EXPORT_FOLDERS)
+    def onnx_only(self) -> str:
+        """The ONNX file to run where the folder holds no other weights; "" where it does."""
+        return "" if any(file.path.endswith(".safetensors") for file in self.weights) else self.weights[0].path
 
 
 def gather_facts(model_dir: str | Path, result_files: Sequence[str | Path], dataset: str | Path) -> CardFacts:
@@ -97,6 +100,7 @@ def gather_facts(model_dir: str | Path, result_files: Sequence[str | Path], data
         language=index.esco_language,
         calibration=_read_calibration(folder / FINDER_FILE),
         speed=SpeedRecord.load(folder) if (folder / SpeedRecord.FILE_NAME).exists() else None,
+        exports=ExportResults.load(folder) if (folder / ExportResults.FILE_NAME).exists() else None,
     )
     check_facts(facts, index, sha256_of_file(folder / TrainingRecord.FILE_NAME))
     return facts
@@ -117,8 +121,8 @@ def check_facts(facts: CardFacts, index: LabelIndex, training_record_sha256: str
         )
     if not facts.main:
         raise StageError(
-            f"no results file is of this model's weights {record.weights_sha256[:12]}",
-            "Run `python -m eval.score_model` on this folder and give its file",
+            f"no results file is of this model's weights {(facts.onnx_only or record.weights_sha256[:12])}",
+            "Run `python -m eval.score_model` on this folder, with --backend onnx for an ONNX file, and give its file",
         )
     _check_dataset(facts)
     for results in facts.main:
@@ -127,10 +131,12 @@ def check_facts(facts: CardFacts, index: LabelIndex, training_record_sha256: str
         _same("dataset", record.dataset.id, results.system.dataset, results)
         _same("dataset version", record.dataset.version, results.system.dataset_version, results)
     _check_results(facts, index)
-    if facts.speed:
-        unknown = set(facts.speed.weights_sha256.values()) - set(index.weights_sha256.values())
-        if unknown:
-            raise StageError("speed.json was measured with other weights", "Run `python -m model_card.speed` again")
+    known = set(index.weights_sha256.values())
+    if facts.speed and not set(facts.speed.weights_sha256.values()) <= known:
+        raise StageError("speed.json was measured with other weights", "Run `python -m model_card.speed` again")
+    # A static form has a folder and an index of its own.
+    if facts.exports and not {form.sha256 for form in facts.exports.forms if form.form != "static"} <= known:
+        raise StageError("exports.json was measured with other weights", "Run `python -m training.export` again")
 
 
 def _check_dataset(facts: CardFacts) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -12,6 +12,7 @@ import yaml
 from dataset_builder.hub import MODEL_REPO, NAMESPACE, tag_of
 from eval.results import BenchmarkResult, Estimate
 from model_card.facts import CardFacts
+from model_card.forms import forms_table, markdown_table
 from model_card.front_matter import benchmark_name, dataset_id, front_matter, hub_base_model, metric_name
 from model_card.snippet import usage_snippet
 from training.run_record import TrainingRecord
@@ -36,7 +37,7 @@ def render_card(facts: CardFacts, repo_id: str = f"{NAMESPACE}/{MODEL_REPO}", li
     return environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
         values,
         front_matter=yaml.safe_dump(front_matter(facts, licence), sort_keys=False, allow_unicode=True).strip(),
-        snippet=usage_snippet(repo_id, tag_of(facts.record.version), facts.calibration is not None),
+        snippet=usage_snippet(repo_id, tag_of(facts.record.version), facts.calibration is not None, facts.onnx_only),
         licence=licence,
     )
 
@@ -57,6 +58,7 @@ def _model_values(facts: CardFacts) -> dict[str, Any]:
         "title": TITLE,
         "version": facts.record.version,
         "dimensions": facts.dimensions,
+        "onnx_only": facts.onnx_only,
         "skills": f"{facts.skills:,}",
         "esco_version": facts.esco_version,
         "language": facts.language,
@@ -93,14 +95,14 @@ def _comparison(facts: CardFacts, split: str) -> str:
             continue
         cells = [_with_interval(found.get(name, {}).get(metric)) for name in names for metric in ("rp@5", "mrr")]
         rows.append([f"**{one.system.name}**" if one in facts.own else one.system.name, *cells])
-    return _table(head, rows)
+    return markdown_table(head, rows)
 
 
 def _metrics_table(benchmarks: Sequence[BenchmarkResult]) -> str:
     metrics = list(dict.fromkeys(name for benchmark in benchmarks for name in benchmark.metrics))
     head = ["metric", *(f"{benchmark_name(b.name)} {b.split}, {b.queries:,} queries" for b in benchmarks)]
     rows = [[metric_name(name), *(_with_interval(b.metrics.get(name)) for b in benchmarks)] for name in metrics]
-    return _table(head, rows)
+    return markdown_table(head, rows)
 
 
 def _training_values(facts: CardFacts) -> dict[str, Any]:
@@ -125,7 +127,7 @@ def _training_values(facts: CardFacts) -> dict[str, Any]:
         "weights_sha": record.weights_sha256[:12],
         "code_version": record.code_version,
         "command": _without_folders(record.command),
-        "sources_table": _table(
+        "sources_table": markdown_table(
             ["source of pairs", "pairs", "skills"],
             [[source.name, f"{source.pairs:,}", f"{source.skills:,}"] for source in record.sources],
         ),
@@ -146,26 +148,30 @@ def _machine_values(facts: CardFacts) -> dict[str, Any]:
             else f"Energy: {record.energy_kwh:.3f} kWh ({record.energy_method})."
         ),
         "libraries": ", ".join(f"{name} {version}" for name, version in record.libraries.items()),
+        "forms_table": forms_table(facts),
         "exports_text": _exports_text(facts),
         "speed_text": _speed_text(facts),
     }
-
-
-def _exports_text(facts: CardFacts) -> str:
-    rows = [[f"`{file.path}`", f"{file.bytes / 2**20:.1f} MiB", f"`{file.sha256[:12]}`"] for file in facts.weights]
-    return _table(["weights", "size", "SHA-256"], rows)
 
 
 def _speed_text(facts: CardFacts) -> str:
     speed = facts.speed
     if speed is None:
         return "Speed was not measured for this version."
-    rows = [[b.backend, f"`{b.weights_file}`", f"{b.batch_size}", f"{b.sentences_per_s:,.0f}"] for b in speed.backends]
+    batches = " and ".join(sorted({str(backend.batch_size) for backend in speed.backends}))
     return (
-        f"{_table(['backend', 'weights', 'batch', 'sentences a second'], rows)}\n\n"
-        f"Measured on {speed.device} with {speed.cpu_cores} cores over {speed.sentences:,} sentences of "
-        f"{speed.words_per_sentence:.1f} words. Opening model and label index and ranking one sentence took "
-        f"{speed.open_and_rank_s:.2f} s beyond importing the libraries."
+        f"Sentences a second on {speed.device} with {speed.cpu_cores} cores, over {speed.sentences:,} sentences of "
+        f"{speed.words_per_sentence:.1f} words in batches of {batches}, tokenising included. Opening model and label "
+        f"index and ranking one sentence took {speed.open_and_rank_s:.2f} s beyond importing the libraries."
+    )
+
+
+def _exports_text(facts: CardFacts) -> str:
+    if facts.exports is None:
+        return ""
+    return (
+        f"RP@5 times 100 on validation and the mean cosine to the vectors of the trained weights were measured when "
+        f"the forms were made, on {facts.exports.processor} with {facts.exports.cpu_cores} cores."
     )
 
 
@@ -173,8 +179,3 @@ def _with_interval(estimate: Estimate | None) -> str:
     if estimate is None:
         return _MISSING
     return f"{100 * estimate.value:.2f} [{100 * estimate.low:.1f}, {100 * estimate.high:.1f}]"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

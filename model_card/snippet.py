@@ -2,34 +2,60 @@
 
 from __future__ import annotations
 
+_TORCH_IMPORT = "from sentence_transformers import SentenceTransformer"
+_TORCH = """\
+model = SentenceTransformer(str(folder))
+vector = model.encode(sentence, normalize_embeddings=True)"""
+_ONNX_IMPORT = "from tokenizers import Tokenizer"
+_ONNX = """\
+tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+tokenizer.no_padding()
+tokens = tokenizer.encode(sentence)
+given = {{"input_ids": tokens.ids, "attention_mask": tokens.attention_mask, "token_type_ids": tokens.type_ids}}
+model = onnxruntime.InferenceSession(str(folder / "{onnx_file}"))
+hidden = model.run(None, {{one.name: np.array([given[one.name]]) for one in model.get_inputs()}})[0][0]
+vector = hidden.mean(axis=0) / np.linalg.norm(hidden.mean(axis=0))"""
 _HEAD = """\
 import json
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pyarrow.parquet as parquet
 from huggingface_hub import snapshot_download
 from safetensors.numpy import load_file
-from sentence_transformers import SentenceTransformer
+"""
+_BODY = """\
 
 name = "{repo_id}"
 folder = Path(name if Path(name).exists() else snapshot_download(name, revision="{tag}"))
-model = SentenceTransformer(str(folder))
+sentence = "You will plan and run the tests of our web services."
+{encode}
 labels = parquet.read_table(folder / "label_index/skills.parquet")["label"].to_pylist()
 index = load_file(folder / "label_index/label_embeddings.safetensors")["embeddings"].astype(np.float32)
 {threshold}
-scores = index @ model.encode("You will plan and run the tests of our web services.", normalize_embeddings=True)
+scores = index @ vector
 for skill in np.argsort(-scores, kind="stable")[:5]:
     if scores[skill] >= threshold:
         print(f"{{scores[skill]:.2f}}  {{labels[skill]}}")"""
 
 
-def usage_snippet(repo_id: str, tag: str, calibrated: bool) -> str:
-    """Lines that encode a sentence, rank all skills with the shipped index and keep those above the threshold."""
+def usage_snippet(repo_id: str, tag: str, calibrated: bool, onnx_file: str = "") -> str:
+    """Lines that encode a sentence, rank all skills with the shipped index and keep those above the threshold.
+
+    Args:
+        repo_id: name on the Hub.
+        tag: version to load.
+        calibrated: whether the folder holds skill_finder.json.
+        onnx_file: the only weights of the folder, run by onnxruntime; "" for weights that sentence-transformers opens.
+    """
     threshold = (
         'threshold = json.loads((folder / "skill_finder.json").read_text())["threshold"]'
         if calibrated
         else "threshold = -1.0  # none was calibrated for this version"
     )
-    code = _HEAD.format(repo_id=repo_id, tag=tag, threshold=threshold)
-    return code if calibrated else code.replace("import json\n", "")
+    head = _HEAD if calibrated else _HEAD.replace("import json\n", "")
+    head = head if onnx_file else head.replace("import onnxruntime\n", "")
+    encode = _ONNX.format(onnx_file=onnx_file) if onnx_file else _TORCH
+    body = _BODY.format(repo_id=repo_id, tag=tag, threshold=threshold, encode=encode)
+    return f"{head}{_ONNX_IMPORT if onnx_file else _TORCH_IMPORT}\n{body}"

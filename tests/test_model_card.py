@@ -29,6 +29,7 @@ from tests.card_records import (
     own_results,
     training_record,
 )
+from training.export_record import ExportedForm, ExportResults
 from training.run_record import TrainingRecord
 
 
@@ -54,14 +55,25 @@ def facts(made):
     weights = (ModelFile("model.safetensors", 3 * 2**19, "e" * 64), ModelFile("onnx/model.onnx", 2**20, "f" * 64))
     speed = SpeedRecord(
         schema_version=1, created_at="", code_version="", device="Test CPU", cpu_cores=4, sentences=1111,
-        words_per_sentence=14.2, open_and_rank_s=0.714, weights_sha256={}, libraries={},
+        words_per_sentence=14.2, open_and_rank_s=0.714, weights_sha256={"onnx/model.onnx": "f" * 64}, libraries={},
         backends=[BackendSpeed(backend="onnx", weights_file="onnx/model.onnx", sentences_per_s=1234.4, batch_size=32)],
     )  # fmt: skip
     found = facts_of(made)
+    exports = ExportResults(
+        schema_version=1, model="tiny", code_version="", processor="Other CPU", cpu_cores=6,
+        forms=[exported("torch", "e" * 64, 1.0, 0.7101), exported("onnx int8 avx2", "f" * 64, 0.98765, 0.7033)],
+    )  # fmt: skip
     record = training_record("e" * 64)
     own = eval_results("tiny", "e" * 64, OWN_BENCHMARKS)
+    calibration = Calibration(0.4567, "TECH train")
     return replace(
-        found, record=record, own=(own,), weights=weights, speed=speed, calibration=Calibration(0.4567, "TECH train")
+        found, record=record, own=(own,), weights=weights, speed=speed, exports=exports, calibration=calibration
+    )
+
+
+def exported(form: str, sha256: str, cosine: float, tech: float) -> ExportedForm:
+    return ExportedForm(
+        form=form, file="f", bytes=2**21, sha256=sha256, texts_per_s=99.0, mean_cosine=cosine, rp_at_5={"tech": tech}
     )
 
 
@@ -103,12 +115,13 @@ def test_every_number_of_the_text_is_worked_by_hand(facts):
         "learning_rate: 2.0e-05",
         "batch_size: 25",
         "scale: 20.0",
-        "| weights | size | SHA-256 |",
-        "| `model.safetensors` | 1.5 MiB | `eeeeeeeeeeee` |",
-        "| `onnx/model.onnx` | 1.0 MiB | `ffffffffffff` |",
-        "| onnx | `onnx/model.onnx` | 32 | 1,234 |",
-        "Measured on Test CPU with 4 cores over 1,111 sentences of 14.2 words. Opening model and label index and "
-        "ranking one sentence took 0.71 s beyond importing the libraries.",
+        "| form | file | size | sentences a second | RP@5 TECH validation | mean cosine | SHA-256 |",
+        "| torch | `model.safetensors` | 1.5 MiB | - | 71.01 | 1.0000 | `eeeeeeeeeeee` |",
+        "| onnx int8 avx2 | `onnx/model.onnx` | 1.0 MiB | 1,234 | 70.33 | 0.9877 | `ffffffffffff` |",
+        "Sentences a second on Test CPU with 4 cores, over 1,111 sentences of 14.2 words in batches of 32, tokenising "
+        "included. Opening model and label index and ranking one sentence took 0.71 s beyond importing the libraries.",
+        "RP@5 times 100 on validation and the mean cosine to the vectors of the trained weights were measured when "
+        "the forms were made, on Other CPU with 6 cores.",
         "2 processes on Test CPU, 8 CPU cores, 1.5 GiB at the peak; 1.6 minutes, 36.7 pairs a second.",
         "Energy: 0.004 kWh (RAPL counters of the package).",
         "Libraries: torch 2.13.0, sentence-transformers 6.2.0.",
@@ -192,10 +205,11 @@ def test_a_dataset_trained_from_the_hub_keeps_its_name_and_tag(facts):
 
 def test_what_was_not_measured_is_said(facts):
     record = facts.record.model_copy(update={"energy_kwh": None})
-    card = render_card(replace(facts, record=record, speed=None, calibration=None))
+    card = render_card(replace(facts, record=record, speed=None, exports=None, calibration=None))
     assert "Energy was not measured." in card
     assert "Speed was not measured for this version." in card
     assert "No threshold was calibrated for this version" in card
+    assert "| torch | `model.safetensors` | 1.5 MiB | `eeeeeeeeeeee` |" in card.splitlines()
 
 
 def snippet_of(card: str) -> str:

@@ -1,0 +1,167 @@
+r"""Write the release of a trained model: one int8 ONNX file with tokenizer, label index, records, results and card.
+
+    python -m model_card.export_release artifacts/model/1.0.0 model_card/releases/v1.0.0 \
+        --dataset dataset_builder/releases/v1.0.0 --results results/mine.json results/mine-int8.json results/stock.json
+
+Small enough for git, so that a clone finds skills without a Hub. The model folder must have its exports
+(`training.export`) and its card and label index (`model_card.build`); the results must hold some of the int8 file
+(`eval.score_model MODEL_DIR --backend onnx --weights-file FILE`). The folder appears whole or not at all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dataset_builder.contract import StageError, run_command, write_atomically
+from dataset_builder.hub import MODEL_REPO, NAMESPACE
+from dataset_builder.hub_files import collect_files
+from model_card.facts import FINDER_FILE, CardFacts, gather_facts
+from model_card.label_index import EMBEDDINGS_FILE, SKILLS_FILE
+from model_card.render import render_card
+from model_card.speed import SpeedRecord
+from training.export_record import ExportResults
+from training.run_record import TrainingRecord
+
+RESULTS_FOLDER = "results"
+_MODULES = "modules.json"
+_NEEDED = (_MODULES, "config.json", "tokenizer.json", EMBEDDINGS_FILE, SKILLS_FILE, TrainingRecord.FILE_NAME)
+_TAKEN_WHERE_THERE = (
+    "config_sentence_transformers.json",
+    "sentence_bert_config.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    FINDER_FILE,
+    SpeedRecord.FILE_NAME,
+    ExportResults.FILE_NAME,
+)
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a release is made of. `weights`: the ONNX file relative to the folder; "" for the only int8 file."""
+
+    folder: Path
+    dataset: Path
+    results: tuple[Path, ...]
+    weights: str = ""
+    repo_id: str = f"{NAMESPACE}/{MODEL_REPO}"
+    licence: str = "apache-2.0"
+
+
+def export_release(source: Source, out: Path) -> CardFacts:
+    """Write the release folder.
+
+    Returns:
+        What its card says.
+
+    Raises:
+        StageError: the model folder is not ready, a record contradicts another, or `out` is there already.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise StageError(f"{out} exists", "Remove it, or give another folder: a release is never written over")
+    gather_facts(source.folder, source.results, source.dataset)
+    weights = _chosen_weights(source)
+    _refuse_other_pooling(source.folder)
+    building = out.with_name(f".{out.name}.{os.getpid()}.building")
+    shutil.rmtree(building, ignore_errors=True)
+    try:
+        for name in (weights, *_files_to_take(source.folder)):
+            _copy(source.folder / name, building / name)
+        copies = [_copy(path, building / RESULTS_FOLDER / path.name) for path in source.results]
+        facts = gather_facts(building, copies, source.dataset)
+        write_atomically(building / "README.md", render_card(facts, source.repo_id, source.licence))
+        collect_files(building, NAMESPACE)
+        if out.exists():
+            out.rmdir()
+        building.rename(out)
+        return facts
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+
+
+def _chosen_weights(source: Source) -> str:
+    folder = source.folder
+    found = sorted(path.relative_to(folder).as_posix() for path in folder.glob("onnx/*int8*.onnx"))
+    found = [source.weights] if source.weights else found
+    if not found:
+        raise StageError(
+            f"{folder} holds no int8 ONNX file", "Run `python -m training.export` and `python -m model_card.build`"
+        )
+    if len(found) > 1:
+        raise StageError(f"{folder} holds {', '.join(found)}", "Name one with --weights; avx2 runs on every PC")
+    if not (folder / found[0]).is_file() or not found[0].endswith(".onnx"):
+        raise StageError(
+            f"{folder} holds no ONNX file {found[0]}", "Name one as it lies there, such as onnx/model.onnx"
+        )
+    return found[0]
+
+
+def _refuse_other_pooling(folder: Path) -> None:
+    """Readers of the release take the mean over tokens; a model that pools otherwise would be read wrongly."""
+    for path in folder.glob("*_Pooling/config.json"):
+        settings = json.loads(path.read_text(encoding="utf-8"))
+        wrong = [
+            name for name, value in settings.items()
+            if value is True and name.startswith("pooling_mode_") and name != "pooling_mode_mean_tokens"
+        ]  # fmt: skip
+        if wrong or settings.get("pooling_mode", "mean") not in ("mean", ["mean"]):
+            raise StageError(
+                f"{path} pools otherwise than by the mean over tokens", "Release its torch weights instead"
+            )
+
+
+def _files_to_take(folder: Path) -> Iterator[str]:
+    for name in _NEEDED:
+        if not (folder / name).is_file():
+            raise StageError(f"{folder} has no {name}", "Give a folder that training and model_card.build completed")
+        yield name
+    modules = json.loads((folder / _MODULES).read_text(encoding="utf-8"))
+    of_modules = [f"{module['path']}/config.json" for module in modules if module["path"]]
+    yield from (name for name in (*_TAKEN_WHERE_THERE, *of_modules) if (folder / name).is_file())
+
+
+def _copy(source: Path, target: Path) -> Path:
+    if target.exists():
+        raise StageError(f"two files are named {target.name}", "Give results files different names")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return Path(shutil.copyfile(source, target))
+
+
+def release_results(folder: Path) -> tuple[Path, ...]:
+    """The results files that a release holds."""
+    return tuple(sorted((folder / RESULTS_FOLDER).glob("*.json")))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m model_card.export_release",
+        description="Write the int8 ONNX release of a trained model: small enough for git, whole enough to use.",
+    )
+    parser.add_argument("model", type=Path, metavar="MODEL_DIR", help="folder that model_card.build completed")
+    parser.add_argument("out", type=Path, metavar="OUT", help="folder to write, such as model_card/releases/v1.0.0")
+    parser.add_argument("--dataset", type=Path, required=True, metavar="DIR", help="dataset folder it was trained on")
+    parser.add_argument(
+        "--results", type=Path, nargs="+", required=True, metavar="FILE", help="results of the int8 file and of others"
+    )
+    parser.add_argument("--weights", default="", metavar="FILE", help="ONNX file (default: the only int8 one)")
+    parser.add_argument("--repo-id", default=f"{NAMESPACE}/{MODEL_REPO}", help="name on the Hub used in the card")
+    parser.add_argument("--licence", default="apache-2.0", help="licence of the weights (default: apache-2.0)")
+    given = parser.parse_args(arguments)
+    results = tuple(given.results)
+    source = Source(given.model, given.dataset, results, given.weights, given.repo_id, given.licence)
+    facts = export_release(source, given.out)
+    size = sum(path.stat().st_size for path in given.out.rglob("*") if path.is_file())
+    made = f"{facts.onnx_only} of {facts.record.name} {facts.record.version}"
+    sys.stdout.write(f"{given.out}: {made}, {size / 1e6:.1f} MB in all\n")
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

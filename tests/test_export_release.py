@@ -1,0 +1,221 @@
+"""model_card.export_release: the small folder that git keeps opens everywhere, and holds what it should and no more."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dataset_builder.contract import StageError, run_command, sha256_of_file
+from eval.results import EvalResults
+from model_card.build import main as build_card
+from model_card.export_release import Source, export_release, main
+from model_card.facts import gather_facts
+from model_card.label_index import open_label_index
+from tests.card_folders import write_dataset, write_esco, write_trained_model
+
+INT8 = "onnx/model_quint8_avx2.onnx"
+SENTENCES = "sentence,label\nYou will bake bread.,bake bread\nYou weld pipes.,weld pipes\nRun Python.,Python\n"
+
+
+def score(root: Path, model: str, name: str, *more: str) -> Path:
+    """Measure with the real command on three sentences."""
+    from eval.score_model import main as measure
+
+    places = ["--benchmarks", str(root / "tiny_test.csv"), "--esco", str(root / "v1.1.0"), "--split", "test"]
+    measure([model, *places, "--name", name, "--samples", "20", "--out", str(root / f"{name}.json"), *more])
+    return root / f"{name}.json"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A trained tiny model with ONNX and int8 exports, results of three systems, a card, and its release in `out`."""
+    from training.base_model import open_encoder
+    from training.onnx_files import export_onnx, quantise
+
+    root = tmp_path_factory.mktemp("made")
+    write_trained_model(root / "model")
+    write_dataset(root / "data")
+    write_esco(root / "v1.1.0")
+    (root / "tiny_test.csv").write_text(SENTENCES)
+    quantise(export_onnx(open_encoder(root / "model"), root / "model"), "avx2")
+    (root / "model/optimizer.pt").write_bytes(b"left by training")
+    (root / "model/skill_finder.json").write_text('{"format": 1, "threshold": -1.0, "calibrated_on": "nothing"}')
+    score(root, str(root / "model"), "torch")
+    score(root, str(root / "model"), "int8", "--backend", "onnx", "--weights-file", INT8)
+    score(root, "literal", "literal")
+    build_card(
+        [str(root / "model"), *results_options(root), "--dataset", str(root / "data"), "--esco", str(root / "v1.1.0")]
+    )
+    main([str(root / "model"), str(root / "out"), *results_options(root), "--dataset", str(root / "data")])
+    return root
+
+
+def results_options(root: Path) -> list[str]:
+    return ["--results", *(str(root / f"{name}.json") for name in ("torch", "int8", "literal"))]
+
+
+def source_of(root: Path, weights: str = "") -> Source:
+    return Source(root / "model", root / "data", tuple(Path(word) for word in results_options(root)[1:]), weights)
+
+
+def test_it_holds_what_it_should_and_no_more(made):
+    found = {path.relative_to(made / "out").as_posix() for path in (made / "out").rglob("*") if path.is_file()}
+    assert found == {
+        INT8, "README.md", "modules.json", "config.json", "config_sentence_transformers.json", "1_Pooling/config.json",
+        "sentence_bert_config.json", "tokenizer.json", "tokenizer_config.json", "training_record.json",
+        "skill_finder.json", "label_index/skills.parquet", "label_index/label_embeddings.safetensors",
+        "results/torch.json", "results/int8.json", "results/literal.json",
+    }  # fmt: skip
+
+
+def test_the_index_is_tied_to_the_very_weights(made, tmp_path):
+    index = open_label_index(made / "out", INT8)
+    assert index.weights_sha256[INT8] == sha256_of_file(made / "out" / INT8) == sha256_of_file(made / "model" / INT8)
+    copy = shutil.copytree(made / "out", tmp_path / "copy")
+    (copy / INT8).write_bytes((made / "model/onnx/model.onnx").read_bytes())
+    with pytest.raises(StageError, match=rf"other weights than {INT8}"):
+        open_label_index(copy, INT8)
+
+
+def test_the_pages_finder_opens_it(made):
+    from skill_finder import SkillFinder
+
+    finder = SkillFinder.from_pretrained(made / "out")
+    assert finder.backend == "onnx-int8"
+    ours = [match.label for match in finder.rank("You will bake bread.", 3)]
+    index = open_label_index(made / "model", INT8)
+    trained = SkillFinder.from_pretrained(made / "model", "onnx-int8").rank("You will bake bread.", 3)
+    assert ours == [match.label for match in trained]
+    assert set(ours) == set(index.labels)
+
+
+def test_the_evaluation_opens_it_and_gives_the_same_values(made):
+    again = EvalResults.load(score(made, str(made / "out"), "again", "--backend", "onnx", "--weights-file", INT8))
+    before = EvalResults.load(made / "int8.json")
+    assert again.benchmarks[0].gold_ranks == before.benchmarks[0].gold_ranks
+    assert again.system.weights_sha256 == before.system.weights_sha256 == sha256_of_file(made / "out" / INT8)
+    assert again.system.training_record_sha256 == before.system.training_record_sha256
+
+
+def test_its_card_is_of_its_own_weights(made):
+    """`model-index` quotes the int8 results, the table all three systems, and the text says what is not here."""
+    card = (made / "out/README.md").read_text()
+    value = EvalResults.load(made / "int8.json").benchmarks[0].metrics["mrr"].value
+    assert f"value: {round(100 * value, 2)}" in card.split("---\n")[1]
+    assert all(f"| **{name}** |" in card for name in ("torch", "int8"))
+    assert "| literal |" in card
+    assert "The weights that training wrote are not in this folder" in card
+    assert f"`{INT8}`" in card
+    assert "model.safetensors`" not in card
+
+
+def test_the_cards_lines_run_on_the_folder(made, tmp_path):
+    code = re.search(r"```python\n(.*?)\n```", (made / "out/README.md").read_text(), re.DOTALL)[1]
+    assert "SentenceTransformer" not in code
+    code = code.replace("NAMESPACE/esco-skill-biencoder", str(made / "out"))
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    from skill_finder import SkillFinder
+
+    sentence = "You will plan and run the tests of our web services."
+    expected = SkillFinder.from_pretrained(made / "out").rank(sentence, 3)
+    assert done.stdout.splitlines() == [f"{match.score:.2f}  {match.label}" for match in expected]
+
+
+def test_sentence_transformers_finds_all_it_asks_for(made, monkeypatch):
+    """optimum, which loads the ONNX file for it, needs an older transformers: its call is answered here instead."""
+    import onnxruntime
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.base.modules import transformer
+    from transformers.modeling_outputs import BaseModelOutput
+
+    def load(model_name_or_path, config, task_name, **options):
+        session = onnxruntime.InferenceSession(str(Path(model_name_or_path) / options["file_name"]))
+        names = [one.name for one in session.get_inputs()]
+
+        class Loaded(torch.nn.Module):
+            def forward(self, input_ids, attention_mask, token_type_ids=None, **_):
+                given = {"input_ids": input_ids, "attention_mask": attention_mask, "token_type_ids": token_type_ids}
+                hidden = session.run(None, {name: given[name].numpy() for name in names})[0]
+                return BaseModelOutput(last_hidden_state=torch.from_numpy(hidden))
+
+        loaded = Loaded()
+        loaded.config = config
+        return loaded
+
+    monkeypatch.setattr(transformer, "load_onnx_model", load)
+    model = SentenceTransformer(str(made / "out"), backend="onnx", model_kwargs={"file_name": INT8}, device="cpu")
+    from eval.onnx_model import OnnxModel
+
+    texts = ["You will bake bread.", "weld"]
+    expected = OnnxModel(made / "out", INT8).encode_query(texts)
+    np.testing.assert_allclose(model.encode(texts), expected, atol=1e-5)
+
+
+def test_a_release_is_never_written_over(made):
+    before = (made / "out/README.md").stat().st_mtime_ns
+    with pytest.raises(StageError, match="never written over"):
+        export_release(source_of(made), made / "out")
+    assert (made / "out/README.md").stat().st_mtime_ns == before
+
+
+@pytest.fixture
+def work(made, tmp_path):
+    return shutil.copytree(made, tmp_path / "work", ignore=shutil.ignore_patterns("out"))
+
+
+def break_results(root: Path) -> None:
+    results = EvalResults.load(root / "int8.json")
+    system = results.system.model_copy(update={"weights_sha256": "0" * 64, "name": "other"})
+    results.model_copy(update={"system": system}).save(root / "int8.json")
+
+
+BREAKS = {
+    "no export": (lambda w: (w / "model" / INT8).unlink(), "holds no int8 ONNX file"),
+    "an export the index does not know": (lambda w: (w / "model" / INT8).write_bytes(b"x"), "made for other weights"),
+    "no results of the int8 file": (break_results, rf"no results file is of this model's weights {INT8}"),
+    "no tokenizer": (lambda w: (w / "model/tokenizer.json").unlink(), "has no tokenizer.json"),
+    "other pooling": (
+        lambda w: (w / "model/1_Pooling/config.json").write_text(json.dumps({"pooling_mode_cls_token": True})),
+        "pools otherwise",
+    ),
+    "a token in a record": (
+        lambda w: (w / "model/tokenizer_config.json").write_text('{"a": "hf_' + "0123456789" * 3 + '"}'),
+        "looks like a token",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BREAKS)
+def test_what_is_not_ready_leaves_nothing(work, name):
+    spoil, message = BREAKS[name]
+    spoil(work)
+    before = {path.name for path in work.iterdir()}
+    with pytest.raises(StageError, match=message):
+        export_release(source_of(work), work / "out")
+    assert {path.name for path in work.iterdir()} == before
+
+
+def test_several_int8_files_need_a_name(work, capsys):
+    from training.onnx_files import quantise
+
+    other = quantise(work / "model/onnx/model.onnx", "arm64")
+    score(work, str(work / "model"), "arm", "--backend", "onnx", "--weights-file", other.name)
+    words = [str(work / "model"), *results_options(work), str(work / "arm.json"), "--dataset", str(work / "data")]
+    build_card([*words, "--esco", str(work / "v1.1.0")])
+    release = [words[0], str(work / "out"), *words[1:]]
+    assert run_command(main, release) == 2
+    assert "Name one with --weights" in capsys.readouterr().err
+    assert run_command(main, [*release, "--weights", "onnx/nothing.onnx"]) == 2
+    assert "holds no ONNX file onnx/nothing.onnx" in capsys.readouterr().err
+    main([*release, "--weights", f"onnx/{other.name}"])
+    results = [work / "out/results" / path for path in ("torch.json", "int8.json", "arm.json", "literal.json")]
+    facts = gather_facts(work / "out", results, work / "data")
+    assert [file.path for file in facts.weights] == [f"onnx/{other.name}"]
+    assert [one.system.name for one in facts.main] == ["arm"]
