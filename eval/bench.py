@@ -5,7 +5,8 @@
 
 The first runs on what a clone holds: packaged all-MiniLM-L6-v2, the sample of ESCO, the small benchmark. Both sides
 get the same rows, the same label space and the same texts a batch; loading the model is not timed. WorkRB encodes the
-label space once a task, this evaluation once. For figures, run it on a machine that does nothing else.
+label space once a task, this evaluation once. `--large-space 1000000` also scores a made-up label space of that size.
+For figures, run it on a machine that does nothing else.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from dataset_builder.contract import Record, StageError, Strict, code_version, r
 from eval.benchmarks import Benchmark, load_benchmarks
 from eval.encoders import EncoderOptions, open_encoder
 from eval.label_space import SkillNames, names_of_esco
+from eval.large_space import LargeSpace, as_line, measure_large_space
 from eval.measure import measure
 from eval.ranking import System
 from eval.tables import aligned, display_name, percent
@@ -58,6 +60,7 @@ class SpeedRecord(Record):
     workrb_seconds: list[float]
     ours: Scores
     workrb: Scores
+    large_space: LargeSpace | None = None
 
     @property
     def speedup(self) -> float:
@@ -85,6 +88,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     benchmarks = load_benchmarks([options.benchmarks], "test")
     names = names_of_esco(options.esco)
     record = compare_speed(options.model or packaged_model(), benchmarks, names, options.repeats)
+    if options.large_space:
+        record = record.model_copy(update={"large_space": measure_large_space(options.large_space)})
     print(speed_table(record))
     if options.out:
         print(f"\nwritten to {record.save(options.out)}")
@@ -163,6 +168,7 @@ def speed_table(record: SpeedRecord) -> str:
             f"{len(record.ours_seconds)}: ours {min(record.ours_seconds):.1f} s, "
             f"WorkRB {min(record.workrb_seconds):.1f} s, {record.speedup:.2f} times as fast; "
             f"largest difference {100 * record.largest_difference:.3f} points",
+            *([as_line(record.large_space)] if record.large_space else []),
         ]
     )
 
@@ -229,6 +235,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--benchmarks", default=str(MINI_BENCHMARK), metavar="PLACE", help="as for eval.score_model; default: ours")
     add("--esco", default=[SAMPLE], nargs="+", metavar="PLACE", help="ESCO zips, folders or a version; default: sample")
     add("--repeats", type=int, default=1, metavar="N", help="how often each runs; default: 1")
+    add("--large-space", type=int, metavar="N", help="also score a made-up label space of N entries")
     add("--out", metavar="FILE.json", help="also write the record there")
     return parser
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from dataset_builder.contract import StageError, sha256_of_file
+from eval.batches import encode_in_batches, token_counts
 from eval.onnx_model import OnnxModel
 from eval.ranking import CosineSystem, Floats, System
 from eval.results import SystemInfo
@@ -115,7 +116,9 @@ def open_model(spec: str, options: EncoderOptions) -> Any:
 
 def cosine_system(name: str, model: Any, options: EncoderOptions) -> CosineSystem:
     """Cosine of sentence and label vectors; a model with prompts gets its query and its document prompt."""
-    return CosineSystem(name, _encoder(model.encode_query, options), _encoder(model.encode_document, options))
+    return CosineSystem(
+        name, _encoder(model, model.encode_query, options), _encoder(model, model.encode_document, options)
+    )
 
 
 def token_system(name: str, model: Any, options: EncoderOptions) -> TokenMatchingSystem:
@@ -125,7 +128,7 @@ def token_system(name: str, model: Any, options: EncoderOptions) -> TokenMatchin
         tokens = model.encode_query(texts, output_value="token_embeddings", batch_size=options.batch_size)
         return [np.asarray(vectors.float().cpu(), dtype=np.float32) for vectors in tokens]
 
-    return TokenMatchingSystem(name, encode_tokens, _encoder(model.encode_document, options))
+    return TokenMatchingSystem(name, encode_tokens, _encoder(model, model.encode_document, options))
 
 
 def trained_by_tokens(record: TrainingRecord | None) -> bool:
@@ -153,18 +156,16 @@ def _downloaded(place: str, revision: str | None) -> Path:
         raise StageError(f"the model {place} cannot be downloaded ({error})", "Is its name right?") from error
 
 
-def _encoder(encode: Callable[..., Any], options: EncoderOptions) -> Callable[[list[str]], Floats]:
-    def encoded(texts: list[str]) -> Floats:
-        """One vector a text: (texts, d) float32; a text that occurs several times is encoded once."""
-        different = list(dict.fromkeys(texts))
-        place = {text: number for number, text in enumerate(different)}
-        vectors = encode(
-            different,
-            batch_size=options.batch_size,
-            show_progress_bar=len(different) > 2_000,
-            convert_to_numpy=True,
+def _encoder(model: Any, encode: Callable[..., Any], options: EncoderOptions) -> Callable[[list[str]], Floats]:
+    def encode_batch(texts: list[str]) -> Floats:
+        return np.asarray(
+            encode(texts, batch_size=len(texts), show_progress_bar=False, convert_to_numpy=True), dtype=np.float32
         )
-        return np.asarray(vectors, dtype=np.float32)[[place[text] for text in texts]]
+
+    def encoded(texts: list[str]) -> Floats:
+        if isinstance(model, OnnxModel):
+            return np.asarray(encode(texts, batch_size=options.batch_size), dtype=np.float32)
+        return encode_in_batches(encode_batch, texts, token_counts(model, texts), options.batch_size)
 
     return encoded
 

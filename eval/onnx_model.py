@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from dataset_builder.contract import StageError
+from eval.batches import encode_in_batches
 from eval.ranking import Floats
 
 DEFAULT_FILE = "onnx/model.onnx"
@@ -48,7 +48,8 @@ class OnnxModel:
             raise StageError(f"{folder} holds no tokenizer.json")
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._tokenizer.enable_truncation(self.max_seq_length)
-        self._tokenizer.enable_padding(pad_id=self._tokenizer.token_to_id("<pad>") or 0)
+        self._tokenizer.no_padding()
+        self._pad = self._tokenizer.token_to_id("<pad>") or 0
         try:
             self._session = onnxruntime.InferenceSession(str(self.weights), providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's errors share no base class below Exception.
@@ -57,36 +58,25 @@ class OnnxModel:
         outputs = [entry.name for entry in self._session.get_outputs()]
         self._output = "sentence_embedding" if "sentence_embedding" in outputs else outputs[0]
 
-    def encode_query(self, texts: Sequence[str], **options: Any) -> Floats:
+    def encode_query(self, texts: Sequence[str], batch_size: int = 64) -> Floats:
         """Vectors of sentences: (texts, d) float32."""
-        return self._encode(self._prompts.get("query", ""), texts, **options)
+        return self._encode(self._prompts.get("query", ""), texts, batch_size)
 
-    def encode_document(self, texts: Sequence[str], **options: Any) -> Floats:
+    def encode_document(self, texts: Sequence[str], batch_size: int = 64) -> Floats:
         """Vectors of labels: (texts, d) float32."""
-        return self._encode(self._prompts.get("document", ""), texts, **options)
+        return self._encode(self._prompts.get("document", ""), texts, batch_size)
 
-    def _encode(
-        self,
-        prompt: str,
-        texts: Sequence[str],
-        batch_size: int = 64,
-        show_progress_bar: bool = False,
-        convert_to_numpy: bool = True,
-    ) -> Floats:
-        # Texts of like length share a batch, so little is padding.
-        order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
-        vectors: list[Floats] = []
-        starts = range(0, len(order), batch_size)
-        for start in tqdm(starts, desc="encoding", unit="batch", disable=not show_progress_bar):
-            vectors.extend(self._batch([prompt + texts[place] for place in order[start : start + batch_size]]))
-        sorted_back = np.argsort(np.array(order), kind="stable")
-        return np.asarray(vectors, dtype=np.float32)[sorted_back]
+    def _encode(self, prompt: str, texts: Sequence[str], batch_size: int) -> Floats:
+        encodings = self._tokenizer.encode_batch(list(texts))
+        tokens = np.array([len(encoding.ids) for encoding in encodings], dtype=np.int64)
+        return encode_in_batches(lambda some: self._batch([prompt + text for text in some]), texts, tokens, batch_size)
 
     def _batch(self, texts: list[str]) -> Floats:
-        encodings = self._tokenizer.encode_batch(texts)
-        mask = np.array([encoding.attention_mask for encoding in encodings], dtype=np.int64)
+        ids = [encoding.ids for encoding in self._tokenizer.encode_batch(texts)]
+        longest = max(map(len, ids))
+        mask = np.array([[1] * len(one) + [0] * (longest - len(one)) for one in ids], dtype=np.int64)
         feeds = {
-            "input_ids": np.array([encoding.ids for encoding in encodings], dtype=np.int64),
+            "input_ids": np.array([one + [self._pad] * (longest - len(one)) for one in ids], dtype=np.int64),
             "attention_mask": mask,
             "token_type_ids": np.zeros_like(mask),
         }

@@ -118,8 +118,13 @@ def rank_of(row: Floats, place: int) -> int:
     return 1 + int(np.count_nonzero(row > score)) + int(np.count_nonzero(row[:place] == score))
 
 
-def cosine_scores(sentences: Floats, labels: Floats) -> Floats:
+def cosine_scores(sentences: Floats, labels: Floats, label_lengths: Floats | None = None) -> Floats:
     """Cosine of each sentence vector with each label vector: (sentences, labels). Zero vectors score 0.
+
+    Args:
+        sentences: (sentences, d).
+        labels: (labels, d); never copied, for there may be a million of them.
+        label_lengths: (labels,) as `lengths_of` gives them, where they are known already.
 
     Raises:
         ValueError: not 2-D, or of different dimension.
@@ -129,15 +134,21 @@ def cosine_scores(sentences: Floats, labels: Floats) -> Floats:
             raise ValueError(f"embeddings must be 2-D, got shape {vectors.shape}")
     if sentences.shape[1] != labels.shape[1]:
         raise ValueError(f"sentences have {sentences.shape[1]} dimensions and labels {labels.shape[1]}")
-    return np.asarray(unit(sentences) @ unit(labels).T, dtype=np.float32)
+    if label_lengths is None:
+        label_lengths = lengths_of(labels)
+    products: Floats = np.asarray(sentences / lengths_of(sentences)[:, None], dtype=np.float32) @ labels.T
+    # Vectors that the model itself made 1 long are left as they are: dividing them again would only round.
+    if not np.allclose(label_lengths, 1, atol=1e-6):
+        products /= label_lengths
+    return products
 
 
-def unit(vectors: Floats) -> Floats:
-    """Rows divided by their length; rows already of length 1 are not copied, and zero rows stay zero."""
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    if np.allclose(lengths, 1, atol=1e-6):
-        return vectors
-    return np.asarray(vectors / np.where(lengths == 0, 1, lengths), dtype=np.float32)
+def lengths_of(vectors: Floats) -> Floats:
+    """Length of each row, 1 for rows of zeros, so that one can divide by it: (n,) float32."""
+    # einsum makes no copy of the vectors, np.linalg.norm does.
+    lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float32))
+    lengths[lengths == 0] = 1
+    return np.asarray(lengths, dtype=np.float32)
 
 
 class CosineSystem:
@@ -150,16 +161,18 @@ class CosineSystem:
         self._encode_sentences = encode_sentences
         self._encode_labels = encode_labels
         self._labels: Floats | None = None
+        self._lengths: Floats | None = None
 
     def index(self, names: SkillNames) -> None:
         """Encode every label once."""
-        self._labels = unit(self._encode_labels(list(names.labels)))
+        self._labels = self._encode_labels(list(names.labels))
+        self._lengths = lengths_of(self._labels)
 
     def scores(self, sentences: Sequence[str]) -> Floats:
         """Cosines: (sentences, labels)."""
         if self._labels is None:
             raise RuntimeError("index the label space before scoring")
-        return cosine_scores(self._encode_sentences(list(sentences)), self._labels)
+        return cosine_scores(self._encode_sentences(list(sentences)), self._labels, self._lengths)
 
 
 def system_of_encoder(name: str, encoder: Encoder) -> CosineSystem:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from eval.label_space import SkillNames
-from eval.ranking import Floats
+from eval.ranking import Floats, lengths_of
 
 _LABELS_AT_ONCE = 65_536
 
@@ -34,20 +34,22 @@ class TokenMatchingSystem:
         self._encode_tokens = encode_tokens
         self._encode_labels = encode_labels
         self._labels: Floats | None = None
+        self._lengths: Floats | None = None
 
     def index(self, names: SkillNames) -> None:
         """Encode every label once."""
         self._labels = self._encode_labels(list(names.labels))
+        self._lengths = lengths_of(self._labels)
 
     def scores(self, sentences: Sequence[str]) -> Floats:
         """Token-level scores: (sentences, labels), each from -1 to 1."""
         if self._labels is None:
             raise RuntimeError("index the label space before scoring")
-        labels = self._labels
-        return np.stack([token_matching_scores(tokens, labels) for tokens in self._encode_tokens(list(sentences))])
+        found = self._encode_tokens(list(sentences))
+        return np.stack([token_matching_scores(tokens, self._labels, self._lengths) for tokens in found])
 
 
-def token_matching_scores(tokens: Floats, labels: Floats) -> Floats:
+def token_matching_scores(tokens: Floats, labels: Floats, label_lengths: Floats | None = None) -> Floats:
     """Score of one sentence with every label.
 
     With h_1..h_L the sentence's token vectors and s a label's vector: a = softmax over i of <h_i, s>, and
@@ -56,17 +58,19 @@ def token_matching_scores(tokens: Floats, labels: Floats) -> Floats:
     Args:
         tokens: (L, d).
         labels: (labels, d).
+        label_lengths: (labels,) as `lengths_of` gives them, where they are known already.
 
     Returns:
         (labels,) float32.
     """
-    token_lengths = np.maximum(np.linalg.norm(tokens, axis=1), 1e-12)
+    token_lengths = lengths_of(tokens)[:, None]
+    lengths = lengths_of(labels) if label_lengths is None else label_lengths
     scores = np.empty(len(labels), dtype=np.float32)
     for start in range(0, len(labels), _LABELS_AT_ONCE):
         block = labels[start : start + _LABELS_AT_ONCE]
         products = tokens @ block.T
         attention = np.exp(products - products.max(axis=0))
         attention /= attention.sum(axis=0)
-        cosines = products / (token_lengths[:, None] * np.maximum(np.linalg.norm(block, axis=1), 1e-12))
+        cosines = products / (token_lengths * lengths[start : start + len(block)])
         scores[start : start + len(block)] = (attention * cosines).sum(axis=0)
     return scores
