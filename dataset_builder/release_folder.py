@@ -20,13 +20,11 @@ from dataset_builder.card import write_card
 from dataset_builder.contract import StageError, code_version, write_atomically
 from dataset_builder.dataset_folder import write_tables
 from dataset_builder.esco import EscoRelease
-from dataset_builder.filters import Report
 from dataset_builder.outcomes import outcomes_of
-from dataset_builder.plan import Plan
 from dataset_builder.prompts import FAMILIES
 from dataset_builder.quality import histograms, measure
-from dataset_builder.sentences import Collected, Sentence
-from dataset_builder.versions import check_version
+from dataset_builder.rounds import Outcome
+from dataset_builder.versions import changes_since, check_version
 
 MIN_SENTENCES = 2  # one for each split
 FAILURES_FILE = "failed_requests.jsonl"
@@ -38,10 +36,7 @@ class ReleaseFacts:
 
     options: BuildOptions
     release: EscoRelease
-    plan: Plan
-    collected: Collected
-    accepted: list[Sentence]
-    report: Report
+    outcome: Outcome
 
 
 def write_release(facts: ReleaseFacts) -> tuple[schema.DatasetManifest, bool]:
@@ -54,17 +49,20 @@ def write_release(facts: ReleaseFacts) -> tuple[schema.DatasetManifest, bool]:
         StageError: no sentence was accepted, or the folder holds other content.
     """
     out = facts.options.out
-    if len(facts.accepted) < MIN_SENTENCES:
-        count = "no sentence was" if not facts.accepted else "a single sentence was"
+    accepted = facts.outcome.accepted
+    if len(accepted) < MIN_SENTENCES:
+        count = "no sentence was" if not accepted else "a single sentence was"
         raise StageError(f"{count} accepted{_why(facts)}", "Look at the server's replies in the journal")
     building = out.with_name(f".{out.name}.{os.getpid()}.building")
     shutil.rmtree(building, ignore_errors=True)
     try:
         building.mkdir(parents=True)
-        files = write_tables(building, facts.accepted, facts.release)
+        files = write_tables(building, accepted, facts.release)
         manifest = make_manifest(facts, files)
         if facts.options.previous:
             check_version(facts.options.previous, manifest)
+            changes = changes_since(schema.DatasetManifest.load(facts.options.previous), manifest)
+            manifest = manifest.model_copy(update={"changes": changes})
         existing = _existing(out, manifest)
         if existing:
             return existing, False
@@ -99,7 +97,8 @@ def content_of(manifest: schema.DatasetManifest) -> dict[str, str]:
 
 def make_manifest(facts: ReleaseFacts, files: list[schema.DatasetFile]) -> schema.DatasetManifest:
     """All facts of the build as a manifest."""
-    options, collected = facts.options, facts.collected
+    options, outcome = facts.options, facts.outcome
+    collected, accepted = outcome.collected, outcome.accepted
     price = options.limits.price
     cost = price.of(collected.prompt_tokens, collected.completion_tokens)
     return schema.DatasetManifest(
@@ -125,13 +124,15 @@ def make_manifest(facts: ReleaseFacts, files: list[schema.DatasetFile]) -> schem
             base_url=bare_url(options.endpoint.base_url),
             temperature=options.sampling.temperature,
             top_p=options.sampling.top_p,
-            max_tokens=max((ask.max_tokens(options.sampling) for ask in facts.plan.asks), default=0),
+            max_tokens=max((ask.max_tokens(options.sampling) for ask in outcome.plan.asks), default=0),
         ),
         sentences_per_skill=options.sentences_per_skill,
-        skills=outcomes_of(facts.plan, collected, facts.accepted, facts.report),
+        at_least=options.at_least,
+        asked_again=list(outcome.asked_again),
+        skills=outcomes_of(outcome.plan, collected, accepted, outcome.report),
         sentences_written=len(collected.sentences),
-        sentences_accepted=len(facts.accepted),
-        sentences_rejected=dict(sorted(facts.report.rejected.items())),
+        sentences_accepted=len(accepted),
+        sentences_rejected=dict(sorted(outcome.report.rejected.items())),
         replies=dict(sorted(collected.faults.items())),
         tokens=schema.TokenUse(
             requests=collected.replies,
@@ -140,12 +141,12 @@ def make_manifest(facts: ReleaseFacts, files: list[schema.DatasetFile]) -> schem
             cost_usd=cost if price.usd_per_million_in or price.usd_per_million_out else None,
         ),
         quality={
-            **measure(facts.accepted, len(facts.release.skills)),
-            "round_trip_k": facts.report.round_trip_k,
+            **measure(accepted, len(facts.release.skills)),
+            "round_trip_k": outcome.report.round_trip_k,
         },
         files=files,
-        histograms=histograms(facts.accepted),
-        rejected_examples=dict(sorted(facts.report.examples.items())),
+        histograms=histograms(accepted),
+        rejected_examples=dict(sorted(outcome.report.examples.items())),
     )
 
 
@@ -158,15 +159,15 @@ def bare_url(url: str) -> str:
 
 def _write_failures(folder: Path, facts: ReleaseFacts) -> None:
     lines = []
-    for index, kind in sorted(facts.collected.failed.items()):
-        ask = facts.plan.asks[index]
+    for index, kind in sorted(facts.outcome.collected.failed.items()):
+        ask = facts.outcome.plan.asks[index]
         lines.append(json.dumps({"request": ask.about, "skills": [one.uri for one in ask.skills], "class": kind}))
     if lines:
         write_atomically(folder / FAILURES_FILE, "\n".join(lines) + "\n")
 
 
 def _why(facts: ReleaseFacts) -> str:
-    if facts.collected.failed and not facts.collected.replies:
-        kinds = sorted(set(facts.collected.failed.values()))
+    if facts.outcome.collected.failed and not facts.outcome.collected.replies:
+        kinds = sorted(set(facts.outcome.collected.failed.values()))
         return f": all requests failed ({', '.join(kinds)})"
-    return f": {len(facts.collected.sentences)} were written, and the filters rejected all"
+    return f": {len(facts.outcome.collected.sentences)} were written, and the filters rejected all"

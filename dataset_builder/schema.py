@@ -149,8 +149,13 @@ class DatasetManifest(Record):
     tokens: TokenUse
     quality: dict[str, float | None]
     files: list[DatasetFile]
+    # Skills with fewer sentences than `at_least` were asked about again: how many in each round.
+    at_least: int = 0
+    asked_again: list[int] = Field(default_factory=list)
     # Counts by value, such as sentences by style, and examples of what the filters rejected.
     histograms: dict[str, dict[str, int]] = Field(default_factory=dict)
     rejected_examples: dict[str, list[str]] = Field(default_factory=dict)
     # Name of the LLM that judged the sample behind quality's judged_* figures.
     judge: str = ""
+    # What changed since the version before, where the build was told which one that is.
+    changes: list[str] = Field(default_factory=list)

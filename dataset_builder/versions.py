@@ -38,6 +38,20 @@ def needed_step(old: DatasetManifest, new: DatasetManifest) -> VersionStep:
     return VersionStep("none", ())
 
 
+def changes_since(old: DatasetManifest, new: DatasetManifest) -> list[str]:
+    """What changed, in words for the card: the version before, then what differs."""
+    facts = {
+        "ESCO": (f"{one.esco.version} ({one.esco.language})" for one in (old, new)),
+        "model": (one.language_model.model for one in (old, new)),
+        "prompts": (_named(_families(one)) for one in (old, new)),
+        "pairs": (f"{sum(file.rows for file in one.files if file.config == 'pairs'):,}" for one in (old, new)),
+        "skills with a sentence": (f"{one.skills.accepted:,}" for one in (old, new)),
+    }
+    pairs = {name: tuple(both) for name, both in facts.items()}
+    differing = [f"{name}: {before} -> {after}" for name, (before, after) in pairs.items() if before != after]
+    return [f"since {old.version}", *(differing or ["other rows of the same kind"])]
+
+
 def check_version(previous: str | Path, new: DatasetManifest) -> None:
     """Refuse a version number that says less than what changed since the folder `previous`.
 

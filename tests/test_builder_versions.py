@@ -11,7 +11,7 @@ from dataset_builder.esco import EscoRelease, Skill
 from dataset_builder.schema import EscoSource, PromptText
 from dataset_builder.sentences import Sentence
 from dataset_builder.taxonomy_csv import read_taxonomy
-from dataset_builder.versions import check_version, needed_step
+from dataset_builder.versions import changes_since, check_version, needed_step
 from tests.small_dataset import small_manifest
 
 SKILLS = tuple(Skill(uri=f"urn:{n}", label=f"label {n}") for n in range(4))
@@ -59,6 +59,14 @@ def test_another_esco_or_prompt_is_a_major_step(first, tmp_path, change):
 def test_below_one_a_minor_step_announces_anything(tmp_path):
     old = write_dataset(tmp_path / "old", [f"line {n}" for n in range(8)], version="0.2.0")
     check_version(tmp_path / "old", old.model_copy(update={"version": "0.3.0", "esco": NEWER_ESCO}))
+
+
+def test_changes_for_the_card(first, tmp_path):
+    """8 lines and then 12; another model; ESCO, prompts and covered skills as before."""
+    model = first.language_model.model_copy(update={"model": "larger"})
+    more = write_dataset(tmp_path / "v2", [f"line {n}" for n in range(12)], version="1.1.0", language_model=model)
+    assert changes_since(first, more) == ["since 1.0.0", "model: tiny -> larger", "pairs: 8 -> 12"]
+    assert changes_since(first, first) == ["since 1.0.0", "other rows of the same kind"]
 
 
 def test_the_diff_counts_rows_and_skills_of_both(first, tmp_path, capsys):
