@@ -1,11 +1,8 @@
-"""The plan through the provider's batch endpoint, at a lower price: submit, come back, collect.
+"""The requests that a journal lacks -> the provider's batch endpoint, at a lower price, and its replies -> the journal.
 
-    python -m dataset_builder.batch_api submit   (the options of dataset_builder.build)
-    python -m dataset_builder.batch_api collect  (the same options)
-
-`submit` sends what the journal lacks and notes the batch beside the journal; `collect` puts finished replies into the
-journal under the same keys as live ones, so that `dataset_builder.build` goes on from there. A reply that is not as
-asked stays unsettled: the next submit asks for it again.
+`dataset_builder.build --batch` does one step at each call: it collects what is finished, and sends what is missing when
+nothing is on its way. Replies come under the same keys as live ones. A reply that is not as asked stays unsettled: the
+next step asks for it again. Batches on their way are noted beside the journal.
 """
 
 from __future__ import annotations
@@ -13,147 +10,248 @@ from __future__ import annotations
 import io
 import json
 import os
-import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import openai
+from openai.types import Batch
 
-from dataset_builder.build import chosen_skills, read_skills
-from dataset_builder.build_options import BuildOptions, parse_options
 from dataset_builder.chat_client import JSON_SCHEMA, KEY_VARIABLE, NO_KEY, Reply, reply_in
-from dataset_builder.contract import StageError, run_command, write_atomically
+from dataset_builder.contract import StageError, write_atomically
 from dataset_builder.generate import Generation
 from dataset_builder.journal import REFUSAL, Entry, Journal
-from dataset_builder.plan import Ask, make_plan
-from dataset_builder.sending import entry_of
+from dataset_builder.plan import Ask
+from dataset_builder.sending import MAX_REFUSALS_AT_START, entry_of
 
 MAX_REQUESTS = 50_000  # the providers' bound on one batch
 WINDOW: Literal["24h"] = "24h"
 UNFINISHED = frozenset({"validating", "in_progress", "finalizing", "cancelling"})
+STOP_STATUSES = frozenset({401, 403, 404})
+REFUSAL_STATUSES = frozenset({400, 422})
 
 
-def request_lines(generation: Generation, model: str, extra: dict[str, Any] | None = None) -> Iterator[str]:
-    """One line of JSON for each request that the journal lacks; its custom_id is the journal's key."""
-    for index, attempt in generation.missing():
+@dataclass(frozen=True)
+class BatchStep:
+    """What one step did: replies kept, batches still on their way, requests sent now, requests still missing."""
+
+    kept: int
+    unfinished: int
+    sent: int
+    missing: int
+
+    @property
+    def complete(self) -> bool:
+        """Whether the journal has everything."""
+        return not self.unfinished and not self.missing
+
+
+class BatchSender:
+    """Sends and collects over one server.
+
+    Args:
+        base_url: the server's address.
+        model: the model's name as the server knows it.
+        timeout_s: seconds until an answer counts as hanging.
+        extra_body: more fields for each request's JSON.
+    """
+
+    def __init__(
+        self, base_url: str, model: str, timeout_s: float = 120.0, extra_body: dict[str, Any] | None = None
+    ) -> None:
+        self._model, self._extra = model, extra_body or {}
+        self._key = os.environ.get(KEY_VARIABLE) or NO_KEY
+        self._client = openai.OpenAI(base_url=base_url, api_key=self._key, timeout=timeout_s)
+
+    def step(self, generation: Generation) -> BatchStep:
+        """Collect what is finished; then, with nothing on its way, send what is missing and fits the budget.
+
+        Raises:
+            StageError: the server says no, a batch failed, its replies are another plan's, or the budget is used up.
+        """
+        try:
+            kept, unfinished = self.collect(generation)
+            missing = generation.missing()
+            sent = 0 if unfinished else self.submit(generation, missing)
+        except openai.OpenAIError as error:
+            text = str(error) if self._key == NO_KEY else str(error).replace(self._key, "***")
+            raise StageError(f"the batch endpoint says: {' '.join(text.split())[:200]}") from None
+        return BatchStep(kept, unfinished, sent, len(missing))
+
+    def submit(self, generation: Generation, missing: Sequence[tuple[int, int]]) -> int:
+        """Send (index, attempt) requests in batches of MAX_REQUESTS and note their ids beside the journal.
+
+        Returns:
+            Number of requests sent: those that fit into the budget, counted by their longest possible replies.
+        """
+        lines = [self._line(generation, index, attempt) for index, attempt in _within_budget(generation, missing)]
+        if missing and not lines:
+            raise StageError(
+                f"the budget ends before the next of {len(missing):,} missing requests",
+                "Raise it and run the same command, or add --journal-only to build from what is there",
+            )
+        ids: list[str] = []
+        for start in range(0, len(lines), MAX_REQUESTS):
+            content = io.BytesIO("\n".join(lines[start : start + MAX_REQUESTS]).encode("utf-8"))
+            file = self._client.files.create(file=("requests.jsonl", content), purpose="batch")
+            batch = self._client.batches.create(
+                input_file_id=file.id, endpoint="/v1/chat/completions", completion_window=WINDOW
+            )
+            ids.append(batch.id)
+            # After each one: a batch that was sent must be collected even if the next one fails.
+            write_atomically(note_of(generation.journal), json.dumps(ids) + "\n")
+        return len(lines)
+
+    def collect(self, generation: Generation) -> tuple[int, int]:
+        """Put the replies of finished batches into the journal.
+
+        Returns:
+            Number of replies kept, and of batches that are not finished yet.
+        """
+        ids = noted_batches(generation.journal)
+        asked = _asked(generation) if ids else {}
+        kept, unfinished = 0, 0
+        for batch_id in ids:
+            batch = self._client.batches.retrieve(batch_id)
+            if batch.status in UNFINISHED:
+                unfinished += 1
+                continue
+            entries = self._entries(batch, asked, generation)
+            generation.journal.put_many(entries)
+            kept += len(entries)
+            _forget(generation.journal, batch_id)
+            if batch.status == "failed":
+                raise StageError(f"batch {batch_id} failed: {_why(batch)}", "Mend it and run the same command again")
+        return kept, unfinished
+
+    def _line(self, generation: Generation, index: int, attempt: int) -> str:
+        """One request as a line of JSON; its custom_id is the journal's key."""
         ask, sampling = generation.plan.asks[index], generation.sampling
         body = {
-            "model": model,
+            "model": self._model,
             "messages": ask.messages,
             "max_tokens": ask.max_tokens(sampling),
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
             "seed": ask.seed_of(attempt),
             **({"response_format": JSON_SCHEMA} if sampling.json_schema else {}),
-            **(extra or {}),
+            **self._extra,
         }
         key = ask.key(generation.endpoint, sampling, attempt)
-        yield json.dumps({"custom_id": key, "method": "POST", "url": "/v1/chat/completions", "body": body})
+        return json.dumps({"custom_id": key, "method": "POST", "url": "/v1/chat/completions", "body": body})
+
+    def _entries(self, batch: Batch, asked: dict[str, tuple[Ask, int]], generation: Generation) -> list[Entry]:
+        """Journal entries of a batch's output files; outages are left out, so that they are asked again."""
+        results = [
+            result
+            for file_id in filter(None, (batch.output_file_id, batch.error_file_id))
+            for result in _results(self._client.files.content(file_id).text, batch.id)
+        ]
+        ours = [(result, *asked[key]) for result in results if (key := str(result.get("custom_id"))) in asked]
+        entries = [entry for one in ours if (entry := _entry(*one, generation))]
+        no = next((result for result, *_ in ours if _status(result) in STOP_STATUSES), None)
+        refused = sum(entry.kind == REFUSAL for entry in entries)
+        if no is None and refused == len(entries) >= MAX_REFUSALS_AT_START:
+            no = next(result for result, *_ in ours if _status(result) in REFUSAL_STATUSES)
+        if no is not None:
+            # Something general is wrong: refusals are not kept, and what was answered is.
+            generation.journal.put_many([entry for entry in entries if entry.kind != REFUSAL])
+            _forget(generation.journal, batch.id)
+            raise StageError(f"the server says no ({_status(no)}): {_body(no)}", "Check --model and the other options")
+        if len(ours) < len(results):
+            generation.journal.put_many(entries)
+            raise StageError(
+                f"batch {batch.id} holds {len(results) - len(ours):,} replies to another plan",
+                f"Give the options that it was sent with, or delete {note_of(generation.journal)} to lose them",
+            )
+        return entries
 
 
-def submit(generation: Generation, client: openai.OpenAI, model: str, extra: dict[str, Any] | None = None) -> list[str]:
-    """Send what is missing in batches of MAX_REQUESTS and note their ids beside the journal.
+def note_of(journal: Journal) -> Path:
+    """The file beside a journal that names the batches on their way."""
+    return journal.path.with_name(f"{journal.path.name}.batches.json")
+
+
+def noted_batches(journal: Journal) -> list[str]:
+    """Ids of the batches on their way.
 
     Raises:
-        StageError: batches are still noted there, so that nothing is paid for twice.
+        StageError: the note cannot be read.
     """
-    note = _note(generation.journal)
-    if note.exists():
-        raise StageError(f"{note} names batches that are not collected", "Run collect first")
-    lines = list(request_lines(generation, model, extra))
-    ids: list[str] = []
-    for start in range(0, len(lines), MAX_REQUESTS):
-        content = io.BytesIO("\n".join(lines[start : start + MAX_REQUESTS]).encode("utf-8"))
-        file = client.files.create(file=("requests.jsonl", content), purpose="batch")
-        batch = client.batches.create(input_file_id=file.id, endpoint="/v1/chat/completions", completion_window=WINDOW)
-        ids.append(batch.id)
-        # After each one: a batch that was sent must be collected even if the next one fails.
-        write_atomically(note, json.dumps(ids) + "\n")
+    note = note_of(journal)
+    if not note.exists():
+        return []
+    try:
+        ids = json.loads(note.read_text(encoding="utf-8"))
+    except ValueError:
+        ids = None
+    if not isinstance(ids, list) or not all(isinstance(one, str) for one in ids):
+        raise StageError(f"{note} is no list of batch ids", "Write the ids that your provider lists into it")
     return ids
 
 
-def collect(generation: Generation, client: openai.OpenAI) -> tuple[int, int]:
-    """Put the replies of finished batches into the journal.
+def _forget(journal: Journal, batch_id: str) -> None:
+    ids = [one for one in noted_batches(journal) if one != batch_id]
+    if ids:
+        write_atomically(note_of(journal), json.dumps(ids) + "\n")
+    else:
+        note_of(journal).unlink(missing_ok=True)
 
-    Returns:
-        Number of replies kept, and of batches that are not finished yet.
-    """
-    note = _note(generation.journal)
-    if not note.exists():
-        raise StageError(f"{note} does not exist", "Run submit first")
-    asked = {
+
+def _within_budget(generation: Generation, missing: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    prompt, completion = 0, 0
+    for index, attempt in missing:
+        ask = generation.plan.asks[index]
+        prompt += ask.prompt_tokens
+        completion += ask.max_tokens(generation.sampling)
+        if not generation.progress.fits(prompt, completion, generation.limits):
+            return
+        yield index, attempt
+
+
+def _asked(generation: Generation) -> dict[str, tuple[Ask, int]]:
+    return {
         ask.key(generation.endpoint, generation.sampling, attempt): (ask, attempt)
         for ask in generation.plan.asks
         for attempt in range(generation.limits.attempts)
     }
-    kept, open_ids = 0, []
-    for batch_id in json.loads(note.read_text(encoding="utf-8")):
-        batch = client.batches.retrieve(batch_id)
-        if batch.status in UNFINISHED:
-            open_ids.append(batch_id)
+
+
+def _results(text: str, batch_id: str) -> Iterator[dict[str, Any]]:
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
             continue
-        for file_id in filter(None, (batch.output_file_id, batch.error_file_id)):
-            entries = list(_entries(client.files.content(file_id).text, asked, generation))
-            generation.journal.put_many(entries)
-            kept += len(entries)
-    if open_ids:
-        write_atomically(note, json.dumps(open_ids) + "\n")
-    else:
-        note.unlink()
-    return kept, len(open_ids)
-
-
-def _entries(text: str, asked: dict[str, tuple[Ask, int]], generation: Generation) -> Iterator[Entry]:
-    """Journal entries of an output file; lines of another plan and outages are left out."""
-    for line in text.splitlines():
-        result = json.loads(line)
-        found = asked.get(str(result.get("custom_id")))
-        response = result.get("response") or {}
-        if found is None:
-            continue
-        ask, attempt = found
-        key, status = str(result["custom_id"]), response.get("status_code")
-        if status == 200:
-            reply = reply_in(response["body"])
-            if isinstance(reply, Reply):
-                yield entry_of(ask, attempt, reply, generation.endpoint, generation.sampling, generation.language)
-        elif status in (400, 422):
-            error = json.dumps(response.get("body"))[:200]
-            yield Entry(key, REFUSAL, f"http {status}: {error}", "", 0, 0, True, ask.about)
-
-
-def _note(journal: Journal) -> Path:
-    return journal.path.with_name(f"{journal.path.name}.batches.json")
-
-
-def _generation(options: BuildOptions, journal: Journal) -> Generation:
-    release = read_skills(options)
-    plan = make_plan(release, options.families, options.seed, chosen_skills(release, options))
-    return Generation(plan, journal, options.endpoint, options.sampling, options.limits, options.language)
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Command line."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    if not given or given[0] not in ("submit", "collect"):
-        raise StageError("the first word must be submit or collect", "Then the options of dataset_builder.build")
-    options = parse_options(given[1:])
-    key = os.environ.get(KEY_VARIABLE) or NO_KEY
-    client = openai.OpenAI(base_url=options.endpoint.base_url, api_key=key, timeout=options.timeout_s)
-    with Journal(options.journal) as journal:
-        generation = _generation(options, journal)
         try:
-            if given[0] == "submit":
-                ids = submit(generation, client, options.endpoint.model, options.extra_body)
-                print(f"{len(ids)} batches sent. Come back later with: python -m dataset_builder.batch_api collect ...")
-            else:
-                kept, unfinished = collect(generation, client)
-                print(f"{kept:,} replies are in {options.journal}; {unfinished} batches are not finished yet")
-        except openai.OpenAIError as error:
-            text = str(error).replace(key, "***") if key != NO_KEY else str(error)
-            raise StageError(f"the batch endpoint says: {' '.join(text.split())[:200]}") from None
+            result = json.loads(line)
+        except ValueError:
+            result = None
+        if not isinstance(result, dict):
+            raise StageError(f"batch {batch_id}: line {number} of its output is not a JSON object", "Try again")
+        yield result
 
 
-if __name__ == "__main__":
-    sys.exit(run_command(main))
+def _entry(result: dict[str, Any], ask: Ask, attempt: int, generation: Generation) -> Entry | None:
+    status = _status(result)
+    if status == 200:
+        reply = reply_in(result["response"].get("body"))
+        if isinstance(reply, Reply):
+            return entry_of(ask, attempt, reply, generation.endpoint, generation.sampling, generation.language)
+    elif status in REFUSAL_STATUSES:
+        key = ask.key(generation.endpoint, generation.sampling, attempt)
+        return Entry(key, REFUSAL, f"http {status}: {_body(result)}", "", 0, 0, True, ask.about)
+    return None
+
+
+def _status(result: dict[str, Any]) -> int:
+    response = result.get("response")
+    return int(response.get("status_code") or 0) if isinstance(response, dict) else 0
+
+
+def _body(result: dict[str, Any]) -> str:
+    return json.dumps(result["response"].get("body"))[:200]
+
+
+def _why(batch: Batch) -> str:
+    problems = (batch.errors.data or []) if batch.errors else []
+    return "; ".join(str(problem.message) for problem in problems[:3])[:200] or "the provider does not say why"

@@ -9,21 +9,20 @@ The key is read from OPENAI_API_KEY; servers without keys need none.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from dataset_builder.batch_api import BatchSender, noted_batches
 from dataset_builder.build_options import BuildOptions, parse_options
 from dataset_builder.chat_client import ChatClient
 from dataset_builder.contract import StageError, run_command
 from dataset_builder.esco import EscoRelease, read_esco
-from dataset_builder.filters import Report
 from dataset_builder.generate import Generation
 from dataset_builder.journal import Journal
 from dataset_builder.plan import Plan, make_plan, sample_skills, skills_in_file
-from dataset_builder.quality_gates import run_filters
 from dataset_builder.release_folder import ReleaseFacts, write_release
+from dataset_builder.rounds import run_rounds
 from dataset_builder.sending import Progress
-from dataset_builder.sentences import collect
 from dataset_builder.taxonomy_csv import read_taxonomy
 
 
@@ -37,20 +36,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         say(forecast(plan, options))
         return
     with Journal(options.journal) as journal:
-        generation = Generation(plan, journal, options.endpoint, options.sampling, options.limits, options.language)
-        if options.journal_only:
-            say(f"nothing is sent; {len(journal):,} replies are on file in {options.journal}")
-        else:
-            progress = generation.run(
-                ChatClient(options.endpoint.base_url, options.endpoint.model, options.timeout_s, options.extra_body)
-            )
-            stop_early(progress, options)
+        outcome = run_rounds(options, release, plan, journal, replies_getter(options), say)
         if journal.corrupt:
             say(f"{len(journal.corrupt):,} damaged rows of the journal were not trusted")
-        collected = collect(generation)
-    report = Report()
-    accepted = run_filters(collected.sentences, release, options.filters, report)
-    facts = ReleaseFacts(options, release, plan, collected, accepted, report)
+    if outcome is None:
+        say(f"Come back later with the same command:\n  {options.command}")
+        return
+    facts = ReleaseFacts(options, release, outcome)
     manifest, written = write_release(facts)
     state = "written to" if written else "unchanged in"
     pairs = sum(file.rows for file in manifest.files if file.config == "pairs")
@@ -74,6 +66,35 @@ def chosen_skills(release: EscoRelease, options: BuildOptions) -> tuple:  # type
     if options.skills_file:
         return skills_in_file(release, options.skills_file)
     return sample_skills(release, options.skills_limit, options.seed) if options.skills_limit else release.skills
+
+
+def replies_getter(options: BuildOptions) -> Callable[[Generation], bool]:
+    """What puts the replies that a plan lacks into the journal: nothing, the live server, or its batch endpoint."""
+
+    def from_journal(generation: Generation) -> bool:
+        say(f"nothing is sent; {len(generation.journal):,} replies are on file in {options.journal}")
+        return True
+
+    def live(generation: Generation) -> bool:
+        if noted_batches(generation.journal):
+            raise StageError("batches are on their way with these requests", "Add --batch to collect them")
+        endpoint = options.endpoint
+        client = ChatClient(endpoint.base_url, endpoint.model, options.timeout_s, options.extra_body)
+        stop_early(generation.run(client), options)
+        return True
+
+    def by_batch(generation: Generation) -> bool:
+        endpoint = options.endpoint
+        sender = BatchSender(endpoint.base_url, endpoint.model, options.timeout_s, options.extra_body)
+        step = sender.step(generation)
+        say(f"{step.kept:,} replies collected, {step.sent:,} of {step.missing:,} missing requests sent")
+        if step.unfinished:
+            say(f"{step.unfinished:,} batches are not finished yet")
+        return step.complete
+
+    if options.journal_only:
+        return from_journal
+    return by_batch if options.batch else live
 
 
 def stop_early(progress: Progress, options: BuildOptions) -> None:
@@ -102,6 +123,11 @@ def forecast(plan: Plan, options: BuildOptions) -> str:
             f"money               {price}",
             f"time                {seconds / 3600:,.2f} h at {options.limits.concurrency} at once and "
             f"{options.seconds_per_request:g} s a request",
+            *(
+                [f"rounds              up to {options.rounds} more for skills left with too few"]
+                if options.rounds
+                else []
+            ),
             "Nothing was sent.",
         ]
     )

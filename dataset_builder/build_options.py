@@ -38,6 +38,8 @@ class BuildOptions:
     filters: FilterOptions
     families: dict[str, int]
     sentences_per_skill: int
+    at_least: int
+    rounds: int
     seed: int
     skills_limit: int | None
     skills_file: str | None
@@ -46,6 +48,7 @@ class BuildOptions:
     extra_body: dict[str, Any] | None
     dry_run: bool
     journal_only: bool
+    batch: bool
     command: str
 
 
@@ -61,6 +64,8 @@ def parse_options(arguments: Sequence[str] | None = None) -> BuildOptions:
         raise StageError(f"version {parsed.version!r} is not of the form 1.2.3")
     if parsed.sentences_per_skill < 1 or parsed.concurrency < 1:
         raise StageError("--sentences-per-skill and --concurrency must be at least 1")
+    if parsed.at_least < 0 or parsed.rounds < 0:
+        raise StageError("--at-least and --rounds must not be below 0")
     if parsed.round_trip_encoder and not (parsed.round_trip_k or parsed.benchmarks):
         raise StageError("--round-trip-encoder needs --round-trip-k, or --benchmarks to choose it on")
     out = Path(parsed.out)
@@ -83,6 +88,8 @@ def parse_options(arguments: Sequence[str] | None = None) -> BuildOptions:
         ),
         families=_families(parsed.families, parsed.sentences_per_skill),
         sentences_per_skill=parsed.sentences_per_skill,
+        at_least=parsed.at_least,
+        rounds=parsed.rounds if parsed.at_least else 0,
         seed=parsed.seed,
         skills_limit=parsed.skills_limit,
         skills_file=parsed.skills_file,
@@ -91,6 +98,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> BuildOptions:
         extra_body=_extra_body(parsed.extra_body),
         dry_run=parsed.dry_run,
         journal_only=parsed.journal_only,
+        batch=parsed.batch,
         command=shlex.join(["python", "-m", "dataset_builder.build", *given]),
     )
 
@@ -155,6 +163,14 @@ def _parser() -> argparse.ArgumentParser:
     add("--out", required=True, metavar="DIR", help="the dataset folder to write")
     add("--previous", metavar="DIR", help="the version before: refuse a version number that hides what changed")
     add("--sentences-per-skill", type=int, default=4, metavar="N", help="lines to ask for per skill (default: 4)")
+    add(
+        "--at-least",
+        type=int,
+        default=0,
+        metavar="N",
+        help="ask again about skills with fewer than N sentences after the filters (default: 0, never)",
+    )
+    add("--rounds", type=int, default=3, metavar="N", help="times --at-least may ask again (default: 3)")
     add("--families", default="styled", metavar="LIST", help="prompt families with counts: styled,co-mention:2,paper")
     add("--skills-limit", type=int, metavar="N", help="a seeded, spread sample of N skills")
     add("--skills-file", metavar="PATH", help="a text file of skill URIs to ask about")
@@ -190,6 +206,12 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument_group("runs").add_argument
     add("--journal", metavar="PATH", help="file of all replies (default: OUT.journal.sqlite)")
     add("--journal-only", action="store_true", help="build from the journal; send nothing")
+    add(
+        "--batch",
+        action="store_true",
+        help="use the provider's batch endpoint: each call collects what is finished and sends what is missing, "
+        "and the last one builds (give the batch price with --price)",
+    )
     add("--dry-run", action="store_true", help="show requests, tokens, money and time; send nothing")
     add("--debug", action="store_true", help="show the traceback of an error")
     return parser

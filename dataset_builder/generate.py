@@ -80,6 +80,7 @@ class Generation:
     def missing(self) -> list[tuple[int, int]]:
         """(index of the ask, attempt to make) for everything that the journal lacks; counts what is there as spent."""
         todo = []
+        self.progress.prompt_tokens = self.progress.completion_tokens = 0
         for index, chain in enumerate(self.chains()):
             for entry in chain.entries:
                 self.progress.spend(entry)

@@ -16,6 +16,7 @@ def _identifier() -> Any:
     return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
 
 
+@lru_cache(maxsize=1 << 18)
 def is_foreign(text: str, language: str) -> bool:
     """Whether `text` is in another language than `language` (two letters) with a probability of at least SURE.
 

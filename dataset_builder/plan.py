@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -156,6 +157,22 @@ def make_plan(
             asks.extend(_asks_of(co_mentions, chosen, first_sheets, family, part, seed))
             asked[family] += min(len(sheet.styles) for sheet in FAMILIES[family].sheets)
     raise AssertionError("unreachable")
+
+
+def ask_again(plan: Plan, release: EscoRelease, families: Sequence[str], seed: int, skills: Sequence[Skill]) -> Plan:
+    """The plan with one more request at its end for each of some skills: the next part, as a larger plan would ask it.
+
+    The family is the first that asks about a skill alone, or the first where none does; a skill that the family cannot
+    ask about gets no request.
+    """
+    family = next((name for name in families if FAMILIES[name].skills_per_request == 1), families[0])
+    parts = Counter(ask.skills[0].uri for ask in plan.asks if ask.family == family)
+    co_mentions = CoMentions(release)
+    more: list[Ask] = []
+    for skill in skills:
+        first = stable_number(f"{seed}|{skill.uri}")
+        more.extend(_asks_of(co_mentions, [skill], [first], family, parts[skill.uri], seed))
+    return Plan((*plan.asks, *more), plan.skills)
 
 
 def _asks_of(

@@ -45,6 +45,25 @@ def load_encoder(name: str) -> Encoder:
     return Wrapped()
 
 
+class Remembering:
+    """An encoder that embeds each text once, for filters that run again over mostly the same sentences.
+
+    Args:
+        encoder: what embeds.
+    """
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+        self._known: dict[str, np.ndarray] = {}
+
+    def encode(self, texts: list[str]) -> np.ndarray:
+        """Embeddings, one row a text."""
+        new = [text for text in dict.fromkeys(texts) if text not in self._known]
+        if new:
+            self._known.update(zip(new, self._encoder.encode(new), strict=True))
+        return np.stack([self._known[text] for text in texts])
+
+
 def gold_ranks(encoder: Encoder, texts: Sequence[str], golds: Sequence[Sequence[int]], names: np.ndarray) -> list[int]:
     """Rank (from 1) of the best-ranked gold name of each text.
 

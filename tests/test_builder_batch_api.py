@@ -1,60 +1,70 @@
-"""A plan through a batch endpoint: sent once, collected into the same journal, and built from there."""
+"""A plan through a batch endpoint: the same command submits, comes back, collects and, when all is there, builds."""
 
 import email
 import http.server
 import json
 import threading
 
-import openai
 import pytest
 
-from dataset_builder import batch_api
-from dataset_builder.contract import StageError
-from dataset_builder.esco import EscoRelease, Skill
-from dataset_builder.generate import Generation
+from dataset_builder import build
+from dataset_builder.contract import EXIT_USER_ERROR, StageError, run_command
 from dataset_builder.journal import REFUSAL, Journal
-from dataset_builder.plan import Endpoint, Sampling, make_plan
-from dataset_builder.sending import Limits
-from dataset_builder.sentences import collect
-from dataset_builder.stub_server import reply_text
+from dataset_builder.plan import make_plan
+from dataset_builder.schema import DatasetManifest
+from dataset_builder.stub_server import StubServer, reply_text
+from dataset_builder.taxonomy_csv import read_taxonomy
 
-SKILLS = tuple(Skill(uri=f"urn:{n}", label=f"skill {n}") for n in range(6))
+SKILLS = 6
 
 
 class Provider(http.server.BaseHTTPRequestHandler):
-    """Keeps uploaded requests, and answers them once `done`: the second refused, the third an outage."""
+    """Keeps uploaded requests and answers them once `done`; `statuses` gives the status of the first batch's lines."""
 
     uploads: list = []  # noqa: RUF012
+    statuses: dict = {}  # noqa: RUF012
     done = False
+    failed = ""
+    extra: list = []  # noqa: RUF012
+    no = 0
 
     def do_POST(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        if self.path.endswith("/files"):
+        if Provider.no:
+            self.answer({"error": {"message": "the key sk-secret is wrong"}}, Provider.no)
+        elif self.path.endswith("/files"):
             head = f"Content-Type: {self.headers['Content-Type']}\r\n\r\n".encode()
             parts = email.message_from_bytes(head + body).get_payload()
             content = next(part for part in parts if part.get_filename()).get_payload(decode=True)
             Provider.uploads.append([json.loads(line) for line in content.decode().splitlines()])
-            self.answer({"id": "file-1", "object": "file"})
+            self.answer({"id": f"file-{len(Provider.uploads)}", "object": "file"})
         else:
             self.answer({"id": f"batch-{len(Provider.uploads)}", "status": "validating"})
 
     def do_GET(self):
         if "/batches/" in self.path:
+            number = self.path.rsplit("-", 1)[1]
             status = "completed" if Provider.done else "in_progress"
-            self.answer({"id": "batch-1", "status": status, "output_file_id": "out", "error_file_id": None})
+            batch = {"id": f"batch-{number}", "status": status, "output_file_id": f"out-{number}", "errors": None}
+            if Provider.failed:
+                errors = {"object": "list", "data": [{"message": Provider.failed}]}
+                batch |= {"status": "failed", "output_file_id": None, "errors": errors}
+            self.answer(batch)
             return
+        number = int(self.path.split("out-")[1].split("/")[0])
         lines = []
-        for number, request in enumerate(Provider.uploads[-1]):
+        for place, request in enumerate(Provider.uploads[number - 1]):
             text = reply_text(request["body"], 4)
             good = {"choices": [{"message": {"content": text}, "finish_reason": "stop"}], "usage": {}}
-            status = {1: 400, 2: 500}.get(number, 200) if len(Provider.uploads) == 1 else 200
-            response = {"status_code": status, "body": good if status == 200 else {"error": "no"}}
-            lines.append(json.dumps({"custom_id": request["custom_id"], "response": response}))
-        self.answer("\n".join([*lines, json.dumps({"custom_id": "of another plan"})]))
+            status = Provider.statuses.get(place, 200) if number == 1 else 200
+            response = {"status_code": status, "body": good if status == 200 else {"error": f"no {status}"}}
+            # Line separators of Unicode may stand unescaped in JSON; they end no line.
+            lines.append(json.dumps({"custom_id": request["custom_id"], "note": "\u2028", "response": response}))
+        self.answer("\n".join([*[line.replace("\\u2028", "\u2028") for line in lines], *Provider.extra, ""]))
 
-    def answer(self, content):
+    def answer(self, content, status=200):
         body = (content if isinstance(content, str) else json.dumps(content)).encode()
-        self.send_response(200)
+        self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -65,37 +75,157 @@ class Provider(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def client():
-    Provider.uploads, Provider.done = [], False
+def url(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    for name, value in {"uploads": [], "statuses": {}, "extra": [], "done": False, "failed": "", "no": 0}.items():
+        setattr(Provider, name, value)
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Provider)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield openai.OpenAI(base_url=f"http://127.0.0.1:{server.server_port}/v1", api_key="x", max_retries=0)
+    yield f"http://127.0.0.1:{server.server_port}/v1"
     server.shutdown()
     server.server_close()
 
 
-def test_submit_come_back_collect(client, tmp_path):
-    """6 requests: 4 replies and 1 refusal are kept, the outage is sent again by the next submit, alone."""
-    plan = make_plan(EscoRelease(version="1", language="en", skills=SKILLS), {"styled": 4})
-    with Journal(tmp_path / "j.sqlite") as journal:
-        generation = Generation(plan, journal, Endpoint(str(client.base_url), "m", "mine"), Sampling(), Limits())
-        with pytest.raises(StageError, match="Run submit first"):
-            batch_api.collect(generation, client)
-        assert batch_api.submit(generation, client, "m") == ["batch-1"]
-        assert len(Provider.uploads[0]) == 6
-        with pytest.raises(StageError, match="not collected"):
-            batch_api.submit(generation, client, "m")
-        assert batch_api.collect(generation, client) == (0, 1)
-        Provider.done = True
-        assert batch_api.collect(generation, client) == (5, 0)
+@pytest.fixture
+def arguments(tmp_path, url):
+    rows = "".join(f"urn:{n},label {n}\n" for n in range(SKILLS))
+    (tmp_path / "skills.csv").write_text(f"id,label\n{rows}")
+    given = ["--esco", tmp_path / "skills.csv", "--out", tmp_path / "d", "--version", "0.1.0", "--base-url", url]
+    return [str(value) for value in [*given, "--model", "m", "--provider", "mine"]]
+
+
+def asked(number):
+    return [line["custom_id"] for line in Provider.uploads[number]]
+
+
+def test_submit_come_back_collect_build(arguments, tmp_path, capsys):
+    """6 requests: 4 replies and 1 refusal are kept, the outage is sent again, alone; then the folder is written.
+
+    5 skills x 4 lines = 20 sentences.
+    """
+    Provider.statuses = {1: 400, 2: 500}
+    batch = [*arguments, "--batch"]
+    build.main(batch)
+    said = capsys.readouterr().out
+    assert "6 of 6 missing requests sent" in said
+    assert f"python -m dataset_builder.build {arguments[0]}" in said
+    assert len(Provider.uploads[0]) == SKILLS
+    build.main(batch)
+    assert "1 batches are not finished yet" in capsys.readouterr().out
+    assert len(Provider.uploads) == 1
+    Provider.done = True
+    build.main(batch)
+    assert "5 replies collected, 1 of 1 missing requests sent" in capsys.readouterr().out
+    assert asked(1) == [asked(0)[2]]
+    assert not (tmp_path / "d").exists()
+    build.main(batch)
+    assert "20 pairs for 5 of 6 skills" in capsys.readouterr().out
+    assert DatasetManifest.load(tmp_path / "d").tokens.requests == SKILLS
+    with Journal(tmp_path / "d.journal.sqlite") as journal:
         assert [entry.kind for entry in journal.entries()].count(REFUSAL) == 1
-        assert len(collect(generation).sentences) == 16
-        batch_api.submit(generation, client, "m")
-        assert [line["custom_id"] for line in Provider.uploads[1]] == [Provider.uploads[0][2]["custom_id"]]
-        assert batch_api.collect(generation, client) == (1, 0)
-        assert generation.missing() == []
+    assert list(tmp_path.glob("*.batches.json")) == []
+    build.main(batch)
+    assert len(Provider.uploads) == 2
 
 
-def test_the_first_word_is_submit_or_collect():
-    with pytest.raises(StageError, match="submit or collect"):
-        batch_api.main(["--esco", "x"])
+def test_a_batch_and_a_live_run_give_the_same_bytes(arguments, tmp_path):
+    """The stub and the batch provider answer a request alike; the journals are then interchangeable."""
+    Provider.done = True
+    build.main([*arguments, "--batch"])
+    build.main([*arguments, "--batch"])
+    with StubServer() as server:
+        live = [value.replace(str(tmp_path / "d"), str(tmp_path / "live")) for value in arguments]
+        live[live.index("--base-url") + 1] = server.url
+        build.main(live)
+        assert server.requests == SKILLS
+        # And what the batch has answered is not asked live.
+        build.main([*live, "--journal", str(tmp_path / "d.journal.sqlite")])
+        assert server.requests == SKILLS
+    for name in ("pairs/train.parquet", "pairs/validation.parquet", "skills/skills.parquet"):
+        assert (tmp_path / "live" / name).read_bytes() == (tmp_path / "d" / name).read_bytes()
+
+
+def test_what_is_on_its_way_is_not_asked_live(arguments):
+    build.main([*arguments, "--batch"])
+    with pytest.raises(StageError, match=r"batches are on their way .*Add --batch"):
+        build.main(arguments)
+    assert len(Provider.uploads) == 1
+
+
+def test_replies_to_another_plan_are_not_lost(arguments, tmp_path, capsys):
+    """Sent with seed 13 and collected with seed 14: the note stays, and the right options find the replies."""
+    Provider.done = True
+    build.main([*arguments, "--batch"])
+    with pytest.raises(StageError, match="batch batch-1 holds 6 replies to another plan"):
+        build.main([*arguments, "--batch", "--seed", "14"])
+    build.main([*arguments, "--batch"])
+    assert "24 pairs for 6 of 6 skills" in capsys.readouterr().out
+    assert len(Provider.uploads) == 1
+
+
+def test_a_budget_holds_for_batches_as_well(arguments, tmp_path, capsys):
+    """A budget of just what two requests may use, 4 x 32 + 8 = 136 tokens written each: two are sent.
+
+    Their replies use less, but what is left is not enough for a third one.
+    """
+    release = read_taxonomy(tmp_path / "skills.csv")
+    two = make_plan(release, {"styled": 4}).asks[:2]
+    budget = sum(ask.prompt_tokens + 136 for ask in two)
+    Provider.done = True
+    batch = [*arguments, "--batch", "--budget-tokens", str(budget)]
+    build.main(batch)
+    assert "2 of 6 missing requests sent" in capsys.readouterr().out
+    with pytest.raises(StageError, match="the budget ends before the next of 4 missing requests"):
+        build.main(batch)
+    assert sum(map(len, Provider.uploads)) == 2
+    build.main([*arguments, "--journal-only"])
+    assert "for 2 of 6 skills" in capsys.readouterr().out
+
+
+def test_a_batch_that_failed_is_told_and_sent_again(arguments):
+    build.main([*arguments, "--batch"])
+    Provider.failed = "the file has too many lines"
+    with pytest.raises(StageError, match="batch batch-1 failed: the file has too many lines"):
+        build.main([*arguments, "--batch"])
+    Provider.failed = ""
+    build.main([*arguments, "--batch"])
+    assert asked(1) == asked(0)
+
+
+@pytest.mark.parametrize("status", [400, 404])
+def test_a_no_to_every_request_is_an_error_and_not_kept(arguments, tmp_path, status):
+    Provider.statuses, Provider.done = dict.fromkeys(range(SKILLS), status), True
+    build.main([*arguments, "--batch"])
+    with pytest.raises(StageError, match=rf"the server says no \({status}\)"):
+        build.main([*arguments, "--batch"])
+    with Journal(tmp_path / "d.journal.sqlite") as journal:
+        assert len(journal) == 0
+    build.main([*arguments, "--batch"])
+    assert asked(1) == asked(0)
+
+
+def test_an_endpoint_that_says_no_is_one_line_without_the_key(arguments, capsys):
+    Provider.no = 401
+    assert run_command(build.main, [*arguments, "--batch"]) == EXIT_USER_ERROR
+    error = capsys.readouterr().err.strip()
+    assert "the batch endpoint says" in error
+    assert "sk-secret" not in error
+    assert len(error.splitlines()) == 1
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", '"batch-1"'])
+def test_a_damaged_note_is_named(arguments, tmp_path, text):
+    (tmp_path / "d.journal.sqlite.batches.json").write_text(text)
+    with pytest.raises(StageError, match=r"batches\.json is no list of batch ids"):
+        build.main([*arguments, "--batch"])
+
+
+def test_a_damaged_output_is_named_and_collected_later(arguments, capsys):
+    Provider.done, Provider.extra = True, ["<html>"]
+    build.main([*arguments, "--batch"])
+    with pytest.raises(StageError, match="line 7 of its output is not a JSON object"):
+        build.main([*arguments, "--batch"])
+    Provider.extra = []
+    build.main([*arguments, "--batch"])
+    assert "24 pairs" in capsys.readouterr().out
+    assert len(Provider.uploads) == 1
