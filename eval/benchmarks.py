@@ -1,8 +1,8 @@
 """TECH, HOUSE, TECHWOLF, SkillSkape, Skill-XL, or any CSV of sentence and label, -> queries with gold sets.
 
 Files and Hub datasets of one shape are read alike. The shape is told by the columns: (sentence, label) is the shape of
-TECH, HOUSE and TECHWOLF; (sentence, skills) holds Python lists as text, as SkillSkape; (sentence, relevant, skill) is
-Skill-XL, of which only relevant rows count.
+TECH, HOUSE and TECHWOLF; (sentence, skills) holds lists, in a CSV Python lists as text, as SkillSkape; (sentence,
+relevant, skill) is Skill-XL, of which only relevant rows count.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import csv
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,7 +23,11 @@ HUB_BENCHMARKS = {
     "TECHWOLF": "TechWolf/skill-extraction-techwolf",
 }
 SPLITS = ("test", "validation")
+# What the validation split is called on the Hub, the usual name first.
+HUB_SPLITS = {"test": ("test",), "validation": ("validation", "development", "dev")}
 _NO_LABEL = min(UNUSABLE_LABELS)
+# What SkillSkape writes in its lists for a skill that ESCO lacks, or for none.
+_SKILLSKAPE_UNKNOWN = "UNK"
 Row = Mapping[str, object]
 
 
@@ -109,9 +113,10 @@ def _from_hub(place: str, split: str, name: str) -> list[Benchmark]:
         splits = load_dataset(hub_id, revision=revision or None)
     except (OSError, ValueError) as error:
         raise StageError(f"the dataset {place} cannot be opened ({error})", "Is its name right?") from error
-    if split not in splits:
+    found = next((name for name in HUB_SPLITS[split] if name in splits), None)
+    if found is None:
         return []
-    rows = list(splits[split])
+    rows = list(splits[found])
     lines = ["\t".join(str(value) for value in row.values()) for row in rows]
     benchmark = _benchmark(name, split, _grouped(rows, place), sha256_of_lines(lines))
     if split == "validation" and "test" in splits:
@@ -192,27 +197,41 @@ def csv_rows(path: Path) -> list[Row]:
 def _grouped(rows: Sequence[Row], where: str) -> BenchmarkFile:
     columns = set(rows[0]) if rows else set()
     if {"sentence", "label"} <= columns:
-        pairs = [(str(row["sentence"]), str(row["label"] or "")) for row in rows]
+        pairs = [(_sentence(row, n, where), str(row["label"] or "")) for n, row in enumerate(rows, 1)]
     elif {"sentence", "relevant", "skill"} <= columns:
-        pairs = [(str(row["sentence"]), str(row["skill"] or "") if _is_true(row) else _NO_LABEL) for row in rows]
+        pairs = [
+            (_sentence(row, n, where), str(row["skill"] or "") if _is_true(row) else _NO_LABEL)
+            for n, row in enumerate(rows, 1)
+        ]
     elif {"sentence", "skills"} <= columns:
-        pairs = [pair for number, row in enumerate(rows, 1) for pair in _listed(row, f"{where} row {number}")]
+        pairs = [
+            (_sentence(row, n, where), skill)
+            for n, row in enumerate(rows, 1)
+            for skill in _listed(row["skills"], f"{where} row {n}")
+        ]
     else:
         found = ", ".join(sorted(columns)) or "none"
         raise StageError(f"{where} has no columns 'sentence' and 'label' (found: {found})")
     return group_rows(pairs, where)
 
 
-def _listed(row: Row, where: str) -> Iterable[tuple[str, str]]:
-    skills = row["skills"]
+def _sentence(row: Row, number: int, where: str) -> str:
+    """The sentence of a row; `datasets` reads cells such as "NA" as nothing, so there may be none."""
+    if not str(row["sentence"] or "").strip():
+        raise StageError(f"{where} row {number}: there is no sentence")
+    return str(row["sentence"])
+
+
+def _listed(skills: object, where: str) -> list[str]:
+    given = skills
     if isinstance(skills, str):
         try:
             skills = ast.literal_eval(skills)
         except (ValueError, SyntaxError):
-            raise StageError(f"{where}: column 'skills' is not a list: {skills!r}") from None
-    if not isinstance(skills, list):
-        raise StageError(f"{where}: column 'skills' is not a list: {skills!r}")
-    return [(str(row["sentence"]), str(skill)) for skill in skills or [_NO_LABEL]]
+            skills = None
+    if not isinstance(skills, list) or not all(isinstance(skill, str) for skill in skills):
+        raise StageError(f"{where}: column 'skills' is not a list of labels: {given!r}")
+    return [_NO_LABEL if skill == _SKILLSKAPE_UNKNOWN else skill for skill in skills] or [_NO_LABEL]
 
 
 def _is_true(row: Row) -> bool:

@@ -92,9 +92,10 @@ def _remarks(benchmarks: Sequence[BenchmarkResult]) -> list[str]:
     for benchmark in benchmarks:
         if benchmark.gold_missing:
             shown = ", ".join(benchmark.gold_missing[:5]) + (", ..." if len(benchmark.gold_missing) > 5 else "")
+            times = sum(line.split().count("-") for line in benchmark.gold_ranks)
             lines.append(
-                f"{benchmark.name}: gold labels that the label space lacks ({len(benchmark.gold_missing)}), "
-                f"counted as not found: {shown}"
+                f"{benchmark.name}: gold labels that the label space lacks ({len(benchmark.gold_missing)}, "
+                f"{times} of {benchmark.gold_labels} mentions), counted as not found: {shown}"
             )
         if benchmark.left_out:
             lines.append(f"{benchmark.name}: left out because the test split holds them: {benchmark.left_out} queries")

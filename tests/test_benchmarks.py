@@ -52,17 +52,19 @@ def test_validation_leaves_out_what_test_holds(tmp_path, as_folder):
 
 
 def test_skillskape_lists(tmp_path):
-    """Two skills, one of them twice, and a sentence with an empty list."""
+    """Two skills, one of them twice and a third that ESCO lacks; an empty list, and a list of such a skill alone."""
     text = """,sentence,skills
-0,First,"['a', 'b, c', 'a']"
+0,First,"['a', 'b, c', 'UNK', 'a']"
 1,Second,[]
+2,Third,['UNK']
 """
     (tmp_path / "skillskape").mkdir()
     file = write(tmp_path / "skillskape", "dev.csv", text)
     (found,) = load_benchmarks([file], "test")
     assert found.name == "SKILLSKAPE-DEV"
-    assert found.queries[0].labels == ("a", "b, c")
-    assert found.without_skill == ("Second",)
+    assert [query.labels for query in found.queries] == [("a", "b, c")]
+    assert found.without_skill == ("Second", "Third")
+    assert (found.rows, found.dropped_rows) == (6, 3)
 
 
 def test_skill_xl_counts_relevant_rows_only(tmp_path):
@@ -81,7 +83,9 @@ def test_skill_xl_counts_relevant_rows_only(tmp_path):
     ("text", "message"),
     [
         ("sentence,skill\na,b\n", "has no columns 'sentence' and 'label'"),
-        ("sentence,skills\na,b\n", "row 1: column 'skills' is not a list: 'b'"),
+        ("sentence,skills\na,b\n", "row 1: column 'skills' is not a list of labels: 'b'"),
+        ("sentence,skills\na,\"['b', 3]\"\n", "row 1: column 'skills' is not a list of labels"),
+        ("sentence,label\na,b\n ,b\n", "row 2: there is no sentence"),
         ("sentence,label\na\n", "line 2: not as many cells as columns"),
         ("sentence,label\na,b,c\n", "line 2: not as many cells as columns"),
         ("sentence,label\na,LABEL NOT PRESENT\n", "has no sentence with a label"),

@@ -89,7 +89,8 @@ def test_a_single_csv_and_gold_that_the_label_space_lacks(place, capsys):
     assert (found.name, found.gold_missing, found.gold_ranks) == ("MINI", ["fly planes"], ["1 -"])
     assert found.metrics["rp@5"].value == 0.5
     assert (
-        "MINI: gold labels that the label space lacks (1), counted as not found: fly planes" in capsys.readouterr().out
+        "MINI: gold labels that the label space lacks (1, 1 of 2 mentions), counted as not found: fly planes"
+        in capsys.readouterr().out
     )
 
 
