@@ -36,13 +36,16 @@ class OpenVinoEngine:
     Args:
         gguf: the model.
         max_running: requests that run at once; more wait.
+        threads: cores to compute on; 0 takes all. A core that others use as well slows down every one of them.
         cache_gb: memory for the requests' keys and values, shared where they begin alike.
 
     Raises:
         StageError: OpenVINO GenAI is not installed, or cannot read the file.
     """
 
-    def __init__(self, gguf: Path, max_running: int = MAX_RUNNING, cache_gb: int = CACHE_GB) -> None:
+    def __init__(
+        self, gguf: Path, max_running: int = MAX_RUNNING, threads: int = 0, cache_gb: int = CACHE_GB
+    ) -> None:
         try:
             import openvino_genai  # type: ignore[import-untyped]
         except ImportError:
@@ -53,8 +56,9 @@ class OpenVinoEngine:
         scheduler.max_num_batched_tokens = BATCH_TOKENS
         scheduler.max_num_seqs = max_running
         scheduler.cache_size = cache_gb
+        properties = {"INFERENCE_NUM_THREADS": threads} if threads else {}
         try:
-            self._pipeline = openvino_genai.ContinuousBatchingPipeline(str(gguf), scheduler, "CPU", {})
+            self._pipeline = openvino_genai.ContinuousBatchingPipeline(str(gguf), scheduler, "CPU", properties)
         except RuntimeError as error:
             reason = " ".join(str(error).split())[-200:]
             raise StageError(f"{gguf} cannot be opened by OpenVINO ({reason})", "Serve it unpacked instead") from None
@@ -175,6 +179,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--name", help="the model's name in requests (default: the file's folder)")
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     parser.add_argument("--max-running", type=int, default=MAX_RUNNING, help="requests at once (default: %(default)s)")
+    parser.add_argument("--threads", type=int, default=0, help="cores to compute on (default: all)")
     options = parser.parse_args(arguments)
     if not options.gguf.is_file():
         raise StageError(f"{options.gguf} does not exist", "Give the path of a .gguf file")
@@ -185,7 +190,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise StageError(f"{error.name} is not installed", REMEDY) from None
     port = free_port(options.port)
     name = options.name or options.gguf.resolve().parent.name
-    app = make_app(Runner(OpenVinoEngine(options.gguf, options.max_running)), name)
+    app = make_app(Runner(OpenVinoEngine(options.gguf, options.max_running, options.threads)), name)
     print(f"--base-url http://{HOST}:{port}/v1 --model {name}", flush=True)  # noqa: T201
     uvicorn.run(app, host=HOST, port=port, log_level="warning")
 
