@@ -6,14 +6,12 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from sentence_transformers import SentenceTransformer
 
 from dataset_builder.contract import run_command, sha256_of_file, without_folders
 from eval import score_model
 from eval.per_query import read_per_query
 from eval.results import EvalResults
-from eval.token_matching import TokenMatchingSystem, token_matching_scores
-from tests.eval_records import SKILLS, URI, write_benchmarks, write_bert, write_esco, write_model
+from tests.eval_records import URI, write_benchmarks, write_esco, write_model
 
 
 @pytest.fixture(scope="module")
@@ -244,48 +242,6 @@ def training_record(**recipe):
         "best_step": 1,
         "weights_sha256": "",
     }
-
-
-def test_token_matching_against_a_slow_implementation():
-    generator = np.random.default_rng(0)
-    tokens = generator.normal(size=(7, 5)).astype(np.float32)
-    labels = generator.normal(size=(11, 5)).astype(np.float32)
-    expected = []
-    for label in labels:
-        products = [float(token @ label) for token in tokens]
-        weights = [np.exp(product) for product in products]
-        cosines = [p / np.linalg.norm(t) / np.linalg.norm(label) for p, t in zip(products, tokens, strict=True)]
-        expected.append(sum(w * c for w, c in zip(weights, cosines, strict=True)) / sum(weights))
-    assert token_matching_scores(tokens, labels) == pytest.approx(expected, abs=1e-5)
-
-
-def test_token_matching_with_one_token_is_the_cosine():
-    """(3, 4) with (0, 2): all attention on the one token, cosine 4/5; with the zero vector 0."""
-    tokens, labels = np.array([[3, 4]], dtype=np.float32), np.array([[0, 2], [0, 0]], dtype=np.float32)
-    assert token_matching_scores(tokens, labels).tolist() == pytest.approx([0.8, 0])
-
-
-def test_a_model_trained_for_token_matching_is_scored_by_it(place, tmp_path):
-    """The best label by the command equals the best by the formula on the model's own token vectors."""
-    folder = write_bert(tmp_path / "bert")
-    record = training_record(stages=[{"loss": {"name": "mnrl"}}, {"loss": {"name": "token_match"}}])
-    (folder / "training_record.json").write_text(json.dumps(record), encoding="utf-8")
-    found = run(place, folder, "--per-query", str(tmp_path / "answers.jsonl"))
-    assert found.system.kind == "token-matching"
-    model = SentenceTransformer(str(folder), device="cpu")
-    labels = model.encode([label.strip() for label in SKILLS])
-    for answer in read_per_query(tmp_path / "answers.jsonl"):
-        tokens = model.encode(answer.sentence, output_value="token_embeddings").numpy()
-        expected = token_matching_scores(tokens, labels)
-        assert answer.top_scores == pytest.approx(sorted(expected, reverse=True), abs=1e-3)
-    by_cosine = run(place, folder, "--score", "cosine")
-    assert by_cosine.system.kind == "sentence-transformer"
-
-
-def test_token_matching_system_needs_its_index():
-    system = TokenMatchingSystem("t", lambda texts: [], lambda texts: np.zeros((1, 2), dtype=np.float32))
-    with pytest.raises(RuntimeError, match="index"):
-        system.scores(["a"])
 
 
 @pytest.mark.parametrize(
