@@ -1,11 +1,15 @@
 """Lexical systems and fusion on a label space small enough to work by hand."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
+from dataset_builder.esco import EscoRelease, Skill, read_esco
 from eval.baselines import Bm25, Fusion, LiteralMatch, TfIdf, sum_of_z_scores, words_of
-from eval.label_space import SkillNames
+from eval.label_space import SkillNames, names_of_release
 from eval.ranking import top_of
+from training.literal_matches import match_literally
 
 NAMES = SkillNames(
     labels=("Python (computer programming)", "manage staff", "staff", "C++", "bake bread"),
@@ -41,6 +45,71 @@ def test_literal_match_counts_words_and_takes_whole_words_only():
     scores = system.scores(["You MANAGE  staff in C++.", "staffing the unmanaged", "bake", ""])
     assert scores[0].tolist() == [0, 2, 1, 1, 0]
     assert not scores[1:].any()
+
+
+TRAPS = {
+    "R": "statistics language",
+    "law": "legal matters",
+    "C++": "",
+    "node.js": "",
+    "on-site work": "",
+    "manage staff": "lead a team",
+    "staff": "crew",
+    "team building": "lead a team",
+    "Python (computer programming)": "python",
+}
+
+
+@pytest.mark.parametrize(
+    ("sentence", "by_eval", "by_training"),
+    [
+        ("We use R and law.", {"R", "law"}, set()),  # One short word means little: no training pair.
+        ("Lead a team, LEGAL MATTERS too", set(), {"law"}),  # "lead a team" is said of two skills, so of neither.
+        ("MANAGE\tStaff", {"manage staff", "staff"}, {"manage staff", "staff"}),  # Case, white space, overlap.
+        ("manages staffs", set(), set()),  # Other forms are other words.
+        ("mismanage staffing", set(), set()),
+        ("manage, staff", {"manage staff", "staff"}, {"manage staff", "staff"}),  # Punctuation parts no words.
+        ("manage the staff", {"staff"}, {"staff"}),
+        ("C+ or node js or C ++", set(), set()),
+        ("C++/node.js, on-site work", {"C++", "node.js", "on-site work"}, {"node.js", "on-site work"}),
+        ("on site work", set(), set()),
+        ("python", set(), {"Python (computer programming)"}),  # Alternative labels teach; they are not ranked by.
+        ("_staff_ staff's", {"staff"}, {"staff"}),
+        ("staff\u2019s", set(), set()),
+        ("", set(), set()),
+    ],
+)
+def test_literal_match_of_evaluation_and_of_training_on_traps(sentence, by_eval, by_training):
+    """Both take the same words for a mention; training's pairs leave out what would teach wrongly."""
+    skills = tuple(
+        Skill(uri=f"http://x/{n}", label=label, alternative_labels=(other,) if other else ())
+        for n, (label, other) in enumerate(TRAPS.items())
+    )
+    system = LiteralMatch()
+    system.index(SkillNames(labels=tuple(TRAPS), source="", version=""))
+    found = {label for label, score in zip(TRAPS, system.scores([sentence])[0], strict=True) if score}
+    assert found == by_eval
+    matches = match_literally([sentence], EscoRelease(version="1", language="en", skills=skills))
+    assert {label for match in matches for label in match.labels} == by_training
+
+
+def test_literal_matches_of_both_agree_on_the_sample(repo):
+    """Every sentence of the sample's descriptions and names: what training finds by a preferred label, eval finds too,
+    and the other way round for names of two words or one long one.
+    """
+    esco = read_esco([repo / "dataset_builder" / "sample_esco"])
+    texts = [text for skill in esco.skills for text in (skill.description, skill.label.upper()) if text]
+    bare = dataclasses.replace(
+        esco, skills=tuple(dataclasses.replace(skill, alternative_labels=()) for skill in esco.skills)
+    )
+    system = LiteralMatch()
+    system.index(names_of_release(bare, ""))
+    long_enough = np.array([len(words_of(label)) > 1 or len(words_of(label)[0]) >= 5 for label in esco.labels])
+    by_eval = (system.scores(texts) > 0) & long_enough
+    by_training = {match.sentence: set(match.labels) for match in match_literally(texts, bare)}
+    for text, row in zip(texts, by_eval, strict=True):
+        assert by_training.get(text, set()) == {esco.labels[place] for place in np.flatnonzero(row)}
+    assert by_eval.sum() > 100
 
 
 def test_tfidf_of_words_takes_the_label_that_shares_most():

@@ -18,7 +18,9 @@ from dataset_builder.esco import EscoRelease
 LONGEST_LABEL_WORDS = 8
 # A label of one short word, such as "R" or "law", is found everywhere and means little.
 SHORTEST_SINGLE_WORD = 5
-_WORD = re.compile(r"[^\W_]+(?:[+#]+)?", re.UNICODE)
+# The words of eval's literal match (a test holds the two together): letters and digits, with the signs inside names
+# such as C++, C# and node.js; "on-site" is one word.
+_WORD = re.compile(r"[^\W_]+(?:[+#]+|(?:[.'\u2019-][^\W_]+)*)")
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ def match_literally(sentences: Iterable[str], esco: EscoRelease) -> Iterator[Lit
     """Yield the sentences in which a preferred or alternative label stands word for word, case aside."""
     names = _names(esco)
     for sentence in sentences:
-        words = [word.casefold() for word in _WORD.findall(sentence)]
+        words = _WORD.findall(sentence.lower())
         found: dict[str, None] = {}
         for start in range(len(words)):
             for end in range(start + 1, min(start + LONGEST_LABEL_WORDS, len(words)) + 1):
@@ -64,7 +66,7 @@ def _names(esco: EscoRelease) -> dict[tuple[str, ...], tuple[str, ...]]:
     owners: dict[tuple[str, ...], dict[str, None]] = defaultdict(dict)
     for skill in esco.skills:
         for name in (skill.label, *skill.alternative_labels):
-            words = tuple(word.casefold() for word in _WORD.findall(name))
+            words = tuple(_WORD.findall(name.lower()))
             if 1 < len(words) <= LONGEST_LABEL_WORDS or (len(words) == 1 and len(words[0]) >= SHORTEST_SINGLE_WORD):
                 owners[words][skill.label] = None
     return {words: tuple(labels) for words, labels in owners.items() if len(labels) == 1}
