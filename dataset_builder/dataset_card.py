@@ -4,13 +4,35 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
-from dataset_builder.schema import PAIRS_FILES, SKILLS_FILE, DatasetManifest
+from dataset_builder import schema
+from dataset_builder.schema import PAIRS_FILES, SKILLS_FILE, DatasetManifest, pairs_features, skills_features
+
+if TYPE_CHECKING:
+    from datasets import Features
 
 TEMPLATE = "dataset_card.md.jinja"
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+# What each column holds.
+PAIRS_COLUMNS = {
+    schema.SENTENCE: "a sentence or line as it could stand in a job ad",
+    schema.SKILL: "preferred label of a skill that it asks for",
+    schema.SKILL_URI: "that skill's URI in ESCO",
+    schema.SKILLS: "labels of all skills that it was written for, `skill` first",
+    schema.STYLE: "how it was asked for: a duty, a requirement, a bullet, ...",
+    schema.FAMILY: "which family of prompts asked for it",
+    schema.FOLD: "0-9, by the skill's URI alone, for experiments with skills held out",
+}
+SKILLS_COLUMNS = {
+    schema.URI: "the skill's URI in ESCO",
+    schema.LABEL: "preferred label",
+    schema.ALTERNATIVE_LABELS: "other names that ESCO gives",
+    schema.TYPE: "skill/competence or knowledge, as ESCO says",
+}
 
 
 def render_card(manifest: DatasetManifest, pictures: dict[str, str] | None = None) -> str:
@@ -23,7 +45,36 @@ def render_card(manifest: DatasetManifest, pictures: dict[str, str] | None = Non
         rows=rows,
         size_category=size_category(sum(rows.values())),
         pictures=pictures or {},
+        dataset_info=dataset_info(manifest),
+        pairs_columns=_columns(pairs_features(), PAIRS_COLUMNS),
+        skills_columns=_columns(skills_features(), SKILLS_COLUMNS),
     )
+
+
+def dataset_info(manifest: DatasetManifest) -> str:
+    """The YAML of features and splits by config, by which the Hub shows the data and `datasets` checks it."""
+    features = {"pairs": pairs_features(), "skills": skills_features()}
+    infos = [
+        {
+            "config_name": config,
+            "features": columns._to_yaml_list(),
+            "splits": [
+                {"name": file.split, "num_examples": file.rows} for file in manifest.files if file.config == config
+            ],
+            "download_size": sum(file.bytes for file in manifest.files if file.config == config),
+        }
+        for config, columns in features.items()
+    ]
+    return yaml.safe_dump({"dataset_info": infos}, sort_keys=False)
+
+
+def _columns(features: Features, meanings: dict[str, str]) -> list[tuple[str, str, str]]:
+    """Name, type and meaning of each column, in order."""
+    return [(name, _type_name(features[name]), meanings[name]) for name in features]
+
+
+def _type_name(feature: Any) -> str:
+    return f"list of {feature.feature.dtype}" if hasattr(feature, "feature") else str(feature.dtype)
 
 
 def size_category(rows: int) -> str:

@@ -21,7 +21,11 @@ _PREFIX = {"dataset": "datasets/", "model": "", "space": "spaces/"}
 
 @dataclass(frozen=True)
 class Artifact:
-    """A folder that is to be published. `only`: the files to take, where not the whole folder."""
+    """A folder that is to be published.
+
+    `only`: the files to take, where not the whole folder. `model`: name of the model that a page runs on, in the
+    publisher's namespace and at the same tag.
+    """
 
     kind: Kind
     folder: Path
@@ -29,6 +33,7 @@ class Artifact:
     marker: str
     only: Sequence[str] | None = None
     sdk: str | None = None
+    model: str = ""
 
 
 def add_publish_options(parser: argparse.ArgumentParser, name: str) -> None:
@@ -68,14 +73,14 @@ def run_publish(artifact: Artifact, options: argparse.Namespace) -> Published | 
             "Leave it out, or make the version that it names",
         )
     if options.dry_run:
-        _print_plan(artifact, collect_files(artifact.folder, options.namespace or NAMESPACE, artifact.only), tag)
+        _print_plan(artifact, _files(artifact, options.namespace or NAMESPACE, tag), tag)
         return None
     api = HfApi()
     # A dry run needs no token, a real one fails here and not after minutes of hashing.
     with hub_errors("the account"):
         user = api.whoami()["name"]
     namespace = options.namespace or user
-    files = collect_files(artifact.folder, namespace, artifact.only)
+    files = _files(artifact, namespace, tag)
     repo_id = f"{namespace}/{options.name}"
     version = Version(artifact.kind, repo_id, tag, artifact.marker, files, artifact.sdk)
     outcome = publish(version, api, options.private)
@@ -85,6 +90,11 @@ def run_publish(artifact: Artifact, options: argparse.Namespace) -> Published | 
     else:
         print(f"{repo_id} {tag}: {outcome.sent} of {len(files.files)} files sent, all read back the same: {place}")
     return Published(api, namespace, repo_id, tag)
+
+
+def _files(artifact: Artifact, namespace: str, tag: str) -> HubFiles:
+    model = f"{namespace}/{artifact.model}@{tag}\n" if artifact.model else ""
+    return collect_files(artifact.folder, namespace, artifact.only, tag, model)
 
 
 def _print_plan(artifact: Artifact, files: HubFiles, tag: str) -> None:

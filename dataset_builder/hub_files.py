@@ -7,9 +7,11 @@ pickle under any name, and anything that looks like a token.
 from __future__ import annotations
 
 import hashlib
+import io
 import os
+import pickletools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,8 +27,12 @@ _WITH_NAMES = frozenset({".md", ".py"})
 _SECRETS = re.compile(rb"\bhf_[A-Za-z0-9]{20,}|\bsk-(?=[\w-]*\d)[\w-]{20,}")
 _SECRET_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "OPENAI_API_KEY")
 # First bytes of a pickle, and of a zip: torch.save writes a zip with a pickle in it.
-_PICKLE_HEADS = (*(bytes([0x80, protocol]) for protocol in range(2, 6)), b"PK\x03\x04")
+# numpy's files may hold one too, and gzip hides anything.
+_PICKLE_HEADS = (*(bytes([0x80, protocol]) for protocol in range(2, 6)), b"PK\x03\x04", b"\x93NUMPY", b"\x1f\x8b")
+_LONGEST_TEXT_PICKLE = 1_000_000
 _SHORTEST_SECRET = 8
+# What a page reads to know its model where no variable names one.
+MODEL_FILE = "model.txt"
 # Hidden, and yet for the Hub: it reads evaluation results there.
 _HUB_FOLDER = ".eval_results/"
 
@@ -59,13 +65,17 @@ class HubFiles:
         return sum(file.size for file in self.files)
 
 
-def collect_files(folder: str | Path, namespace: str, only: Iterable[str] | None = None) -> HubFiles:
+def collect_files(
+    folder: str | Path, namespace: str, only: Iterable[str] | None = None, tag: str = "", extra: str = ""
+) -> HubFiles:
     """List a folder's publishable files; Markdown and Python name `namespace` where they said NAMESPACE.
 
     Args:
         folder: what a stage wrote.
         namespace: user or organisation that publishes.
         only: relative paths to take; everything publishable where None.
+        tag: what they name where they said TAG; "" leaves it.
+        extra: text of one file more, MODEL_FILE; "" adds none.
 
     Raises:
         StageError: no such folder, no README.md, a pickle, or something that looks like a token.
@@ -83,7 +93,10 @@ def collect_files(folder: str | Path, namespace: str, only: Iterable[str] | None
     taken = [name for name in names if _is_publishable(name)]
     if "README.md" not in taken:
         raise StageError(f"{root} has no README.md", "Write its card first: the Hub shows it as the front page")
-    files = tuple(_read_file(root / name, name, namespace) for name in taken)
+    said = {f"{NAMESPACE}/": f"{namespace}/"} | ({"@TAG": f"@{tag}", '"TAG"': f'"{tag}"'} if tag else {})
+    files = tuple(_read_file(root / name, name, said) for name in taken)
+    if extra:
+        files += (_in_memory(MODEL_FILE, extra.encode("utf-8")),)
     return HubFiles(files, tuple(name for name in names if name not in taken and not _is_hidden(name)))
 
 
@@ -132,18 +145,37 @@ def _is_publishable(name: str) -> bool:
     return not _is_hidden(name) and Path(name).suffix in PUBLISHED_SUFFIXES
 
 
-def _read_file(path: Path, name: str, namespace: str) -> HubFile:
+def _in_memory(name: str, content: bytes) -> HubFile:
+    return HubFile(name, content, len(content), hashlib.sha256(content).hexdigest(), git_sha1(content))
+
+
+def _read_file(path: Path, name: str, said: Mapping[str, str]) -> HubFile:
     content = path.read_bytes()
-    if content.startswith(_PICKLE_HEADS):
+    if _is_pickle(content):
         raise StageError(f"{path} is a pickle", "Save it as safetensors, ONNX, Parquet or JSON")
     refuse_secrets(str(path), content)
     if path.suffix == ".parquet":
         _refuse_secrets_in_table(path)
     if path.suffix in _WITH_NAMES:
-        named = content.replace(f"{NAMESPACE}/".encode(), f"{namespace}/".encode())
+        named = content
+        for placeholder, meant in said.items():
+            named = named.replace(placeholder.encode(), meant.encode())
         if named != content:
-            return HubFile(name, named, len(named), hashlib.sha256(named).hexdigest(), git_sha1(named))
+            return _in_memory(name, named)
     return HubFile(name, path, len(content), sha256_of_file(path), git_sha1(content))
+
+
+def _is_pickle(content: bytes) -> bool:
+    if content.startswith(_PICKLE_HEADS):
+        return True
+    # The oldest protocols are text without a head of their own: such a file is one whole program that ends in a stop.
+    if not content.endswith(b".") or len(content) > _LONGEST_TEXT_PICKLE:
+        return False
+    try:
+        pickletools.dis(content, out=io.StringIO())
+    except (ValueError, IndexError, KeyError, TypeError, UnicodeError, OverflowError):
+        return False
+    return True
 
 
 def _refuse_secrets_in_table(path: Path) -> None:
@@ -155,10 +187,7 @@ def _refuse_secrets_in_table(path: Path) -> None:
         source = parquet.ParquetFile(path)
         for batch in source.iter_batches():
             for column in batch.columns:
-                while pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
-                    column = column.flatten()
-                if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-                    text = "\n".join(value for value in column.to_pylist() if value)
-                    refuse_secrets(str(path), text.encode())
+                # Whatever the type: lists, structs and dictionaries print what they hold.
+                refuse_secrets(str(path), repr(column.to_pylist()).encode())
     except pa.ArrowInvalid as error:
         raise StageError(f"{path} is not a Parquet file ({error})", "Write it again") from None

@@ -80,7 +80,7 @@ def check_hub(release: Release, namespace: str) -> list[Finding]:
     ]
 
     def look(kind: Kind, repo_id: str, folder: Path | None) -> str:
-        files = collect_files(folder, namespace) if folder else nothing
+        files = collect_files(folder, namespace, tag=tag) if folder else nothing
         return what_is_published(Version(kind, repo_id, tag, "", files), api, compare=folder is not None)
 
     return [

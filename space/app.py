@@ -74,7 +74,7 @@ def open_service(model: str = "", skills: str = "", backend: Any = "auto") -> Pa
         SkillFinderError: no model, or no skills to look for.
     """
     note = ""
-    chosen = model or os.environ.get("SKILL_FINDER_MODEL", "") or str(newest_release() or "")
+    chosen = model or os.environ.get("SKILL_FINDER_MODEL", "") or named_model() or str(newest_release() or "")
     if not chosen:
         chosen = str(stock_model())
         note = STOCK_NOTE
@@ -102,6 +102,12 @@ def _show_progress(done: int, total: int) -> None:
     if total > 2000:
         sys.stderr.write(f"\rreading the names of skills: {done:,} of {total:,}" + ("\n" if done == total else ""))
         sys.stderr.flush()
+
+
+def named_model() -> str:
+    """The model that publishing wrote beside the page's files; "" where it did not."""
+    path = HERE / "model.txt"
+    return path.read_text(encoding="utf-8").strip() if path.is_file() else ""
 
 
 def newest_release() -> Path | None:

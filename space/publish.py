@@ -3,7 +3,8 @@
 python -m space.publish --dry-run
 python -m space.publish
 
-The page then runs on the model of the same namespace and version, or on the one that --model names.
+The page then runs on the model of the same namespace and version, which its files name, or on the one that --model
+names, which becomes a variable of the Space.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ SPACE_FOLDER = Path(__file__).resolve().parent
 ENTRY = "app.py"
 # What app.py reads to know its model.
 MODEL_VARIABLE = "SKILL_FINDER_MODEL"
+_NAMED = "the model in model.txt"
 _BESIDE_CODE = ("README.md", "requirements.txt")
 _ASSET_SUFFIXES = frozenset({".css", ".js", ".png", ".svg", ".txt", ".json", ".csv"})
 
@@ -51,15 +53,19 @@ def _imports(path: Path) -> set[str]:
 
 
 def name_model(published: Published, model: str) -> None:
-    """Set the Space's variable that names its model, unless it says so already: a change restarts the Space.
+    """Set the Space's variable that goes before the model its files name; without `model`, say so where one is set.
 
     Raises:
         StageError: the Hub refused.
     """
     with hub_errors(published.repo_id):
-        known = published.api.get_space_variables(published.repo_id)
-        if MODEL_VARIABLE not in known or known[MODEL_VARIABLE].value != model:
+        variables = published.api.get_space_variables(published.repo_id)
+        known = variables[MODEL_VARIABLE].value if MODEL_VARIABLE in variables else ""
+        # A change restarts the Space.
+        if model and known != model:
             published.api.add_space_variable(published.repo_id, MODEL_VARIABLE, model)
+    if known and not model:
+        sys.stdout.write(f"it runs on {known}, which its variable {MODEL_VARIABLE} names: remove it for {_NAMED}\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -68,9 +74,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add_publish_options(parser, SPACE_REPO)
     parser.add_argument("--model", help=f"model that it runs on (default: NAMESPACE/{MODEL_REPO}@TAG)")
     options = parser.parse_args(arguments)
-    artifact = Artifact("space", SPACE_FOLDER, project_version(), ENTRY, files_of_page(), sdk="gradio")
+    artifact = Artifact("space", SPACE_FOLDER, project_version(), ENTRY, files_of_page(), "gradio", MODEL_REPO)
     if published := run_publish(artifact, options):
-        name_model(published, options.model or f"{published.namespace}/{MODEL_REPO}@{published.tag}")
+        name_model(published, options.model or "")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from dataset_builder.contract import sha256_of_file, write_atomically
+from dataset_builder.dataset_card import render_card
 from dataset_builder.schema import DatasetFile, fold_of, pairs_features, skills_features
 from tests.card_records import OTHER_RESULTS, RELEASE, VERSION, WORDS, manifest, own_results, training_record
 from training.run_record import DatasetSource, TrainingRecord
@@ -55,7 +56,7 @@ def write_tiny_model(folder: Path) -> Path:
 
 
 def write_dataset(folder: Path, version: str = VERSION) -> Path:
-    """A dataset folder of 4 pairs and 3 skills; the card is the least that `load_dataset` needs."""
+    """A dataset folder of 4 pairs and 3 skills with its card, without pictures."""
     from datasets import Dataset
 
     skills = RELEASE.skills
@@ -79,28 +80,10 @@ def write_dataset(folder: Path, version: str = VERSION) -> Path:
         Dataset.from_list(rows, features=features).to_parquet(str(target))
         size, sha = target.stat().st_size, sha256_of_file(target)
         files.append(DatasetFile(path=path, config=config, split=split, rows=len(rows), bytes=size, sha256=sha))
-    write_atomically(folder / "README.md", DATASET_CARD.replace(VERSION, version))
-    manifest(files, version=version).save(folder)
+    made = manifest(files, version=version)
+    write_atomically(folder / "README.md", render_card(made))
+    made.save(folder)
     return folder
-
-
-DATASET_CARD = """---
-configs:
-- config_name: pairs
-  default: true
-  data_files:
-  - split: train
-    path: pairs/train.parquet
-  - split: validation
-    path: pairs/validation.parquet
-- config_name: skills
-  data_files:
-  - split: train
-    path: skills/skills.parquet
----
-
-Load it with `load_dataset("NAMESPACE/synthetic-esco-skill-sentences", revision="v1.0.0")`.
-"""
 
 
 def write_trained_model(folder: Path, version: str = VERSION) -> Path:

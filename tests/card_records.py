@@ -159,10 +159,21 @@ def manifest(files: list[DatasetFile], **changes: object) -> DatasetManifest:
         "sentences_rejected": {"too short": 1357},
         "replies": {"ok": 30},
         "tokens": TokenUse(requests=30, prompt_tokens=900, completion_tokens=700, cost_usd=None),
-        "quality": {"coverage": 1.0},
+        "quality": {
+            "coverage": 1.0,
+            "coverage_two": 0.3333,
+            "leakage": 0.25,
+            "leakage_low": 0.046,
+            "leakage_high": 0.699,
+            "mean_words": 5.25,
+            "sentences_per_skill": 1.3333,
+            "skills_per_sentence": 1.0,
+            "distinct_trigrams": 0.875,
+        },
+        "histograms": {"words": {"5": 3, "6": 1}, "sentences_per_skill": {"1": 2, "2": 1}, "style": {"sentence": 4}},
         "files": files,
     }
-    return DatasetManifest.model_validate({**values, **changes})
+    return DatasetManifest.model_validate({**values, **changes})  # fmt: skip
 
 
 def own_results(model: Path, **changes: object) -> EvalResults:

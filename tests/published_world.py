@@ -11,7 +11,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from dataset_builder.card import write_card
 from dataset_builder.hub import project_version, tag_of
+from dataset_builder.schema import DatasetManifest
 from tests.card_folders import write_everything
 from tests.hub_server import HubServer, User
 
@@ -63,6 +65,7 @@ class World:
 def published(root: Path) -> Iterator[World]:
     """Build dataset, model and card under `root`, publish everything, and keep the Hub running."""
     write_everything(root, project_version())
+    write_card(root / "data", DatasetManifest.load(root / "data"))
     (root / "model" / "optimizer.pt").write_bytes(b"left behind by training")
     with HubServer(root / "hub", {TOKEN: User("ann", ("lab",))}) as hub:
         made = World(hub, root, {})

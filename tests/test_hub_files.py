@@ -42,6 +42,16 @@ def test_cards_and_code_get_the_publishers_name_and_records_stay_as_they_are(fol
     }
 
 
+def test_cards_and_code_name_the_tag_and_a_page_its_model(folder):
+    (folder / "README.md").write_text('Runs on NAMESPACE/model@TAG; load("NAMESPACE/x", revision="TAG"). A TAG stays.')
+    files = collect_files(folder, "ann", tag="v1.2.3", extra="ann/model@v1.2.3\n").files
+    found = {file.path: file.read().decode() for file in files}
+    assert found["README.md"] == 'Runs on ann/model@v1.2.3; load("ann/x", revision="v1.2.3"). A TAG stays.'
+    assert found["model.txt"] == "ann/model@v1.2.3\n"
+    # printf 'ann/model@v1.2.3\\n' | git hash-object --stdin
+    assert next(f for f in files if f.path == "model.txt").git_sha1 == "e0029e6da57d133e04b9cbbbe8d0730f83c124bf"
+
+
 def test_the_hubs_own_hidden_folder_goes_along(folder):
     (folder / ".eval_results").mkdir()
     (folder / ".eval_results" / "a.yaml").write_text("[]")
@@ -74,6 +84,23 @@ def test_a_pickle_is_refused_under_any_name(folder, name, protocol):
         collect_files(folder, "ann")
 
 
+@pytest.mark.parametrize("protocol", [0, 1])
+def test_the_oldest_pickles_are_refused_and_text_is_not(folder, protocol):
+    (folder / "a.txt").write_bytes(pickle.dumps([("a", 1), {"b": 2.5}], protocol=protocol))
+    with pytest.raises(StageError, match="is a pickle"):
+        collect_files(folder, "ann")
+    for text in ("I plan tests.", "(see below).", ".", "A list: a, b.", "", "Stop: no more words.\n."):
+        (folder / "a.txt").write_text(text)
+        assert len(collect_files(folder, "ann").files) == 3
+
+
+@pytest.mark.parametrize("content", [b"\x93NUMPY\x01\x00", b"\x1f\x8b\x08\x00"])
+def test_what_may_hide_a_pickle_is_refused_too(folder, content):
+    (folder / "data.txt").write_bytes(content)
+    with pytest.raises(StageError, match="is a pickle"):
+        collect_files(folder, "ann")
+
+
 def test_a_torch_file_is_refused_under_any_name(folder):
     torch.save({"a": torch.zeros(2)}, folder / "model.safetensors")
     with pytest.raises(StageError, match="is a pickle"):
@@ -89,7 +116,17 @@ def test_a_planted_token_goes_nowhere(folder, name, secret):
     assert secret not in str(caught.value)
 
 
-@pytest.mark.parametrize("column", [["fine", HF_TOKEN], [["fine"], ["a", API_KEY]]])
+@pytest.mark.parametrize(
+    "column",
+    [
+        ["fine", HF_TOKEN],
+        [["fine"], ["a", API_KEY]],
+        [{"a": "fine"}, {"a": HF_TOKEN}],
+        [[{"a": ["b"]}], [{"a": [API_KEY]}]],
+        [b"fine", HF_TOKEN.encode()],
+        pa.array(["fine", API_KEY]).dictionary_encode(),
+    ],
+)
 def test_a_token_in_a_compressed_table_is_found(folder, column):
     parquet.write_table(pa.table({"n": [1, 2], "text": column}), folder / "a.parquet", compression="zstd")
     with pytest.raises(StageError, match=r"a\.parquet holds what looks like a token"):

@@ -3,17 +3,18 @@
 One transcript: build a tiny dataset and model, publish all four artifacts, then do what the README and the cards say.
 """
 
-import json
 import os
 import re
 import socket
 import subprocess
 import sys
-import urllib.request
 
 import pytest
+import yaml
 
+from tests.card_records import URI
 from tests.published_world import COMMANDS, MARKS, NAMES, TAG, TOKEN, document, published, snippets_of, wait_for
+from tests.running_page import call
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +65,12 @@ def test_cards_name_the_publisher(world):
 
 def test_the_page_is_told_its_model(world):
     space = world.hub.store.find("space", "ann/esco-skill-finder")
-    assert space.variables == {"SKILL_FINDER_MODEL": f"ann/esco-skill-biencoder@{TAG}"}
+    model = f"ann/esco-skill-biencoder@{TAG}"
+    assert world.hub.store.content(space.head.files["model.txt"].sha256).decode() == f"{model}\n"
+    card = world.hub.store.content(space.head.files["README.md"].sha256).decode()
+    assert f"It runs on `{model}`" in card
+    assert yaml.safe_load(card.split("---\n")[1])["models"] == ["ann/esco-skill-biencoder"]
+    assert space.variables == {}
     assert "publish.py" not in space.head.files
 
 
@@ -97,8 +103,33 @@ def test_the_published_model_cards_snippet_runs(world, tmp_path):
     assert {line.split("  ")[1] for line in done.stdout.splitlines()} == {"bake bread", "weld pipes", "Python"}
 
 
+def test_the_published_dataset_cards_snippet_runs(world, tmp_path):
+    """The first of three pairs, and one line more that looks at what the snippet made."""
+    card = world.hub.store.find("dataset", "ann/synthetic-esco-skill-sentences").head.files["README.md"]
+    snippet = snippets_of(world.hub.store.content(card.sha256).decode())["load_dataset( 0"]
+    done = world.run(["-c", snippet + "print(pairs.num_rows, skills[2]['label'], skills.features['type'])"], tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "You will bake bread, 0. -> ['bake bread']",
+        "{'train': 3, 'validation': 1} Python Value('string')",
+    ]
+
+
+def test_the_published_metric_cards_lines_give_what_they_say(world, tmp_path):
+    """Each `# {...}` under a call is what the call returns."""
+    card = world.hub.store.find("space", "ann/r_precision_at_k").head.files["README.md"]
+    snippet = snippets_of(world.hub.store.content(card.sha256).decode())["evaluate.load( 0"]
+    said = re.findall(r"^# (\{.*\})$", snippet, re.MULTILINE)
+    shown = re.sub(r"^metric\.compute\((.*)\)$", r"print(metric.compute(\1))", snippet, flags=re.MULTILINE)
+    done = world.run(["-c", shown], tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == said
+    assert len(said) == 2
+    assert f'"ann/r_precision_at_k", revision="{TAG}"' in snippet
+
+
 def test_the_space_starts_from_its_files_on_the_published_model(world, tmp_path):
-    """Its files as downloaded, its variable, an empty cache; the page answers, and names a skill of the index."""
+    """Its files as downloaded, no variable, an empty cache; the page answers, and finds a skill of the index."""
     space = world.hub.store.find("space", "ann/esco-skill-finder")
     for path, entry in space.head.files.items():
         (tmp_path / "app" / path).parent.mkdir(parents=True, exist_ok=True)
@@ -109,7 +140,7 @@ def test_the_space_starts_from_its_files_on_the_published_model(world, tmp_path)
     keep = ("PATH", "HOME", "LANG")
     environment = {name: os.environ[name] for name in keep if name in os.environ}
     environment |= {
-        **space.variables, "HF_ENDPOINT": world.hub.url, "HF_HOME": str(tmp_path / "cache"),
+        "HF_ENDPOINT": world.hub.url, "HF_HOME": str(tmp_path / "cache"),
         "HF_HUB_DISABLE_XET": "1", "GRADIO_ANALYTICS_ENABLED": "False",
     }  # fmt: skip
     page = subprocess.Popen(
@@ -119,8 +150,7 @@ def test_the_space_starts_from_its_files_on_the_published_model(world, tmp_path)
     try:
         url = f"http://127.0.0.1:{port}"
         assert b"ESCO" in wait_for(url, page)
-        config = json.loads(urllib.request.urlopen(f"{url}/config", timeout=10).read())
-        assert config["title"]
+        assert call(url, "rank_sentence", "You will bake bread.", 3)[0]["uri"].startswith(URI)
     finally:
         page.terminate()
         page.wait(timeout=20)
