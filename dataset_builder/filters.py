@@ -40,12 +40,12 @@ class Report:
     reasons_of: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     round_trip_k: int | None = None
 
-    def reject(self, reason: str, sentence: Sentence) -> None:
-        """Count a rejected sentence."""
+    def reject(self, reason: str, sentence: Sentence, beside: Sentence | None = None) -> None:
+        """Count a rejected sentence; `beside` is the one that it was rejected for, shown with it."""
         self.rejected[reason] = self.rejected.get(reason, 0) + 1
         kept = self.examples.setdefault(reason, [])
         if len(kept) < EXAMPLES:
-            kept.append(f"{sentence.skills[0].label}: {sentence.text[:200]}")
+            kept.append(" ~ ".join(f"{one.skills[0].label}: {one.text[:200]}" for one in (sentence, beside) if one))
         self.reasons_of[sentence.skills[0].uri].add(reason)
 
 

@@ -20,6 +20,7 @@ from dataset_builder.filters import (
     check_talk,
     drop_duplicates,
 )
+from dataset_builder.near_duplicates import drop_near_duplicates
 from dataset_builder.round_trip import Encoder, bound_on_validation, drop_lost, load_encoder, normalised
 from dataset_builder.sentences import Sentence
 
@@ -52,7 +53,7 @@ def run_filters(
     """
     benchmark = benchmark_sentences(options.benchmarks) if options.benchmarks else None
     checks = [check_length, check_markup, check_talk, check_language(options.language)]
-    kept = drop_duplicates(apply_checks(sentences, checks, report), report)
+    kept = drop_near_duplicates(drop_duplicates(apply_checks(sentences, checks, report), report), report)
     if benchmark is not None:
         kept = drop_benchmark_copies(kept, benchmark, report)
     if encoder or options.encoder:
