@@ -140,5 +140,5 @@ def test_a_dry_run_says_what_is_missing(arguments: list[str], capsys: pytest.Cap
 
 
 def test_a_question_that_is_none(arguments: list[str]):
-    with pytest.raises(StageError, match=r"no question 'sauces'\. Questions: augmentation, sources"):
+    with pytest.raises(StageError, match=r"no question 'sauces'\. Questions: augmentation, definitions, sources"):
         ablations.main([*arguments, "--only", "sauces"])

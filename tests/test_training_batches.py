@@ -110,6 +110,14 @@ def test_definitions_and_labels_stay_and_are_never_joined():
         assert "definition" not in augmenter.apply(epoch, 1).text.lower()
 
 
+def test_definitions_are_sentences_when_asked_for():
+    pairs = (TrainingPair("A definition.", 0, (0,), "descriptions"), TrainingPair("One.", 1, (1,), "synthetic"))
+    augmenter = Augmenter(Augmentation(join=1.0, definitions=True), pairs, seed=1)
+    drawn = [augmenter.apply(epoch, 0) for epoch in range(20)]
+    assert {one.text for one in drawn} >= {"A definition. One.", "One. A definition."}
+    assert {one.joined_skills for one in drawn} == {(1,), ()}  # a sentence is not joined with itself
+
+
 def test_each_roughness_by_itself():
     draw = FixedDraw()
     assert drop_full_stop("Bake bread.", draw) == "Bake bread"

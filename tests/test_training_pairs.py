@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from dataset_builder.contract import StageError
+from dataset_builder.esco import Occupation
 from dataset_builder.schema import fold_of
 from tests.tiny_encoder import tiny_esco, tiny_labels, write_tiny_dataset
 from training.dataset_rows import DatasetRows, Row, read_dataset, split_revision
@@ -266,3 +267,15 @@ def test_sentences_are_read(tmp_path: Path):
     (tmp_path / "bad.gz").write_text("no gzip")
     with pytest.raises(StageError, match="is not text"):
         read_sentences(tmp_path / "bad.gz")
+
+
+def test_lists_of_names_know_every_skill_they_name():
+    esco = tiny_esco()
+    together = Occupation("urn:both", "both", tuple(skill.uri for skill in esco.skills[:2]))
+    made = collect_pairs(
+        stage(skill_lists={}), dataclasses.replace(inputs(), esco=dataclasses.replace(esco, occupations=(together,))), 1
+    )
+    listed = [pair for pair in made.pairs if len(pair.skills) > 1]
+    assert {pair.skills for pair in listed} == {(0, 1), (1, 0)}
+    assert len(made.pairs) == 24 + 2  # one line a skill, and a second pair for each of the two lines with two names
+    assert all(pair.is_sentence for pair in made.pairs)

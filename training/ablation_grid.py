@@ -56,11 +56,19 @@ def _sentence_count(count: int) -> Row:
 
 
 MIXED: dict[str, Any] = {**SENTENCES, "descriptions": {}, "alternative_labels": {"per_skill": 2}}
+DEFINED: dict[str, Any] = {"sources": {**SENTENCES, "descriptions": {}}, "augmentation": OURS}
 
 GRID: tuple[Row, ...] = (
     _one("augmentation", "none", "sentences as they are", augmentation={}),
     _one("augmentation", "joined", "another sentence joined, as in the paper", augmentation=JOINED),
     _one("augmentation", "ours", "joined in half of the cases; bullets, headings, masks", augmentation=OURS),
+    _one("definitions", "as_they_are", "descriptions and sentences, and only these joined and roughened", **DEFINED),
+    _one(
+        "definitions",
+        "as_sentences",
+        "descriptions are joined and roughened as sentences are",
+        **{**DEFINED, "augmentation": {**OURS, "definitions": True}},
+    ),
     _one("sources", "synthetic", "synthetic sentences alone", sources=SENTENCES),
     _one(
         "sources",
@@ -73,6 +81,13 @@ GRID: tuple[Row, ...] = (
     _one("sources", "alternative_labels", "ESCO alternative labels alone", sources={"alternative_labels": {}}),
     _one("sources", "synthetic_descriptions", "sentences and descriptions", sources={**SENTENCES, "descriptions": {}}),
     _one("sources", "mixed", "sentences, descriptions, two alternative labels a skill", sources=MIXED),
+    _one("sources", "skill_lists", "lines that list names of one occupation's skills", sources={"skill_lists": {}}),
+    _one(
+        "sources",
+        "mixed_lists",
+        "sentences, descriptions, an alternative label a skill, lists of names",
+        sources={**SENTENCES, "descriptions": {}, "alternative_labels": {"per_skill": 1}, "skill_lists": {}},
+    ),
     *(_sentence_count(count) for count in (10, 5, 3, 1)),
     _one("style", "all", "every style of sentence"),
     _one("style", "explicit", "every style but implicit", sources={"synthetic": {"styles": EXPLICIT_STYLES}}),

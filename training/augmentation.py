@@ -58,12 +58,12 @@ class Augmenter:
         self.augmentation = augmentation
         self.pairs = pairs
         self.seed = seed
-        self._sentences = [position for position, pair in enumerate(pairs) if pair.is_sentence]
+        self._sentences = [position for position, pair in enumerate(pairs) if self._is_augmented(pair)]
 
     def apply(self, epoch: int, position: int) -> AugmentedText:
-        """Text of the pair at `position` in `epoch`; definitions and labels stay as they are."""
+        """Text of the pair at `position` in `epoch`; labels, and definitions unless asked for, stay as they are."""
         pair = self.pairs[position]
-        if not pair.is_sentence:
+        if not self._is_augmented(pair):
             return AugmentedText(pair.text, ())
         draw = random.Random(f"{self.seed}:{epoch}:{position}")
         partners = self._partners(draw, position)
@@ -73,6 +73,9 @@ class Augmenter:
         text = " ".join(self._roughened(one.text, draw) for one in order)
         joined = dict.fromkeys(skill for partner in partners for skill in partner.skills)
         return AugmentedText(self._dressed(text, draw), tuple(joined))
+
+    def _is_augmented(self, pair: TrainingPair) -> bool:
+        return pair.is_sentence or (self.augmentation.definitions and pair.source == "descriptions")
 
     def _partners(self, draw: random.Random, position: int) -> list[TrainingPair]:
         if draw.random() >= self.augmentation.join or len(self._sentences) < 2:

@@ -21,9 +21,10 @@ from training.dataset_rows import DatasetRows, Row
 from training.label_space import LabelSpace
 from training.recipe import Source, Stage
 from training.run_record import SourceCount
+from training.skill_lists import list_skills
 
 # Texts that are sentences of ads; only these are augmented and joined.
-SENTENCE_SOURCES = frozenset({"synthetic", "co_mentions", "skillskape", "literal_matches"})
+SENTENCE_SOURCES = frozenset({"synthetic", "co_mentions", "skillskape", "skill_lists", "literal_matches"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +253,12 @@ def _skillskape(inputs: Inputs, left_out: Counter[str]) -> list[TrainingPair]:
     return _of_rows(rows, "skillskape", inputs, left_out)
 
 
+def _skill_lists(inputs: Inputs, left_out: Counter[str]) -> list[TrainingPair]:
+    esco = _esco_of(inputs, "skill_lists")
+    rows = (Row(line.text, label, (label, *line.labels)) for line in list_skills(esco) for label in line.labels)
+    return _of_rows(rows, "skill_lists", inputs, left_out)
+
+
 def _literal_matches(inputs: Inputs, left_out: Counter[str]) -> list[TrainingPair]:
     from training.literal_matches import match_literally
 
@@ -279,5 +286,6 @@ _READERS: dict[str, Callable[[Inputs, Counter[str]], list[TrainingPair]]] = {
     "alternative_labels": _alternative_labels,
     "labels": _labels,
     "skillskape": _skillskape,
+    "skill_lists": _skill_lists,
     "literal_matches": _literal_matches,
 }

@@ -23,6 +23,7 @@ SOURCES = {
     "alternative_labels": "ESCO alternative label -> preferred label",
     "labels": "ESCO preferred label -> itself (two dropout masks)",
     "skillskape": "SkillSkape sentence -> each of its skills",
+    "skill_lists": "lines that list ESCO names of skills of one occupation -> each of these skills",
     "literal_matches": "any sentence -> the skills whose label it holds word for word (distant supervision)",
 }
 LOSSES = ("mnrl", "masked_mnrl", "token_match")
@@ -58,7 +59,8 @@ class Source:
 class Augmentation:
     """What is done to sentences, anew in every epoch; each value but `join_side` and `join_partners` is a probability.
 
-    `join` puts another random sentence before or after (Decorte et al. 2023, section 3.2).
+    `join` puts another random sentence before or after (Decorte et al. 2023, section 3.2). `definitions` treats ESCO's
+    descriptions as sentences too: they say what is done, as an ad's lines do.
     """
 
     join: float = 0.0
@@ -70,6 +72,7 @@ class Augmentation:
     mask_names: float = 0.0
     split_punctuation: float = 0.0
     lowercase: float = 0.0
+    definitions: bool = False
 
     def __post_init__(self) -> None:
         for name in ("join", "bullet", "formatting", "mask_names", "split_punctuation", "lowercase"):
