@@ -2,7 +2,8 @@
 
     python -m dataset_builder.bench [--requests 20000] [--kills 20] [--resume 140000] [--out results/builder.json]
 
-Throughput and memory at a fixed latency, SIGKILL at random moments, and the time that a finished plan takes to resume.
+Throughput and memory at a fixed latency, SIGKILL at random moments, the time that a finished plan takes to resume,
+every fault of a faulty server against what was recognised, and the time that near-duplicates take to find.
 """
 
 from __future__ import annotations
@@ -11,29 +12,49 @@ import argparse
 import json
 import os
 import random
-import resource
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import pyarrow.parquet as pq
+
 from dataset_builder.chat_client import ChatClient
 from dataset_builder.contract import code_version, run_command, sha256_of_file, write_atomically
 from dataset_builder.esco import EscoRelease, Skill
+from dataset_builder.filters import Report
 from dataset_builder.generate import Generation
 from dataset_builder.journal import REPLY, Entry, Journal
+from dataset_builder.near_duplicates import drop_near_duplicates
 from dataset_builder.plan import Endpoint, Sampling, make_plan
 from dataset_builder.schema import PAIRS_FILES, SKILLS_FILE
 from dataset_builder.sending import Limits
+from dataset_builder.sentences import Sentence, collect
 from dataset_builder.stub_server import StubBehaviour, StubServer, reply_text
 
 LATENCY_S = 0.2
 CONCURRENCY = 32
 KILL_SKILLS = 240
 KILL_CONCURRENCY = 8
+RELEASES = Path(__file__).parent / "releases"
+# How the faults of the stub server are called where they are recognised, where not by the same name.
+SEEN_AS = {
+    "429": "http 429",
+    "429 with retry-after": "http 429",
+    "500": "http 500",
+    "503": "http 503",
+    "reset": "connection",
+    "hang": "timeout",
+    "truncated json": "broken json",
+    "html": "html body",
+    "1 MB reply": "oversized reply",
+    "fewer lines": "fewer lines than asked",
+}
 STUB = Endpoint("http://127.0.0.1/v1", "stub", provider="stub")
 
 
@@ -56,15 +77,20 @@ def stub_process(latency_s: float) -> Iterator[str]:
 
 
 def measure_throughput(requests: int, folder: Path) -> dict[str, float]:
-    """Requests a second against a server with a fixed latency, and memory at the start, half-way and at the end."""
+    """Requests a second against a server with a fixed latency, and memory early on, half-way and at the end."""
     plan = make_plan(skills_for_bench(requests), {"styled": 4})
     possible = CONCURRENCY / LATENCY_S
+    memory: list[float] = []
     with stub_process(LATENCY_S) as url, Journal(folder / "throughput.sqlite") as journal:
         generation = Generation(plan, journal, STUB, Sampling(), Limits(concurrency=CONCURRENCY))
-        before = memory_bytes()
+        ended = threading.Event()
+        watcher = threading.Thread(target=_watch_memory, args=(memory, ended))
+        watcher.start()
         started = time.perf_counter()
         progress = generation.run(ChatClient(url, "stub"))
         seconds = time.perf_counter() - started
+        ended.set()
+        watcher.join()
         answered = len(journal)
     return {
         "requests": requests,
@@ -76,9 +102,18 @@ def measure_throughput(requests: int, folder: Path) -> dict[str, float]:
         "requests_per_s": answered / seconds,
         "possible_requests_per_s": possible,
         "share_of_possible": answered / seconds / possible,
-        "memory_before_mb": before / 1e6,
-        "memory_peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6,
+        "memory_after_a_tenth_mb": memory[len(memory) // 10],
+        "memory_half_way_mb": memory[len(memory) // 2],
+        "memory_at_the_end_mb": memory[-1],
+        "memory_peak_mb": max(memory),
     }
+
+
+def _watch_memory(samples: list[float], ended: threading.Event) -> None:
+    while True:
+        samples.append(memory_bytes() / 1e6)
+        if ended.wait(0.1):
+            return
 
 
 def measure_resume(requests: int, folder: Path) -> dict[str, float]:
@@ -137,6 +172,44 @@ def measure_kills(kills: int, folder: Path, seed: int = 1) -> dict[str, float | 
     }
 
 
+def measure_faults(requests: int, folder: Path) -> dict[str, object]:
+    """A server with every fault in half of its replies, and in nine of ten for a stretch: what it sent, what we saw."""
+    plan = make_plan(skills_for_bench(requests), {"styled": 4})
+    behaviour = StubBehaviour(fault_share=0.5, bad_from=requests // 2, bad_to=requests, hang_s=3.0)
+    limits = Limits(concurrency=CONCURRENCY, backoff_base_s=0.01, max_tries=40)
+    with StubServer(behaviour) as server, Journal(folder / "faults.sqlite") as journal:
+        generation = Generation(plan, journal, STUB, Sampling(), limits)
+        progress = generation.run(ChatClient(server.url, "stub", timeout_s=1.0))
+        collected = collect(generation)
+        seen = progress.waits + collected.faults
+    sent = Counter(SEEN_AS.get(fault, fault) for fault in server.faults.elements())
+    recognised = Counter({name: sum(n for kind, n in seen.items() if kind.startswith(name)) for name in sent})
+    return {
+        "requests": requests,
+        "sent": dict(sorted(sent.items())),
+        "recognised": dict(sorted(recognised.items())),
+        "every_fault_recognised": all(recognised[name] >= count for name, count in sent.items()),
+        "requests_without_a_reply": len(collected.failed),
+        "skills_with_a_sentence": len({one.skills[0].uri for one in collected.sentences}),
+    }
+
+
+def measure_near_duplicates(sentences: int, seed: int = 1) -> dict[str, float]:
+    """Seconds to find near-duplicates among halves of released sentences joined at random."""
+    released = sorted(RELEASES.glob("v*/pairs/train.parquet"))[-1]
+    halves = [text.split() for text in pq.read_table(released, columns=["sentence"])["sentence"].to_pylist()]
+    rng = random.Random(seed)
+    skill = (Skill("urn:1", "skill"),)
+    made = []
+    for _ in range(sentences):
+        first, second = rng.choice(halves), rng.choice(halves)
+        text = " ".join([*first[: len(first) // 2], *second[len(second) // 2 :]])
+        made.append(Sentence(text, skill, "duty", "styled"))
+    started = time.perf_counter()
+    kept = drop_near_duplicates(made, Report())
+    return {"sentences": sentences, "dropped": sentences - len(kept), "seconds": time.perf_counter() - started}
+
+
 def _build(taxonomy: Path, out: Path, url: str) -> list[str]:
     options = {
         "--esco": taxonomy,
@@ -163,6 +236,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--requests", type=int, default=20_000, help="for throughput (default: 20000)")
     parser.add_argument("--kills", type=int, default=20, help="SIGKILLs (default: 20)")
     parser.add_argument("--resume", type=int, default=140_000, help="requests of the finished plan (default: 140000)")
+    parser.add_argument("--faults", type=int, default=2_000, help="requests to the faulty server (default: 2000)")
+    parser.add_argument("--sentences", type=int, default=140_000, help="for near-duplicates (default: 140000)")
     parser.add_argument("--out", default="results/builder.json")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as name:
@@ -175,6 +250,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "throughput": measure_throughput(options.requests, folder),
             "resume": measure_resume(options.resume, folder),
             "kills": measure_kills(options.kills, folder),
+            "faults": measure_faults(options.faults, folder),
+            "near_duplicates": measure_near_duplicates(options.sentences),
         }
     write_atomically(options.out, json.dumps(results, indent=2) + "\n")
     print(json.dumps(results, indent=2))

@@ -27,7 +27,7 @@ def drop_near_duplicates(sentences: Sequence[Sentence], report: Report) -> list[
     words = [sorted(normal_form(sentence.text).split()) for sentence in sentences]
     frequency = Counter(word for one in words for word in set(one))
     index = _Index(frequency)
-    kept = []
+    kept: list[Sentence] = []
     for sentence, of_sentence in zip(sentences, words, strict=True):
         other = index.find_or_add(of_sentence, len(kept)) if len(of_sentence) >= MIN_WORDS else None
         if other is None:

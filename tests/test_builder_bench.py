@@ -15,3 +15,35 @@ def test_throughput_counts_every_request(tmp_path):
     assert result["answered"] == 64
     assert 0 < result["share_of_possible"] <= 1
     assert result["possible_requests_per_s"] == 160
+    assert 0 < result["memory_half_way_mb"] <= result["memory_peak_mb"]
+
+
+def test_every_fault_that_the_server_sent_is_recognised(tmp_path):
+    """15 faults under 14 names, for 429 comes with and without Retry-After; whatever happens, the sums match."""
+    result = bench.measure_faults(150, tmp_path)
+    assert len(result["sent"]) == 14
+    assert result["every_fault_recognised"], result
+    text_faults = ("refusal", "oversized reply", "wrong language", "empty reply", "fewer lines than asked", "preamble")
+    for name in text_faults:
+        assert result["recognised"][name] == result["sent"][name] > 0
+    assert result["requests_without_a_reply"] == 0
+    assert 140 <= result["skills_with_a_sentence"] <= 150
+
+
+def test_a_fault_that_goes_unrecognised_would_show(tmp_path, monkeypatch):
+    monkeypatch.setitem(bench.SEEN_AS, "html", "something else")
+    assert not bench.measure_faults(60, tmp_path)["every_fault_recognised"]
+
+
+def test_near_duplicates_are_timed_on_released_sentences():
+    result = bench.measure_near_duplicates(400)
+    assert (result["sentences"], 0 <= result["dropped"] < 400) == (400, True)
+
+
+def test_killed_at_a_random_moment(tmp_path, monkeypatch):
+    """One kill here, twenty in the bench: what was on file is not asked again, and the Parquet is the same."""
+    monkeypatch.setattr(bench, "KILL_SKILLS", 40)
+    result = bench.measure_kills(1, tmp_path)
+    assert result["parquet_identical"]
+    assert result["last_run_asked_only_what_was_missing"]
+    assert result["repeated_because_in_flight_at_a_kill"] <= result["at_most_in_flight"]
