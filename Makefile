@@ -1,7 +1,7 @@
 # Four commands. Each makes .venv first when it is missing or older than what it is made from.
 PYTHON ?= python3
 BIN := .venv/bin
-EXTRAS := build,serve,train,eval,publish,space,ray,export,demo,dev
+EXTRAS := build,serve,openvino,train,eval,publish,space,ray,export,demo,dev
 
 .PHONY: demo test lint bench clean
 

@@ -43,9 +43,7 @@ class OpenVinoEngine:
         StageError: OpenVINO GenAI is not installed, or cannot read the file.
     """
 
-    def __init__(
-        self, gguf: Path, max_running: int = MAX_RUNNING, threads: int = 0, cache_gb: int = CACHE_GB
-    ) -> None:
+    def __init__(self, gguf: Path, max_running: int = MAX_RUNNING, threads: int = 0, cache_gb: int = CACHE_GB) -> None:
         try:
             import openvino_genai  # type: ignore[import-untyped]
         except ImportError:
@@ -191,7 +189,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     port = free_port(options.port)
     name = options.name or options.gguf.resolve().parent.name
     app = make_app(Runner(OpenVinoEngine(options.gguf, options.max_running, options.threads)), name)
-    print(f"--base-url http://{HOST}:{port}/v1 --model {name}", flush=True)  # noqa: T201
+    print(f"--base-url http://{HOST}:{port}/v1 --model {name}", flush=True)
     uvicorn.run(app, host=HOST, port=port, log_level="warning")
 
 
