@@ -52,15 +52,12 @@ def render_card(manifest: DatasetManifest, pictures: dict[str, str] | None = Non
 
 
 def dataset_info(manifest: DatasetManifest) -> str:
-    """The YAML of features and splits by config, by which the Hub shows the data and `datasets` checks it."""
+    """The YAML of columns by config. Rows stand in the text: `datasets` takes them only with sizes in memory."""
     features = {"pairs": pairs_features(), "skills": skills_features()}
     infos = [
         {
             "config_name": config,
             "features": columns._to_yaml_list(),
-            "splits": [
-                {"name": file.split, "num_examples": file.rows} for file in manifest.files if file.config == config
-            ],
             "download_size": sum(file.bytes for file in manifest.files if file.config == config),
         }
         for config, columns in features.items()

@@ -40,6 +40,7 @@ def add_publish_options(parser: argparse.ArgumentParser, name: str) -> None:
     """Add the options of every publish command; `name` is the repository's default name."""
     parser.add_argument("--namespace", help="user or organisation that publishes (default: who the token belongs to)")
     parser.add_argument("--name", default=name, help=f"name of the repository (default: {name})")
+    parser.set_defaults(usual_name=name)
     parser.add_argument("--private", action="store_true", help="make a new repository private")
     parser.add_argument("--revision-tag", metavar="TAG", help="tag to set (default: the version of what is published)")
     parser.add_argument(
@@ -73,14 +74,14 @@ def run_publish(artifact: Artifact, options: argparse.Namespace) -> Published | 
             "Leave it out, or make the version that it names",
         )
     if options.dry_run:
-        _print_plan(artifact, _files(artifact, options.namespace or NAMESPACE, tag), tag)
+        _print_plan(artifact, _files(artifact, options, options.namespace or NAMESPACE, tag), tag)
         return None
     api = HfApi()
     # A dry run needs no token, a real one fails here and not after minutes of hashing.
     with hub_errors("the account"):
         user = api.whoami()["name"]
     namespace = options.namespace or user
-    files = _files(artifact, namespace, tag)
+    files = _files(artifact, options, namespace, tag)
     repo_id = f"{namespace}/{options.name}"
     version = Version(artifact.kind, repo_id, tag, artifact.marker, files, artifact.sdk)
     outcome = publish(version, api, options.private)
@@ -92,9 +93,9 @@ def run_publish(artifact: Artifact, options: argparse.Namespace) -> Published | 
     return Published(api, namespace, repo_id, tag)
 
 
-def _files(artifact: Artifact, namespace: str, tag: str) -> HubFiles:
+def _files(artifact: Artifact, options: argparse.Namespace, namespace: str, tag: str) -> HubFiles:
     model = f"{namespace}/{artifact.model}@{tag}\n" if artifact.model else ""
-    return collect_files(artifact.folder, namespace, artifact.only, tag, model)
+    return collect_files(artifact.folder, namespace, artifact.only, tag, model, {options.usual_name: options.name})
 
 
 def _print_plan(artifact: Artifact, files: HubFiles, tag: str) -> None:

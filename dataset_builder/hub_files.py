@@ -66,7 +66,12 @@ class HubFiles:
 
 
 def collect_files(
-    folder: str | Path, namespace: str, only: Iterable[str] | None = None, tag: str = "", extra: str = ""
+    folder: str | Path,
+    namespace: str,
+    only: Iterable[str] | None = None,
+    tag: str = "",
+    extra: str = "",
+    renamed: Mapping[str, str] | None = None,
 ) -> HubFiles:
     """List a folder's publishable files; Markdown and Python name `namespace` where they said NAMESPACE.
 
@@ -76,6 +81,7 @@ def collect_files(
         only: relative paths to take; everything publishable where None.
         tag: what they name where they said TAG; "" leaves it.
         extra: text of one file more, MODEL_FILE; "" adds none.
+        renamed: names of repositories, as they say them, that are published under other names.
 
     Raises:
         StageError: no such folder, no README.md, a pickle, or something that looks like a token.
@@ -93,7 +99,8 @@ def collect_files(
     taken = [name for name in names if _is_publishable(name)]
     if "README.md" not in taken:
         raise StageError(f"{root} has no README.md", "Write its card first: the Hub shows it as the front page")
-    said = {f"{NAMESPACE}/": f"{namespace}/"} | ({"@TAG": f"@{tag}", '"TAG"': f'"{tag}"'} if tag else {})
+    said = {f"{NAMESPACE}/{usual}": f"{namespace}/{name}" for usual, name in (renamed or {}).items()}
+    said |= {f"{NAMESPACE}/": f"{namespace}/"} | ({"@TAG": f"@{tag}", '"TAG"': f'"{tag}"'} if tag else {})
     files = tuple(_read_file(root / name, name, said) for name in taken)
     if extra:
         files += (_in_memory(MODEL_FILE, extra.encode("utf-8")),)

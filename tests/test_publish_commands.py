@@ -100,6 +100,8 @@ def test_an_organisation_gets_a_private_copy_under_another_name(world, here):
     repo = world.hub.store.find("space", "lab/rp")
     assert repo.private
     assert repo.tags == {TAG: repo.head.oid}
+    card = world.hub.store.content(repo.head.files["README.md"].sha256).decode()
+    assert f'evaluate.load("lab/rp", revision="{TAG}")' in card
 
 
 def test_a_page_on_another_model_gets_a_variable_and_keeps_its_files(world, here):

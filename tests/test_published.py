@@ -113,6 +113,7 @@ def test_the_published_dataset_cards_snippet_runs(world, tmp_path):
         "You will bake bread, 0. -> ['bake bread']",
         "{'train': 3, 'validation': 1} Python Value('string')",
     ]
+    assert "Ignoring" not in done.stderr
 
 
 def test_the_published_metric_cards_lines_give_what_they_say(world, tmp_path):

@@ -1,0 +1,143 @@
+"""The dataset card: every number from a manifest worked by hand, what the Hub reads of it, and what is left out."""
+
+import re
+
+import yaml
+from huggingface_hub import DatasetCard
+
+from dataset_builder.dataset_card import render_card
+from dataset_builder.schema import (
+    DatasetFile,
+    EscoSource,
+    LanguageModel,
+    Outcomes,
+    PromptText,
+    TokenUse,
+    pairs_features,
+    skills_features,
+)
+from tests.small_dataset import small_manifest
+
+
+def file_of(path: str, config: str, split: str, rows: int, size: int) -> DatasetFile:
+    return DatasetFile(path=path, config=config, split=split, rows=rows, bytes=size, sha256="0" * 64)
+
+
+MANIFEST = small_manifest(
+    [
+        file_of("pairs/train.parquet", "pairs", "train", 4321, 7000),
+        file_of("pairs/validation.parquet", "pairs", "validation", 99, 500),
+        file_of("skills/skills.parquet", "skills", "train", 1234, 800),
+    ],
+    version="2.3.4",
+    code_version="v2.3.4",
+    seed=57,
+    esco=EscoSource(version="1.1.9", language="de", skills=1234, occupations=0, file_sha256={}),
+    language_model=LanguageModel(model="writer", base_url="http://x/v1", temperature=0.65, top_p=0.85, max_tokens=136),
+    skills=Outcomes(requested=1150, accepted=1111, rejected={"too few": 22, "odd": 5}, failed={"timeout": 12}),
+    sentences_written=5017,
+    sentences_accepted=4420,
+    sentences_rejected={"too short": 597},
+    rejected_examples={"too short": ["7 words | here"]},
+    replies={"as asked": 2626},
+    tokens=TokenUse(requests=2627, prompt_tokens=71000, completion_tokens=82000, cost_usd=1.256),
+    prompts=[PromptText(family="styled", version="1.0 sheet 3", system="Write 6 lines.", user="Skill: {skill}")],
+    quality={
+        "coverage": 0.9003, "coverage_two": 0.8514, "leakage": 0.0525, "leakage_low": 0.0216, "leakage_high": 0.1107,
+        "mean_words": 14.25, "sentences_per_skill": 3.979, "skills_per_sentence": 1.255, "distinct_trigrams": 0.7718,
+        "round_trip_k": 20.0, "judged_correct": 0.915, "judged_low": 0.868, "judged_high": 0.946,
+        "judged_sample": 200.0,
+    },
+    judge="judge-llm",
+    changes=["since 2.2.0", "pairs: 3,000 -> 4,420"],
+)  # fmt: skip
+
+
+def body_of(card: str) -> str:
+    return card.split("---\n", 2)[2].split("```bibtex")[0]
+
+
+def test_every_number_of_the_text_is_worked_by_hand():
+    """4321 + 99 = 4,420 pairs; 22 + 5 = 27 skills rejected. No other line of the text holds a digit."""
+    lines = [line for line in body_of(render_card(MANIFEST)).splitlines() if re.search(r"\d", line)]
+    assert lines == [
+        "# Synthetic ESCO skill sentences 2.3.4",
+        "4,420 pairs of a job-ad sentence and an ESCO skill that it asks for, written by",
+        "`writer` for 1,111 of the",
+        "1,234 skills of ESCO 1.1.9 (de). Made to train encoders that find",
+        'pairs = load_dataset(name, revision="v2.3.4")  # splits train, validation',
+        'skills = load_dataset(name, "skills", split="train", revision="v2.3.4")  # the label space',
+        'print(pairs["train"][0]["sentence"], "->", pairs["train"][0]["skills"])',
+        "| `pairs` | train | 4,321 |",
+        "| `pairs` | validation | 99 |",
+        "| `skills` | train | 1,234 |",
+        "| `fold` | int8 | 0-9, by the skill's URI alone, for experiments with skills held out |",
+        "| skills with a sentence | 90.0% |",
+        "| skills with two or more | 85.1% |",
+        "| sentences that repeat the label word for word | 5.2% (95% interval 2.2% to 11.1%) |",
+        "| words a sentence, mean | 14.2 |",
+        "| sentences a skill, mean | 3.98 |",
+        "| skills a sentence, mean | 1.25 |",
+        "| distinct word trigrams | 77.2% |",
+        "| judged right by `judge-llm`, of 200 random pairs | 91.5% (95% interval 86.8% to 94.6%) |",
+        "| an encoder finds a skill of the sentence again among the first | 20 of 1,234 (others were left out) |",
+        "| model | `writer`, temperature 0.65, top-p 0.85 |",
+        "| seed | 57 |",
+        "| code | `v2.3.4` |",
+        "| requests | 2,627 |",
+        "| tokens read / written | 71,000 / 82,000 |",
+        "| price | 1.26 US dollars |",
+        "1,150 skills were asked for: 1,111 accepted,",
+        "27 rejected, 12 failed.",
+        "Of 5,017 sentences written, 4,420 were",
+        "| too short | 597 | 7 words / here |",
+        "| as asked | 2,626 |",
+        "### styled 1.0 sheet 3",
+        "Write 6 lines.",
+        "This is version 2.3.4. A version that is published never changes: name it with `revision`, as above.",
+        "What changed since 2.2.0:",
+        "- pairs: 3,000 -> 4,420",
+        "Sentences: CC BY 4.0; written by `writer`, whose own licence says what may be done with what it",
+        "writes. Labels, alternative labels and types are taken from ESCO v1.1.9, © European Union, used under",
+        "CC BY 4.0 and Commission Decision 2011/833/EU: this publication uses the ESCO classification of the European "
+        "Commission.",
+    ]
+
+
+def test_what_the_hub_reads():
+    data = DatasetCard(render_card(MANIFEST)).data.to_dict()
+    assert (data["license"], data["language"], data["size_categories"]) == ("cc-by-4.0", ["de"], ["1K<n<10K"])
+    assert data["task_categories"] == ["sentence-similarity", "text-retrieval"]
+    assert (data["source_datasets"], data["annotations_creators"]) == (["original"], ["machine-generated"])
+    splits = {(one["config_name"], split["split"]) for one in data["configs"] for split in one["data_files"]}
+    assert splits == {("pairs", "train"), ("pairs", "validation"), ("skills", "train")}
+    columns = {one["config_name"]: [column["name"] for column in one["features"]] for one in data["dataset_info"]}
+    assert columns == {"pairs": list(pairs_features()), "skills": list(skills_features())}
+    assert [one["download_size"] for one in data["dataset_info"]] == [7500, 800]
+
+
+def test_columns_have_their_types():
+    card = render_card(MANIFEST)
+    assert "| `skills` | list of string | labels of all skills that it was written for, `skill` first |" in card
+    assert "| `fold` | int8 |" in card
+
+
+def test_what_was_not_measured_is_left_out():
+    quality = {name: None for name in MANIFEST.quality if not name.startswith(("round", "judged"))}
+    tokens = MANIFEST.tokens.model_copy(update={"cost_usd": None})
+    bare = MANIFEST.model_copy(update={"quality": quality, "tokens": tokens, "changes": [], "replies": {}})
+    card = render_card(bare.model_copy(update={"sentences_rejected": {}}))
+    assert "| skills with a sentence | not measured |" in card
+    for word in ("words a sentence", "judged right", "an encoder finds", "US dollars", "What changed", "| rejected"):
+        assert word not in card
+
+
+def test_pictures_stand_under_their_captions():
+    assert "![Lengths](pictures/a.png)" in render_card(MANIFEST, {"Lengths": "pictures/a.png"})
+
+
+def test_the_front_matter_is_yaml_whatever_the_model_is_called():
+    odd = MANIFEST.model_copy(
+        update={"language_model": MANIFEST.language_model.model_copy(update={"model": "a: b # c"})}
+    )
+    assert yaml.safe_load(render_card(odd).split("---\n")[1])["license"] == "cc-by-4.0"
