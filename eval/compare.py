@@ -22,7 +22,8 @@ from eval.comparison import (
     read_published,
     read_runs,
 )
-from eval.query_metrics import values_of
+from eval.query_metrics import MAIN_METRICS, values_of
+from eval.slice_tables import slice_tables
 from eval.tables import display_name, percent, with_interval
 
 DEFAULT_METRICS = ["rp@5", "mrr"]
@@ -33,6 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Print the comparison, write it and the figures where asked."""
     options = _parser().parse_args(arguments)
     _check_metrics(options.metrics)
+    if options.slices and options.metrics[0] not in MAIN_METRICS:
+        raise StageError(f"slices are not measured by {options.metrics[0]}", f"Use {' or '.join(MAIN_METRICS)} first")
     seeds = {name: read_runs(_files_of(name, files)) for name, *files in options.seeds}
     taken = {file for _, *files in options.seeds for file in files}
     groups = group_runs(read_runs([file for file in options.results if file not in taken]), seeds)
@@ -41,7 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if not groups:
             raise StageError(f"no results are of the split {options.split!r}")
     published = [] if options.no_published else read_published()
-    text = "\n".join(group_as_markdown(group, published, options.metrics, options.against) for group in groups)
+    parts = [group_as_markdown(group, published, options.metrics, options.against) for group in groups]
+    if options.slices:
+        parts += ["\n".join(slice_tables(group, options.metrics[0])) for group in groups]
+    text = "\n".join(parts)
     if options.out:
         write_atomically(options.out, text)
     if options.into:
@@ -157,6 +163,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--metrics", nargs="+", default=DEFAULT_METRICS, metavar="METRIC", help="default: rp@5 mrr")
     add("--against", default="", metavar="NAME", help="system the others are tested against; default: the first")
     add("--split", default="", help="only results of this split")
+    add("--slices", action="store_true", help="also tables of the first metric by slice of queries")
     add("--no-published", action="store_true", help="leave out the published numbers")
     add("--out", metavar="FILE.md", help="also write the tables there")
     add("--into", metavar="README.md", help="also put the first table between the results markers of this file")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import textwrap
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from eval.tables import aligned
 
 TOP = 5
 WIDTH = 110
+MOST_LINES = 4
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -65,7 +67,8 @@ def examples(results: Sequence[QueryResult], number: int) -> list[str]:
         for result in group[:number]:
             ranks = ["not in the label space" if rank is None else f"rank {rank:,}" for rank in result.gold_ranks]
             lines += [
-                f"{result.benchmark}  RP@5 {100 * result.rp_at_5:.0f}  {_cut(result.sentence)}",
+                f"{result.benchmark}  RP@5 {100 * result.rp_at_5:.0f}",
+                *textwrap.wrap(result.sentence, WIDTH, max_lines=MOST_LINES, placeholder=" ..."),
                 *(f"    wanted  {label} ({rank})" for label, rank in zip(result.gold, ranks, strict=True)),
                 *(
                     f"    {score:6.3f}  {label}{_mark(found, kind)}"
@@ -89,11 +92,6 @@ def _badness(result: QueryResult) -> tuple[float, float]:
     """Low RP@5 first, then the gold label that stands furthest down."""
     ranks = [float("inf") if rank is None else rank for rank in result.gold_ranks]
     return result.rp_at_5, -min(ranks)
-
-
-def _cut(sentence: str) -> str:
-    text = " ".join(sentence.split())
-    return text if len(text) <= WIDTH else text[: WIDTH - 3] + "..."
 
 
 def _parser() -> argparse.ArgumentParser:

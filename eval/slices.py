@@ -75,13 +75,13 @@ def _bounded(text: str) -> str:
 
 
 def _grouped(values: Sequence[str]) -> dict[str, list[int]]:
-    groups: dict[str, list[int]] = {value: [] for value in sorted(set(values), key=_by_number)}
+    groups: dict[str, list[int]] = {value: [] for value in sorted(set(values), key=by_number)}
     for position, value in enumerate(values):
         groups[value].append(position)
     return groups
 
 
-def _by_number(value: str) -> tuple[int, str]:
+def by_number(value: str) -> tuple[int, str]:
     """Sort key: values that begin with a number by that number, the others by their letters."""
     digits = re.match(r"\d*", value)
     return (int(digits[0]) if digits and digits[0] else 0, value)

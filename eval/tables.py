@@ -55,7 +55,19 @@ def details_table(results: EvalResults) -> str:
         if benchmark.thresholds and benchmark.thresholds.chosen:
             cells = _threshold_cells(benchmark.thresholds, benchmark.thresholds.chosen)
             lines.append([f"{benchmark.name}, as given", *cells])
-    return "\n".join([*aligned(rows), "", *aligned(lines)])
+    return "\n".join([*aligned(rows), "", *aligned(lines), "", *calibration_table(results.benchmarks)])
+
+
+def calibration_table(benchmarks: Sequence[BenchmarkResult]) -> list[str]:
+    """Lines with the first suggestions in bins by score: mean score and share that is right, both x 100."""
+    measured = [(benchmark.name, benchmark.thresholds) for benchmark in benchmarks if benchmark.thresholds]
+    bins = max((len(thresholds.calibration) for _, thresholds in measured), default=0)
+    rows = [["first suggestions, lowest scores first", "", *(str(number) for number in range(1, bins + 1))]]
+    for name, thresholds in measured:
+        padding = [""] * (bins - len(thresholds.calibration))
+        rows.append([name, "mean score", *(f"{one.mean_score:.3f}" for one in thresholds.calibration), *padding])
+        rows.append(["", "percent right", *(f"{100 * one.right:.0f}" for one in thresholds.calibration), *padding])
+    return aligned(rows)
 
 
 def _threshold_cells(thresholds: ThresholdResult, point: ThresholdPoint) -> list[str]:

@@ -4,11 +4,14 @@ import json
 import re
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
 from dataset_builder.contract import StageError, run_command
 from eval import compare
 from eval.comparison import PUBLISHED_FILE, group_runs, paired_tests, read_published, read_runs
+from eval.figures import threshold_values
+from eval.results import Estimate, SliceResult, ThresholdPoint, ThresholdResult
 from tests.eval_records import results_of
 
 GOOD = {"TECH": [(1,)] * 20, "HOUSE": [(1,), (7,)] * 10}
@@ -160,7 +163,68 @@ def test_figures_are_drawn_light_and_dark(tmp_path, capsys):
         "rp-at-k-test-dark.svg",
         "rp-at-k-test-light.svg",
     ]
+    assert "thresholds" not in capsys.readouterr().err
     light, dark = ((tmp_path / "figures" / f"forest-test-{theme}.svg").read_text() for theme in ("light", "dark"))
     assert ElementTree.fromstring(light).tag.endswith("svg")
     assert "#0d1117" in dark
     assert "#0d1117" not in light
+
+
+def test_threshold_curves_are_drawn_of_the_best_system(tmp_path, capsys):
+    points = [ThresholdPoint(threshold=t, precision=p, recall=r, f1=0.1, rejected=t) for t, p, r in CURVE]
+    (best,) = results_of("best", {"TECH": [(1,)] * 40}).benchmarks
+    thresholds = ThresholdResult(
+        sentences_with_skill=40, sentences_without_skill=9, suggestions_a_sentence=10, points=points, best=points[0],
+        calibration=[], auroc=0.5, accepted_at_95_recall=0.9,
+    )  # fmt: skip
+    record = results_of("best", {"TECH": [(1,)] * 40}).model_copy(
+        update={"benchmarks": [best.model_copy(update={"thresholds": thresholds})]}
+    )
+    record.save(tmp_path / "best.json")
+    files = [str(tmp_path / "best.json"), save(tmp_path, "poor", {"TECH": [(9,)] * 40})]
+    assert run_command(compare.main, [*files, "--figures", str(tmp_path / "figures")]) == 0
+    assert (tmp_path / "figures" / "thresholds-test-dark.svg").stat().st_size > 10_000
+    values = threshold_values(thresholds, gold_labels=40)
+    assert values["recall"].tolist() == [0.5, 0.25, 0.1]
+    assert values["precision"][:2].tolist() == [0.5, 1.0]
+    assert np.isnan(values["precision"][2])
+
+
+# Of 40 gold labels: 20 found among 40 kept, 10 among 10, and 4 among 4, which is too few to speak of precision.
+CURVE = [(0.1, 0.5, 0.5), (0.5, 1.0, 0.25), (0.9, 1.0, 0.1)]
+
+
+def test_slices_of_several_systems_stand_side_by_side(tmp_path, capsys):
+    """One system has a slice that the other lacks; two seeds at 50 and 100 give 75; lengths stand in order of size."""
+    with_slices(tmp_path, "one", {"length": {"16-30 words": 0.5, "8-15 words": 0.25}, "training": {"unseen": 1.0}})
+    for name, value in (("s1", 0.5), ("s2", 1.0)):
+        with_slices(tmp_path, name, {"length": {"16-30 words": value, "8-15 words": 0.0}})
+    files = [str(tmp_path / f"{name}.json") for name in ("one", "s1", "s2")]
+    assert run_command(compare.main, [files[0], "--seeds", "se|eds", *files[1:], "--slices"]) == 0
+    printed = capsys.readouterr().out
+    assert printed[printed.index("#### TECH") :].splitlines() == [
+        "#### TECH, RP@5 by slice",
+        "",
+        "| slice | | queries | se\\|eds | one |",
+        "| --- | --- | ---: | ---: | ---: |",
+        "| length | 8-15 words | 7 | 0.00 | 25.00 [20.00, 90.00] |",
+        "| length | 16-30 words | 7 | 75.00 | 50.00 [20.00, 90.00] |",
+        "| training | unseen | 7 | - | 100.00 [20.00, 90.00] |",
+        "",
+    ]
+    assert run_command(compare.main, [files[0], "--slices", "--metrics", "hit@5"]) == 2
+    assert "slices are not measured by hit@5" in capsys.readouterr().err
+
+
+def with_slices(folder, name, values):
+    """Save results of 20 queries with slices of seven queries each, whose RP@5 is given."""
+    record = results_of(name, {"TECH": [(1,)] * 20})
+    slices = {
+        kind: {
+            value: SliceResult(queries=7, metrics={"rp@5": Estimate(value=share, low=0.2, high=0.9)})
+            for value, share in found.items()
+        }
+        for kind, found in values.items()
+    }
+    benchmarks = [record.benchmarks[0].model_copy(update={"slices": slices})]
+    record.model_copy(update={"benchmarks": benchmarks}).save(folder / f"{name}.json")

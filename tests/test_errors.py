@@ -66,7 +66,7 @@ def test_command_groups_the_worst_queries(tmp_path, capsys):
     assert run_command(errors.main, [str(tmp_path / "run.json")]) == 0
     printed = capsys.readouterr().out
     assert printed.splitlines()[1].split() == ["TECH", "4", "3", "1", "2", "0", "0", "0"]
-    assert printed.index("RP@5 0  far") < printed.index("RP@5 0  near")
+    assert printed.index("TECH  RP@5 0\nfar") < printed.index("TECH  RP@5 0\nnear")
     assert "wanted  wanted (rank 900)" in printed
     assert "wanted  wanted (not in the label space)" in printed
     assert "perfect" not in printed

@@ -92,6 +92,35 @@ def test_a_single_csv_and_gold_that_the_label_space_lacks(place, capsys):
     )
 
 
+def test_details_show_every_slice_thresholds_and_calibration(place, capsys):
+    """TECH: "* We bake bread" (literal, one skill), "Lead people" (implicit, two skills), "Use Python daily" (literal,
+    knowledge). "make loaves" and "lead a team" are the other names; fold 0 is held out.
+    """
+    record = run(place, "literal", "--details", "--held-out-folds", "0", "--threshold", "2")
+    slices = {
+        kind: {value: one.queries for value, one in found.items()}
+        for kind, found in record.benchmarks[0].slices.items()
+    }
+    training = slices.pop("training")
+    assert slices == {
+        "form": {"bullet": 1, "no bullet": 2},
+        "mention": {"implicit": 1, "literal": 2},
+        "gold skills": {"1": 2, "2": 1},
+        "length": {"1-7 words": 3},
+        "skill type": {"competence": 2, "knowledge": 1},
+    }
+    assert sum(training.values()) == 3
+    assert set(training) <= {"seen", "unseen", "mixed"}
+    printed = capsys.readouterr().out
+    for kind in (*slices, "training"):
+        assert f"\n{kind} " in printed
+    rows = {line.split("  ")[0]: line.split() for line in printed.splitlines()}
+    # Two words match "bake bread": one suggestion is kept, and it is right. Of four gold labels one is found: F1 0.4.
+    assert rows["TECH, as given"][3:8] == ["40.00", "100.00", "25.00", "2.000", "100.00"]
+    assert "first suggestions, lowest scores first" in printed
+    assert "percent right" in printed
+
+
 def test_answers_by_query(place):
     run(place, "literal", "--per-query", str(place / "answers.jsonl"))
     answers = read_per_query(place / "answers.jsonl")
