@@ -5,19 +5,15 @@ The shape is that of the CSV files the European Commission publishes: https://es
 
 from __future__ import annotations
 
-import csv
-import io
 import re
-import textwrap
-import zipfile
-import zlib
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from dataset_builder.contract import StageError, sha256_of_file, sha256_of_lines
+from dataset_builder.contract import StageError, sha256_of_lines
+from dataset_builder.csv_files import CsvFiles
 from dataset_builder.schema import EscoSource
 
 SKILL_COLUMNS = ("conceptUri", "preferredLabel", "altLabels", "description", "skillType")
@@ -109,7 +105,7 @@ def read_esco(sources: str | Path | Sequence[str | Path], language: str = "en") 
     """
     places = [sources] if isinstance(sources, str | Path) else list(sources)
     paths = [path for place in places for path in _paths_of(place, language)]
-    files = _CsvFiles(paths)
+    files = CsvFiles(paths)
     notes: Counter[str] = Counter()
     skills = _read_skills(files, language, notes)
     occupations = _read_occupations(files, language)
@@ -118,8 +114,8 @@ def read_esco(sources: str | Path | Sequence[str | Path], language: str = "en") 
         language=language,
         skills=skills,
         occupations=occupations,
-        broader=_read_links(files, "broaderRelationsSkillPillar", "conceptUri", "broaderUri"),
-        related=_read_links(files, "skillSkillRelations", "originalSkillUri", "relatedSkillUri"),
+        broader=_read_links(files, "broaderRelationsSkillPillar", "conceptUri", "broaderUri", language),
+        related=_read_links(files, "skillSkillRelations", "originalSkillUri", "relatedSkillUri", language),
         group_labels=_read_group_labels(files, language),
         file_sha256=files.used_sha256,
         notes=dict(notes),
@@ -139,70 +135,7 @@ def _paths_of(place: str | Path, language: str) -> list[Path]:
     )
 
 
-class _CsvFiles:
-    """The CSV files of some zips and folders by file name."""
-
-    def __init__(self, paths: Sequence[Path]) -> None:
-        self._openers: dict[str, tuple[Path, str]] = {}
-        self.used_sha256: dict[str, str] = {}
-        self.paths = paths
-        for path in paths:
-            if path.is_dir():
-                for file in sorted(path.rglob("*.csv")):
-                    self._openers.setdefault(file.name, (file, ""))
-                continue
-            try:
-                with zipfile.ZipFile(path) as archive:
-                    for name in archive.namelist():
-                        if name.endswith(".csv"):
-                            self._openers.setdefault(Path(name).name, (path, name))
-            except zipfile.BadZipFile:
-                raise StageError(
-                    f"{path} is not a zip file", "Give the zip as downloaded, or the folder it unpacks to"
-                ) from None
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._openers
-
-    def names(self) -> list[str]:
-        return sorted(self._openers)
-
-    def rows(self, name: str, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
-        """Yield (line number, row) of a CSV; the columns asked for are there."""
-        path, member = self._openers[name]
-        self.used_sha256[path.name] = sha256_of_file(path)
-        if member:
-            with zipfile.ZipFile(path) as archive:
-                member_text = io.TextIOWrapper(archive.open(member), encoding="utf-8-sig", newline="")
-                yield from _checked_rows(member_text, f"{path}:{member}", columns)
-        else:
-            with path.open(encoding="utf-8-sig", newline="") as text:
-                yield from _checked_rows(text, str(path), columns)
-
-
-def _checked_rows(text: io.TextIOBase, where: str, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
-    reader = csv.DictReader(text)
-    try:
-        missing = [column for column in columns if column not in (reader.fieldnames or ())]
-        if missing:
-            found = textwrap.shorten(", ".join(reader.fieldnames or ()) or "none", 300)
-            raise StageError(f"{where} has no column {missing[0]!r} (found: {found})", "Is it an ESCO CSV file?")
-        for row in reader:
-            for column in columns:
-                if row[column] is None:
-                    raise StageError(f"{where} line {reader.line_num}: the row ends before column {column!r}")
-            if None in row:
-                raise StageError(f"{where} line {reader.line_num}: more cells than columns", "Is a quote missing?")
-            yield reader.line_num, row
-    except UnicodeDecodeError as error:
-        raise StageError(f"{where} is not UTF-8 text ({error.reason})") from None
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise StageError(f"{where} is damaged ({error})", "Get the zip again") from None
-    except csv.Error as error:
-        raise StageError(f"{where} line {reader.line_num}: {error}") from None
-
-
-def _read_skills(files: _CsvFiles, language: str, notes: Counter[str]) -> tuple[Skill, ...]:
+def _read_skills(files: CsvFiles, language: str, notes: Counter[str]) -> tuple[Skill, ...]:
     name = f"skills_{language}.csv"
     if name not in files:
         places = ", ".join(map(str, files.paths))
@@ -248,12 +181,13 @@ def _labels_in(cell: str, without: str) -> tuple[str, ...]:
     return tuple(label for label in labels if label and label != without)
 
 
-def _read_occupations(files: _CsvFiles, language: str) -> tuple[Occupation, ...]:
-    name, relations = f"occupations_{language}.csv", "occupationSkillRelations.csv"
+def _read_occupations(files: CsvFiles, language: str) -> tuple[Occupation, ...]:
+    name = f"occupations_{language}.csv"
     if name not in files:
         return ()
+    relations = _relation_file(files, "occupationSkillRelations", language)
     needs: dict[tuple[str, str], list[str]] = defaultdict(list)
-    if relations in files:
+    if relations:
         for _, row in files.rows(relations, ("occupationUri", "relationType", "skillUri")):
             needs[row["occupationUri"], row["relationType"]].append(row["skillUri"])
     return tuple(
@@ -267,9 +201,14 @@ def _read_occupations(files: _CsvFiles, language: str) -> tuple[Occupation, ...]
     )
 
 
-def _read_links(files: _CsvFiles, stem: str, source: str, target: str) -> dict[str, tuple[str, ...]]:
-    # From ESCO 1.1.1 on, relation files carry the language in their name.
-    name = next((file for file in files.names() if re.fullmatch(rf"{stem}(_[a-z]{{2}})?\.csv", file)), None)
+def _relation_file(files: CsvFiles, stem: str, language: str) -> str | None:
+    """Name of a relation file: from ESCO 1.1.1 on it carries a language; its URIs are the same in every language."""
+    found = [file for file in files.names() if re.fullmatch(rf"{stem}(_[a-z]{{2}})?\.csv", file)]
+    return next((file for file in found if file.endswith(f"_{language}.csv")), found[0] if found else None)
+
+
+def _read_links(files: CsvFiles, stem: str, source: str, target: str, language: str) -> dict[str, tuple[str, ...]]:
+    name = _relation_file(files, stem, language)
     if name is None:
         return {}
     links: dict[str, list[str]] = defaultdict(list)
@@ -278,7 +217,7 @@ def _read_links(files: _CsvFiles, stem: str, source: str, target: str) -> dict[s
     return {uri: tuple(targets) for uri, targets in links.items()}
 
 
-def _read_group_labels(files: _CsvFiles, language: str) -> dict[str, str]:
+def _read_group_labels(files: CsvFiles, language: str) -> dict[str, str]:
     name = f"skillGroups_{language}.csv"
     if name not in files:
         return {}

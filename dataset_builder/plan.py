@@ -145,6 +145,9 @@ def make_plan(
             raise StageError(f"no prompt family {family!r}", f"Families: {', '.join(FAMILIES)}")
         if lines < 1:
             raise StageError(f"family {family!r} with {lines} lines a skill", "Ask for at least 1")
+        if FAMILIES[family].skills_per_request > 1 and not any(one.essential_skills for one in release.occupations):
+            problem = f"family {family!r} needs occupations with their skills, and {release.version!r} has none"
+            raise StageError(problem, "Give ESCO's occupationSkillRelations as well, or leave the family out")
     first_sheets = [stable_number(f"{seed}|{skill.uri}") for skill in chosen]
     co_mentions = CoMentions(release)
     asks: list[Ask] = []

@@ -140,6 +140,12 @@ def test_a_co_mention_plan_asks_only_where_skills_go_together():
     assert all(len(ask.skills) > 1 for ask in asks)
 
 
+def test_a_co_mention_plan_without_occupations_is_an_error():
+    alone = EscoRelease(version="nursing", language="en", skills=SKILLS, occupations=(Occupation("urn:o", "o"),))
+    with pytest.raises(StageError, match=r"'co-mention' needs occupations .* 'nursing' has none. Give ESCO's occ"):
+        make_plan(alone, {"styled": 4, "co-mention": 2})
+
+
 @pytest.mark.parametrize("family", FAMILIES.values(), ids=lambda family: family.name)
 def test_worked_examples_have_the_lines_that_their_sheet_asks_for(family):
     for sheet in family.sheets:

@@ -1,0 +1,88 @@
+"""Zips and folders of CSV files -> checked rows with their line numbers."""
+
+from __future__ import annotations
+
+import csv
+import io
+import textwrap
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from dataset_builder.contract import StageError, sha256_of_file
+
+
+class CsvFiles:
+    """The CSV files of some zips and folders by file name; of two with one name the first is read.
+
+    Args:
+        paths: zips and folders.
+
+    Raises:
+        StageError: a file that is no zip.
+    """
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._openers: dict[str, tuple[Path, str]] = {}
+        self.used_sha256: dict[str, str] = {}
+        self.paths = paths
+        for path in paths:
+            if path.is_dir():
+                for file in sorted(path.rglob("*.csv")):
+                    self._openers.setdefault(file.name, (file, ""))
+                continue
+            try:
+                with zipfile.ZipFile(path) as archive:
+                    for name in archive.namelist():
+                        if name.endswith(".csv"):
+                            self._openers.setdefault(Path(name).name, (path, name))
+            except zipfile.BadZipFile:
+                raise StageError(
+                    f"{path} is not a zip file", "Give the zip as downloaded, or the folder it unpacks to"
+                ) from None
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._openers
+
+    def names(self) -> list[str]:
+        """File names in order."""
+        return sorted(self._openers)
+
+    def rows(self, name: str, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
+        """Yield (line number, row) of a CSV; the columns asked for are there.
+
+        Raises:
+            StageError: a missing column, a row of another length, another encoding or damage, with file and line.
+        """
+        path, member = self._openers[name]
+        self.used_sha256[path.name] = sha256_of_file(path)
+        if member:
+            with zipfile.ZipFile(path) as archive:
+                member_text = io.TextIOWrapper(archive.open(member), encoding="utf-8-sig", newline="")
+                yield from _checked_rows(member_text, f"{path}:{member}", columns)
+        else:
+            with path.open(encoding="utf-8-sig", newline="") as text:
+                yield from _checked_rows(text, str(path), columns)
+
+
+def _checked_rows(text: io.TextIOBase, where: str, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
+    reader = csv.DictReader(text)
+    try:
+        missing = [column for column in columns if column not in (reader.fieldnames or ())]
+        if missing:
+            found = textwrap.shorten(", ".join(reader.fieldnames or ()) or "none", 300)
+            raise StageError(f"{where} has no column {missing[0]!r} (found: {found})", "Is it an ESCO CSV file?")
+        for row in reader:
+            for column in columns:
+                if row[column] is None:
+                    raise StageError(f"{where} line {reader.line_num}: the row ends before column {column!r}")
+            if None in row:
+                raise StageError(f"{where} line {reader.line_num}: more cells than columns", "Is a quote missing?")
+            yield reader.line_num, row
+    except UnicodeDecodeError as error:
+        raise StageError(f"{where} is not UTF-8 text ({error.reason})") from None
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise StageError(f"{where} is damaged ({error})", "Get the zip again") from None
+    except csv.Error as error:
+        raise StageError(f"{where} line {reader.line_num}: {error}") from None
