@@ -2,10 +2,8 @@
 
 import doctest
 import importlib
-import sys
 import time
 from pathlib import Path
-from types import ModuleType
 
 import datasets
 import evaluate
@@ -161,11 +159,8 @@ def test_doctests(metric):
     assert runner.failures == 0
 
 
-def test_page_reads_lines_and_says_what_is_wrong(monkeypatch):
+def test_page_reads_lines_and_says_what_is_wrong():
     """Two lines: hits at rank 1 of (a, b) and nothing: RP@1 = (1 + 0) / 2."""
-    page_library = ModuleType("gradio")
-    page_library.Blocks = object
-    monkeypatch.setitem(sys.modules, "gradio", page_library)
     app = importlib.import_module("eval.r_precision_at_k.app")
     assert app.items_by_line("a; b\n\nc\n\n") == [["a", "b"], [], ["c"]]
     assert app.score("a; b\nc", "a\nd", "1", False) == ([["rp@1", "50.00"], ["mrr", "50.00"]], "")
@@ -173,4 +168,14 @@ def test_page_reads_lines_and_says_what_is_wrong(monkeypatch):
     assert rows == [["rp@1", "100.00"], ["mrr", "100.00"]]
     assert message == "1 without references left out"
     assert app.score("a; a", "a", "1", False)[1].startswith("example 0 predicts")
-    assert app.score("a", "a", "one", False)[1].startswith("invalid literal")
+    assert app.score("a", "a", "0", False) == ([], "k must be a whole number of 1 or more, got 0")
+    for wrong in ("one", "1.5", "-1", ""):
+        assert app.score("a", "a", wrong, False)[1].startswith("k: write whole numbers such as 1 5 10")
+    assert app.score("", "", "1", True) == ([], "nothing to score: there are no examples")
+
+
+def test_page_scores_one_request_at_a_time():
+    """Its one metric object holds the examples of a computation, so two at once would be mixed."""
+    app = importlib.import_module("eval.r_precision_at_k.app")
+    (action,) = app.page().fns.values()
+    assert (action.fn.__name__, action.concurrency_limit) == ("score", 1)

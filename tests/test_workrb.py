@@ -55,6 +55,15 @@ def test_ties_go_to_label_order_here_and_to_the_sort_there():
     assert 1 / 1000 <= theirs <= 1
 
 
+def test_examples_without_gold_are_left_out_silently_there_and_counted_here():
+    """The second example has no gold: RP@1 is 1/1 over the first alone on both sides; only ours says so."""
+    scores = np.array([[0.9, 0.1], [0.9, 0.1]])
+    assert calculate_ranking_metrics(scores, [[0], []], ["rp@1"]) == {"rp@1": 1.0}
+    metric = evaluate.load(str(METRIC_FOLDER))
+    examples = {"predictions": [["a", "b"], ["a", "b"]], "references": [["a"], []]}
+    assert metric.compute(**examples, k=1, on_empty="skip") == {"rp@1": 1.0, "skipped": 1}
+
+
 def test_token_level_scores_agree_with_context_match():
     generator = torch.Generator().manual_seed(0)
     tokens = torch.randn(3, 7, 16, generator=generator)

@@ -17,13 +17,26 @@ def items_by_line(text: str) -> list[list[str]]:
     return [[item.strip() for item in line.split(";") if item.strip()] for line in lines]
 
 
+def cutoffs_of(text: str) -> list[int]:
+    """Whole numbers with spaces or commas between.
+
+    Raises:
+        ValueError: something else, or nothing.
+    """
+    parts = text.replace(",", " ").split()
+    wrong = [part for part in parts if not part.isdecimal()]
+    if wrong or not parts:
+        raise ValueError(f"k: write whole numbers such as 1 5 10, not {wrong[0] if wrong else 'nothing'!r}")
+    return [int(part) for part in parts]
+
+
 def score(predictions: str, references: str, cutoffs: str, skip_empty: bool) -> tuple[list[list[str]], str]:
     """Rows of (metric, value) for the pasted text, and a line that says what was wrong or left out."""
     try:
         result = METRIC.compute(
             predictions=items_by_line(predictions),
             references=items_by_line(references),
-            k=[int(part) for part in cutoffs.replace(",", " ").split()],
+            k=cutoffs_of(cutoffs),
             mrr=True,
             on_empty="skip" if skip_empty else "error",
         )
@@ -52,7 +65,8 @@ def page() -> gradio.Blocks:
         table = gradio.Dataframe(headers=["metric", "value, 0 to 100"], datatype=["str", "str"], label="Scores")
         message = gradio.Textbox(label="Remarks", interactive=False)
         inputs = [predictions, references, cutoffs, skip_empty]
-        button.click(score, inputs, [table, message], concurrency_limit=8)
+        # One at a time: the metric keeps the examples of a computation until it is done.
+        button.click(score, inputs, [table, message], concurrency_limit=1)
     return blocks
 
 
