@@ -1,12 +1,26 @@
-"""Text -> whether it is surely in another language than the one expected, by py3langid (97 languages)."""
+"""Languages: their names, and whether a text is surely in another than the expected one, by py3langid (97 of them)."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 from typing import Any
 
+# The languages that ESCO is published in.
+NAMES = dict(
+    part.split(":")
+    for part in (
+        "ar:Arabic bg:Bulgarian cs:Czech da:Danish de:German el:Greek en:English es:Spanish et:Estonian fi:Finnish "
+        "fr:French ga:Irish hr:Croatian hu:Hungarian is:Icelandic it:Italian lt:Lithuanian lv:Latvian mt:Maltese "
+        "nl:Dutch no:Norwegian pl:Polish pt:Portuguese ro:Romanian sk:Slovak sl:Slovenian sv:Swedish uk:Ukrainian"
+    ).split()
+)
 MIN_CHARACTERS = 20
 SURE = 0.6
+
+
+def name_of(language: str) -> str:
+    """English name of a language by its two letters, for prompts."""
+    return NAMES.get(language, f"the language with the code {language!r}")
 
 
 @lru_cache(maxsize=1)

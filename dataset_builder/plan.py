@@ -69,6 +69,7 @@ class Ask:
     skills: tuple[Skill, ...]
     part: int
     seed: int
+    language: str = "en"
 
     @property
     def styles(self) -> tuple[str, ...]:
@@ -78,7 +79,7 @@ class Ask:
     @property
     def messages(self) -> list[Message]:
         """Chat messages as they are sent."""
-        return FAMILIES[self.family].sheets[self.sheet].messages(self.skills)
+        return FAMILIES[self.family].sheets[self.sheet].messages(self.skills, self.language)
 
     @property
     def about(self) -> str:
@@ -95,7 +96,7 @@ class Ask:
 
     def key(self, endpoint: Endpoint, sampling: Sampling, attempt: int) -> str:
         """SHA-256 over everything that the answer depends on."""
-        before, after = _shared_json(self.family, self.sheet, endpoint, sampling)
+        before, after = _shared_json(self.family, self.sheet, self.language, endpoint, sampling)
         user = encode_basestring_ascii(FAMILIES[self.family].sheets[self.sheet].user_text(self.skills))
         request = f"[{before}, {user}, {after}, {self.seed_of(attempt)}, {attempt}]"
         return hashlib.sha256(request.encode("ascii")).hexdigest()
@@ -104,7 +105,9 @@ class Ask:
     def prompt_tokens(self) -> int:
         """Estimate of the prompt's tokens."""
         text = FAMILIES[self.family].sheets[self.sheet].user_text(self.skills)
-        return round((_prefix_characters(self.family, self.sheet) + len(text)) / CHARACTERS_PER_TOKEN) + 8
+        return (
+            round((_prefix_characters(self.family, self.sheet, self.language) + len(text)) / CHARACTERS_PER_TOKEN) + 8
+        )
 
 
 @dataclass(frozen=True)
@@ -149,7 +152,7 @@ def make_plan(
             problem = f"family {family!r} needs occupations with their skills, and {release.version!r} has none"
             raise StageError(problem, "Give ESCO's occupationSkillRelations as well, or leave the family out")
     first_sheets = [stable_number(f"{seed}|{skill.uri}") for skill in chosen]
-    co_mentions = CoMentions(release)
+    asker = _Asker(release, seed)
     asks: list[Ask] = []
     asked = dict.fromkeys(families, 0)
     for part in count():
@@ -157,7 +160,8 @@ def make_plan(
         if not going:
             return Plan(tuple(asks), chosen)
         for family in going:
-            asks.extend(_asks_of(co_mentions, chosen, first_sheets, family, part, seed))
+            for skill, first in zip(chosen, first_sheets, strict=True):
+                asks.extend(asker.asks(skill, first, family, part))
             asked[family] += min(len(sheet.styles) for sheet in FAMILIES[family].sheets)
     raise AssertionError("unreachable")
 
@@ -170,23 +174,27 @@ def ask_again(plan: Plan, release: EscoRelease, families: Sequence[str], seed: i
     """
     family = next((name for name in families if FAMILIES[name].skills_per_request == 1), families[0])
     parts = Counter(ask.skills[0].uri for ask in plan.asks if ask.family == family)
-    co_mentions = CoMentions(release)
+    asker = _Asker(release, seed)
     more: list[Ask] = []
     for skill in skills:
-        first = stable_number(f"{seed}|{skill.uri}")
-        more.extend(_asks_of(co_mentions, [skill], [first], family, parts[skill.uri], seed))
+        more.extend(asker.asks(skill, stable_number(f"{seed}|{skill.uri}"), family, parts[skill.uri]))
     return Plan((*plan.asks, *more), plan.skills)
 
 
-def _asks_of(
-    co_mentions: CoMentions, skills: Sequence[Skill], first_sheets: Sequence[int], family: str, part: int, seed: int
-) -> Iterator[Ask]:
-    alone = FAMILIES[family].skills_per_request == 1
-    sheets = len(FAMILIES[family].sheets)
-    for skill, first in zip(skills, first_sheets, strict=True):
-        partners = () if alone else co_mentions.partners_of(skill, f"{seed}|{part}")
+class _Asker:
+    """Makes the requests of a plan."""
+
+    def __init__(self, release: EscoRelease, seed: int) -> None:
+        self._language, self._seed = release.language, seed
+        self._co_mentions = CoMentions(release)
+
+    def asks(self, skill: Skill, first_sheet: int, family: str, part: int) -> Iterator[Ask]:
+        """One request about a skill, or none where the family needs partners that the skill does not have."""
+        alone = FAMILIES[family].skills_per_request == 1
+        partners = () if alone else self._co_mentions.partners_of(skill, f"{self._seed}|{part}")
         if alone or partners:
-            yield Ask(family, (first + part) % sheets, (skill, *partners), part, seed)
+            sheet = (first_sheet + part) % len(FAMILIES[family].sheets)
+            yield Ask(family, sheet, (skill, *partners), part, self._seed, self._language)
 
 
 def sample_skills(release: EscoRelease, limit: int, seed: int) -> tuple[Skill, ...]:
@@ -219,15 +227,15 @@ def skills_in_file(release: EscoRelease, path: str | Path) -> tuple[Skill, ...]:
 
 
 @lru_cache(maxsize=64)
-def _shared_json(family: str, sheet: int, endpoint: Endpoint, sampling: Sampling) -> tuple[str, str]:
+def _shared_json(family: str, sheet: int, language: str, endpoint: Endpoint, sampling: Sampling) -> tuple[str, str]:
     """The JSON of a request before and after its user text: the same for all requests of a sheet in one build."""
     about = FAMILIES[family].sheets[sheet]
-    prefix = hashlib.sha256(json.dumps(about.prefix).encode("utf-8")).hexdigest()
+    prefix = hashlib.sha256(json.dumps(about.prefix(language)).encode("utf-8")).hexdigest()
     before = json.dumps([*endpoint.identity, prefix])[1:-1]
     max_tokens = sampling.max_tokens(len(about.styles))
     return before, json.dumps([sampling.temperature, sampling.top_p, max_tokens, sampling.json_schema])
 
 
 @lru_cache(maxsize=64)
-def _prefix_characters(family: str, sheet: int) -> int:
-    return sum(len(message["content"]) for message in FAMILIES[family].sheets[sheet].prefix)
+def _prefix_characters(family: str, sheet: int, language: str) -> int:
+    return sum(len(message["content"]) for message in FAMILIES[family].sheets[sheet].prefix(language))

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 from dataset_builder.esco import Skill
+from dataset_builder.languages import name_of
 
 DESCRIPTION_WORDS = 25
 Message = dict[str, str]
@@ -39,29 +39,31 @@ class Sheet:
     styles: tuple[str, ...]
     user: str = "Skill: {skill}"
 
-    @cached_property
-    def prefix(self) -> list[Message]:
-        """The messages that all requests of the sheet share."""
+    def prefix(self, language: str = "en") -> list[Message]:
+        """The messages that all requests of the sheet share, for lines in a language (two letters)."""
         turns = [
             {"role": role, "content": text}
             for example in self.examples
             for role, text in zip(("user", "assistant"), example, strict=True)
         ]
-        return [{"role": "system", "content": self.system}, *turns]
+        return [{"role": "system", "content": self.system_in(language)}, *turns]
 
-    @property
-    def readable(self) -> str:
+    def system_in(self, language: str) -> str:
+        """The system text; the sheets are English, so that another language must be asked for."""
+        return self.system if language == "en" else f"{self.system} Write the lines in {name_of(language)}."
+
+    def readable(self, language: str = "en") -> str:
         """System text and worked examples as one text, for the manifest and the card."""
         turns = [f"[user]\n{user}\n[assistant]\n{assistant}" for user, assistant in self.examples]
-        return "\n\n".join([self.system, *turns])
+        return "\n\n".join([self.system_in(language), *turns])
 
     def user_text(self, skills: Sequence[Skill]) -> str:
         """The last message: what this request is about."""
         return self.user.format(skill="; ".join(describe(skill) for skill in skills))
 
-    def messages(self, skills: Sequence[Skill]) -> list[Message]:
+    def messages(self, skills: Sequence[Skill], language: str = "en") -> list[Message]:
         """Chat messages that ask about `skills`."""
-        return [*self.prefix, {"role": "user", "content": self.user_text(skills)}]
+        return [*self.prefix(language), {"role": "user", "content": self.user_text(skills)}]
 
 
 @dataclass(frozen=True)

@@ -113,7 +113,7 @@ def make_manifest(facts: ReleaseFacts, files: list[schema.DatasetFile]) -> schem
             schema.PromptText(
                 family=family,
                 version=f"{FAMILIES[family].version} sheet {number}",
-                system=sheet.readable,
+                system=sheet.readable(facts.release.language),
                 user=sheet.user,
             )
             for family in options.families

@@ -162,6 +162,18 @@ def test_what_differs_comes_last():
     assert one[-1] == {"role": "user", "content": "Skill: label 0 (Do it well)"}
 
 
+def test_another_language_is_asked_for_and_has_keys_of_its_own():
+    """The sheets are English: a German release adds one sentence to the system text, and English keys stay."""
+    german = EscoRelease(version="1.0", language="de", skills=SKILLS)
+    ask, english = make_plan(german, {"styled": 4}).asks[0], make_plan(RELEASE, {"styled": 4}).asks[0]
+    system = english.messages[0]["content"]
+    assert ask.messages[0]["content"] == f"{system} Write the lines in German."
+    assert ask.messages[1:] == english.messages[1:]
+    assert ask.key(HERE, Sampling(), 0) != english.key(HERE, Sampling(), 0)
+    assert ask.prompt_tokens > english.prompt_tokens
+    assert "with the code 'xx'" in FAMILIES["paper"].sheets[0].system_in("xx")
+
+
 def test_a_description_is_cut_at_a_sentence_end_where_one_is_near():
     """Of ten words the first eight end a sentence in the second half; without one the words are cut at the bound."""
     skill = Skill(uri="u", label="bake", description="Mix flour and water well in a bowl. Then bake it hot today.")
@@ -181,6 +193,6 @@ def test_a_description_is_cut_at_a_sentence_end_where_one_is_near():
 def test_a_changed_prompt_needs_a_new_version(family, version, sha256):
     """Journals of earlier runs are keyed by these texts: with other texts every reply is paid for again."""
     sheets = FAMILIES[family].sheets
-    texts = [[sheet.readable, sheet.user, *sheet.styles] for sheet in sheets]
+    texts = [[sheet.readable(), sheet.user, *sheet.styles] for sheet in sheets]
     found = hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:16]
     assert (FAMILIES[family].version, found) == (version, sha256)
