@@ -10,28 +10,30 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from dataset_builder.batch_api import BatchSender, noted_batches
 from dataset_builder.build_options import BuildOptions, parse_options
 from dataset_builder.chat_client import ChatClient
 from dataset_builder.contract import StageError, run_command
-from dataset_builder.esco import EscoRelease, read_esco
+from dataset_builder.esco import EscoRelease, Skill
 from dataset_builder.generate import Generation
 from dataset_builder.journal import Journal
 from dataset_builder.plan import Plan, make_plan, sample_skills, skills_in_file
 from dataset_builder.release_folder import ReleaseFacts, write_release
 from dataset_builder.rounds import run_rounds
 from dataset_builder.sending import Progress
-from dataset_builder.taxonomy_csv import read_taxonomy
+from dataset_builder.taxonomy_csv import read_label_space
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line."""
     options = parse_options(arguments)
-    release = read_skills(options)
+    release = read_label_space(options.esco, options.language)
     plan = make_plan(release, options.families, options.seed, chosen_skills(release, options))
     say(f"ESCO {release.version} ({release.language}): {len(release.skills):,} skills, {len(plan.skills):,} asked for")
+    noted = "; ".join(f"{what}: {count:,}" for what, count in release.notes.items() if count)
+    if noted:
+        say(f"  {noted}")
     if options.dry_run:
         say(forecast(plan, options))
         return
@@ -53,15 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
 
 
-def read_skills(options: BuildOptions) -> EscoRelease:
-    """An ESCO release, or any taxonomy when a single CSV file is given."""
-    first = options.esco[0]
-    if len(options.esco) == 1 and first.lower().endswith(".csv") and Path(first).is_file():
-        return read_taxonomy(first, options.language)
-    return read_esco(options.esco, options.language)
-
-
-def chosen_skills(release: EscoRelease, options: BuildOptions) -> tuple:  # type: ignore[type-arg]
+def chosen_skills(release: EscoRelease, options: BuildOptions) -> tuple[Skill, ...]:
     """The skills to ask about: those of a file, a spread sample, or all."""
     if options.skills_file:
         return skills_in_file(release, options.skills_file)

@@ -89,6 +89,7 @@ class EscoRelease:
             skills=len(self.skills),
             occupations=len(self.occupations),
             file_sha256=self.file_sha256,
+            notes=self.notes,
         )
 
 
@@ -129,7 +130,8 @@ def _paths_of(place: str | Path, language: str) -> list[Path]:
     if _VERSION_PATTERN.fullmatch(str(place)):
         from dataset_builder.esco_download import download_esco
 
-        return [download_esco(str(place).removeprefix("v"), language)]
+        version = str(place).removeprefix("v")
+        return [download_esco(version if version.count(".") == 2 else f"{version}.0", language)]
     raise StageError(
         f"{place} does not exist", "Give an ESCO zip, a folder of its CSV files, or a version such as 1.1.0"
     )

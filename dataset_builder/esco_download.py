@@ -7,6 +7,7 @@ file and checked at every use; set ESCO_DOWNLOAD_SHA256 to demand a known one.
 
 from __future__ import annotations
 
+import http.client
 import os
 import urllib.error
 import urllib.request
@@ -82,6 +83,8 @@ def _fetch(url: str, path: Path) -> None:
         write_atomically(_note(path), sha256_of_file(path) + "\n")
     except urllib.error.HTTPError as error:
         raise StageError(f"{url} answered {error.code}", BY_HAND) from None
+    except http.client.HTTPException as error:
+        raise StageError(f"{url} broke off ({type(error).__name__})", "Try again") from None
     except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
         reason = getattr(error, "reason", error)
         raise StageError(f"{url} cannot be reached ({reason})", BY_HAND) from None

@@ -25,10 +25,11 @@ from tqdm import tqdm
 from dataset_builder import schema
 from dataset_builder.chat_client import ChatClient, RefusedError, WaitError
 from dataset_builder.contract import StageError, run_command, write_atomically
-from dataset_builder.esco import EscoRelease, read_esco
+from dataset_builder.esco import EscoRelease
 from dataset_builder.prompts import Message
 from dataset_builder.quality import wilson_interval
 from dataset_builder.seeded import stable_number
+from dataset_builder.taxonomy_csv import read_label_space
 
 SAMPLE = 200
 BY_LLM = "judged_by_llm.csv"
@@ -142,13 +143,13 @@ async def _verdict(pair: Judged, client: ChatClient) -> str:
     return UNCLEAR
 
 
-def write_judged(path: str | Path, pairs: Sequence[Judged]) -> None:
+def write_judged(path: str | Path, pairs: Sequence[Judged], columns: Sequence[str] = COLUMNS) -> None:
     """Write the sample as CSV. Cells that a spreadsheet would take for a formula get a leading apostrophe."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    writer.writerow(columns)
     for pair in pairs:
-        cells = (pair.sentence, pair.skill, pair.description, pair.verdict)
+        cells = [str(getattr(pair, column)) for column in columns]
         writer.writerow([f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell for cell in cells])
     write_atomically(path, text.getvalue())
 
@@ -180,7 +181,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Command line."""
     parser = argparse.ArgumentParser(prog="python -m dataset_builder.judge", description="Judge a sample of pairs")
     parser.add_argument("dataset", help="dataset folder")
-    parser.add_argument("--esco", nargs="+", required=True, metavar="PATH", help="the dataset's ESCO release")
+    esco = "its ESCO release or taxonomy, as for the build"
+    parser.add_argument("--esco", nargs="+", required=True, metavar="PATH", help=esco)
     parser.add_argument("--language", default="en")
     parser.add_argument("--sample", type=int, default=SAMPLE, metavar="N", help=f"pairs to judge (default: {SAMPLE})")
     parser.add_argument("--by-hand", action="store_true", help="write the file for people instead of asking an LLM")
@@ -188,7 +190,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--model", help="the judge's name as the server knows it")
     parser.add_argument("--concurrency", type=int, default=8, metavar="N")
     options = parser.parse_args(arguments)
-    pairs = sample_pairs(options.dataset, read_esco(options.esco, options.language), options.sample)
+    pairs = sample_pairs(options.dataset, read_label_space(options.esco, options.language), options.sample)
     if options.by_hand:
         target = Path(options.dataset) / BY_HAND
         if target.exists():
@@ -199,10 +201,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not options.base_url or not options.model:
         raise StageError("a judge needs --base-url and --model", "Or write a file for people with --by-hand")
     judged = asyncio.run(judge_pairs(pairs, ChatClient(options.base_url, options.model), options.concurrency))
-    write_judged(Path(options.dataset) / BY_LLM, judged)
+    # A dataset goes out without ESCO's descriptions; the judge has seen them, the file need not.
+    write_judged(Path(options.dataset) / BY_LLM, judged, [column for column in COLUMNS if column != "description"])
     accuracy = read_accuracy(Path(options.dataset) / BY_LLM)
     low, high = accuracy.interval
     print(f"{accuracy.right} of {accuracy.judged} right: {accuracy.share:.1%}, 95% interval {low:.1%} to {high:.1%}")
+    print(f"To put it into the card: python -m dataset_builder.card {options.dataset} --judge {options.model}")
 
 
 if __name__ == "__main__":

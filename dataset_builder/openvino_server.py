@@ -1,4 +1,4 @@
-"""A GGUF chat model -> an OpenAI-compatible server on this machine's CPU, faster than the unpacked model would be.
+"""A GGUF chat model -> an OpenAI-compatible server on this machine's CPU, much faster than an unpacked folder.
 
     python -m dataset_builder.openvino_server model.gguf --port 8123
 

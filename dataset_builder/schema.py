@@ -76,6 +76,8 @@ class EscoSource(Strict):
     skills: int = Field(ge=0)
     occupations: int = Field(ge=0)
     file_sha256: dict[str, str]
+    # What was repaired or left out while reading, such as labels with outer whitespace.
+    notes: dict[str, int] = Field(default_factory=dict)
 
 
 class PromptText(Strict):

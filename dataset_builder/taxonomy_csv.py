@@ -7,16 +7,28 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from dataset_builder.contract import StageError, sha256_of_file
-from dataset_builder.esco import EscoRelease, Skill
+from dataset_builder.esco import EscoRelease, Skill, read_esco
 
 ID = "id"
 LABEL = "label"
 DESCRIPTION = "description"
 ALTERNATIVE_LABELS = "alternative_labels"
 SEPARATOR = " | "
+
+
+def read_label_space(places: Sequence[str], language: str = "en") -> EscoRelease:
+    """An ESCO release, or any taxonomy when a single CSV file is given.
+
+    Raises:
+        StageError: see `read_esco` and `read_taxonomy`.
+    """
+    if len(places) == 1 and places[0].lower().endswith(".csv") and not Path(places[0]).is_dir():
+        return read_taxonomy(places[0], language)
+    return read_esco(places, language)
 
 
 def read_taxonomy(path: str | Path, language: str = "en") -> EscoRelease:
@@ -28,13 +40,14 @@ def read_taxonomy(path: str | Path, language: str = "en") -> EscoRelease:
     path = Path(path)
     if not path.is_file():
         raise StageError(f"{path} does not exist", f"Give a CSV with the columns {ID} and {LABEL}")
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            skills, notes = _skills_in(csv.DictReader(file, strict=True), path)
-    except UnicodeDecodeError as error:
-        raise StageError(f"{path} is not UTF-8 text ({error.reason})") from None
-    except csv.Error as error:
-        raise StageError(f"{path}: {error}") from None
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.DictReader(file, strict=True)
+        try:
+            skills, notes = _skills_in(reader, path)
+        except UnicodeDecodeError as error:
+            raise StageError(f"{path} is not UTF-8 text ({error.reason})") from None
+        except csv.Error as error:
+            raise StageError(f"{path} line {reader.line_num}: {error}") from None
     return EscoRelease(
         version=path.stem,
         language=language,
