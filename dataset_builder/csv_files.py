@@ -85,4 +85,4 @@ def _checked_rows(text: io.TextIOBase, where: str, columns: Sequence[str]) -> It
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise StageError(f"{where} is damaged ({error})", "Get the zip again") from None
     except csv.Error as error:
-        raise StageError(f"{where} line {reader.line_num}: {error}") from None
+        raise StageError(f"{where} line {reader.reader.line_num}: {error}") from None

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from dataset_builder import schema
 from dataset_builder.contract import run_command
 from dataset_builder.schema import DatasetManifest
-from dataset_builder.versions import needed_step
+from dataset_builder.versions import columns_of, needed_step
 
 SHOWN = 5
 
@@ -27,7 +27,7 @@ def compare(old: str | Path, new: str | Path) -> str:
         StageError: a folder has no readable manifest.
     """
     before, after = DatasetManifest.load(old), DatasetManifest.load(new)
-    step = needed_step(before, after)
+    step = needed_step(before, after, columns_of(old), columns_of(new))
     rows = [
         ("version", before.version, after.version),
         ("ESCO", f"{before.esco.version} {before.esco.language}", f"{after.esco.version} {after.esco.language}"),

@@ -60,7 +60,7 @@ def write_release(facts: ReleaseFacts) -> tuple[schema.DatasetManifest, bool]:
         files = write_tables(building, accepted, facts.release)
         manifest = make_manifest(facts, files)
         if facts.options.previous:
-            check_version(facts.options.previous, manifest)
+            check_version(facts.options.previous, manifest, building)
             changes = changes_since(schema.DatasetManifest.load(facts.options.previous), manifest)
             manifest = manifest.model_copy(update={"changes": changes})
         existing = _existing(out, manifest)

@@ -47,7 +47,7 @@ def read_taxonomy(path: str | Path, language: str = "en") -> EscoRelease:
         except UnicodeDecodeError as error:
             raise StageError(f"{path} is not UTF-8 text ({error.reason})") from None
         except csv.Error as error:
-            raise StageError(f"{path} line {reader.line_num}: {error}") from None
+            raise StageError(f"{path} line {reader.reader.line_num}: {error}") from None
     return EscoRelease(
         version=path.stem,
         language=language,

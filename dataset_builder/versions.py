@@ -9,8 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow.parquet as pq
+
 from dataset_builder.contract import StageError
-from dataset_builder.schema import DatasetManifest
+from dataset_builder.schema import PAIRS_FILES, SKILLS_FILE, DatasetManifest
 
 STEPS = ("none", "patch", "minor", "major")
 
@@ -23,9 +25,25 @@ class VersionStep:
     reasons: tuple[str, ...]
 
 
-def needed_step(old: DatasetManifest, new: DatasetManifest) -> VersionStep:
-    """Which step leads from `old` to `new`."""
+def columns_of(folder: str | Path) -> dict[str, str]:
+    """Columns with their types of the folder's data files, by path."""
+    return {
+        path: ", ".join(f"{column.name} {column.type}" for column in pq.read_schema(Path(folder) / path))
+        for path in (*PAIRS_FILES.values(), SKILLS_FILE)
+    }
+
+
+def needed_step(
+    old: DatasetManifest,
+    new: DatasetManifest,
+    old_columns: dict[str, str] | None = None,
+    new_columns: dict[str, str] | None = None,
+) -> VersionStep:
+    """Which step leads from `old` to `new`; columns are compared where both are given."""
     major = []
+    if old_columns and new_columns:
+        changed = sorted(path for path in old_columns if old_columns[path] != new_columns.get(path))
+        major += [f"columns of {path}: {old_columns[path]} -> {new_columns.get(path)}" for path in changed]
     if (old.esco.version, old.esco.language) != (new.esco.version, new.esco.language):
         major.append(f"ESCO {old.esco.version} ({old.esco.language}) -> {new.esco.version} ({new.esco.language})")
     old_families, new_families = _families(old), _families(new)
@@ -52,14 +70,14 @@ def changes_since(old: DatasetManifest, new: DatasetManifest) -> list[str]:
     return [f"since {old.version}", *(differing or ["other rows of the same kind"])]
 
 
-def check_version(previous: str | Path, new: DatasetManifest) -> None:
-    """Refuse a version number that says less than what changed since the folder `previous`.
+def check_version(previous: str | Path, new: DatasetManifest, folder: str | Path) -> None:
+    """Refuse a version number that says less than what changed from the folder `previous` to the manifest's own.
 
     Raises:
         StageError: the new number does not lie above the old one by at least the needed step.
     """
     old = DatasetManifest.load(previous)
-    step = needed_step(old, new)
+    step = needed_step(old, new, columns_of(previous), columns_of(folder))
     if step.step == "none":
         return
     before, after = _numbers(old.version), _numbers(new.version)

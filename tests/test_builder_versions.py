@@ -1,5 +1,6 @@
 """Version numbers say what changed, and the diff shows it; any taxonomy comes in as a CSV."""
 
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
@@ -40,9 +41,9 @@ def test_the_same_rows_need_no_step(first):
 def test_more_rows_are_a_minor_step(first, tmp_path):
     more = write_dataset(tmp_path / "v2", [f"line {n}" for n in range(12)], version="1.1.0")
     assert needed_step(first, more).step == "minor"
-    check_version(tmp_path / "v1", more)
+    check_version(tmp_path / "v1", more, tmp_path / "v2")
     with pytest.raises(StageError, match="hides a minor change") as caught:
-        check_version(tmp_path / "v1", more.model_copy(update={"version": "1.0.1"}))
+        check_version(tmp_path / "v1", more.model_copy(update={"version": "1.0.1"}), tmp_path / "v2")
     assert caught.value.remedy == "Use 1.1.0 or above"
 
 
@@ -51,14 +52,26 @@ def test_another_esco_or_prompt_is_a_major_step(first, tmp_path, change):
     other = first.model_copy(update={"version": "1.5.0", **change})
     assert needed_step(first, other).step == "major"
     with pytest.raises(StageError, match="hides a major change") as caught:
-        check_version(tmp_path / "v1", other)
+        check_version(tmp_path / "v1", other, tmp_path / "v1")
     assert caught.value.remedy == "Use 2.0.0 or above"
-    check_version(tmp_path / "v1", other.model_copy(update={"version": "2.0.0"}))
+    check_version(tmp_path / "v1", other.model_copy(update={"version": "2.0.0"}), tmp_path / "v1")
 
 
 def test_below_one_a_minor_step_announces_anything(tmp_path):
     old = write_dataset(tmp_path / "old", [f"line {n}" for n in range(8)], version="0.2.0")
-    check_version(tmp_path / "old", old.model_copy(update={"version": "0.3.0", "esco": NEWER_ESCO}))
+    newer = old.model_copy(update={"version": "0.3.0", "esco": NEWER_ESCO})
+    check_version(tmp_path / "old", newer, tmp_path / "old")
+
+
+def test_another_column_is_a_major_step(first, tmp_path):
+    """The old folder's skills lack the column `type`."""
+    more = write_dataset(tmp_path / "v2", [f"line {n}" for n in range(12)], version="1.1.0")
+    path = tmp_path / "v1" / "skills" / "skills.parquet"
+    pq.write_table(pq.read_table(path).drop_columns(["type"]), path)
+    with pytest.raises(StageError, match=r"hides a major change \(columns of skills/skills.parquet: uri string"):
+        check_version(tmp_path / "v1", more, tmp_path / "v2")
+    check_version(tmp_path / "v1", more.model_copy(update={"version": "2.0.0"}), tmp_path / "v2")
+    assert "step of the version: major (columns of" in diff.compare(tmp_path / "v1", tmp_path / "v2")
 
 
 def test_changes_for_the_card(first, tmp_path):
@@ -150,6 +163,9 @@ def test_two_columns_are_enough(tmp_path):
         ("id,label\n1,bake\n1,cook\n", "line 3: column 'id' repeats 1"),
         ("id,label\n1,bake,more\n", "line 2: more cells"),
         ("id,label\n", "holds no skill"),
+        ('id,label\n1,bake\n2,"cook"x\n', "line 3: ',' expected after"),
+        ('id,label\n1,"bake\n', "line 2: unexpected end of data"),
+        ("id,label\n1\n", "line 2: column 'label' is empty"),
     ],
 )
 def test_a_wrong_row_is_named_by_file_line_and_column(tmp_path, text, words):
