@@ -95,15 +95,25 @@ def names_of_dataset(source: str) -> SkillNames:
     return SkillNames(
         labels=tuple(label.strip() for label in rows[LABEL]),
         source=Path(place).name if file.is_file() else source,
-        version=_esco_version(Path(place)),
+        version=_esco_version(place, revision),
         uris=tuple(rows[URI]),
         types=tuple(rows[TYPE]),
         alternative_labels=tuple(tuple(labels) for labels in rows[ALTERNATIVE_LABELS]),
     )
 
 
-def _esco_version(folder: Path) -> str:
-    """ESCO version of a dataset folder by its manifest; "unknown" for a Hub id and a folder without one."""
-    if not (folder / DatasetManifest.FILE_NAME).is_file():
-        return "unknown"
-    return DatasetManifest.load(folder).esco.version
+def _esco_version(place: str, revision: str) -> str:
+    """ESCO version of a dataset folder or Hub id by its manifest; "unknown" without one."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+    file = Path(place) / DatasetManifest.FILE_NAME
+    if not Path(place).exists():
+        try:
+            name = DatasetManifest.FILE_NAME
+            file = Path(hf_hub_download(place, name, repo_type="dataset", revision=revision or None))
+        except LocalEntryNotFoundError as error:
+            raise StageError(f"the manifest of {place} cannot be downloaded ({error})") from error
+        except EntryNotFoundError:
+            return "unknown"
+    return DatasetManifest.load(file).esco.version if file.is_file() else "unknown"
