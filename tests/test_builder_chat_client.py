@@ -1,0 +1,173 @@
+"""What a server says, and what it means: a reply, not now, not this, or not at all."""
+
+import asyncio
+import http.server
+import json
+import threading
+from email.utils import formatdate
+from time import time
+
+import pytest
+
+from dataset_builder.chat_client import JSON_SCHEMA, ChatClient, RefusedError, Reply, StopError, WaitError
+
+GOOD = {
+    "choices": [{"message": {"role": "assistant", "content": "1. Yes"}, "finish_reason": "stop"}],
+    "usage": {"prompt_tokens": 7, "completion_tokens": 3},
+}
+
+
+@pytest.fixture
+def server():
+    """A server that gives one answer, (status, body, headers), and keeps what it was asked."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            handler.asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            status, body, headers = handler.gives
+            content = body if isinstance(body, bytes) else json.dumps(body).encode()
+            self.send_response(status)
+            for name, value in {"Content-Length": str(len(content)), **headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_):
+            return
+
+    handler = Handler
+    handler.asked, handler.gives = [], (200, GOOD, {})
+    running = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=running.serve_forever, daemon=True).start()
+    handler.url = f"http://127.0.0.1:{running.server_port}/v1"
+    yield handler
+    running.shutdown()
+    running.server_close()
+
+
+def ask(server, json_schema=False, extra=None):
+    async def run():
+        client = ChatClient(server.url, "tiny", 5.0, extra)
+        try:
+            return await client.ask([{"role": "user", "content": "x"}], 9, 0.5, 0.8, 4, json_schema)
+        finally:
+            await client.close()
+
+    return asyncio.run(run())
+
+
+def test_a_request_carries_everything_and_a_reply_comes_back(server):
+    assert ask(server) == Reply("1. Yes", "stop", 7, 3)
+    assert server.asked == [
+        {
+            "model": "tiny",
+            "messages": [{"role": "user", "content": "x"}],
+            "max_tokens": 9,
+            "temperature": 0.5,
+            "top_p": 0.8,
+            "seed": 4,
+        }
+    ]
+
+
+def test_json_by_schema_and_more_fields_are_sent_where_asked_for(server):
+    ask(server, json_schema=True, extra={"top_k": 20})
+    assert server.asked[0]["response_format"] == JSON_SCHEMA
+    assert server.asked[0]["top_k"] == 20
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "words"),
+    [
+        (401, {"error": {"message": "bad key"}}, r"says no \(401\): .*bad key.*Check OPENAI_API_KEY"),
+        (403, {"error": {"message": "not yours"}}, r"\(403\).*Check OPENAI_API_KEY"),
+        (404, {"error": {"message": "no such model"}}, r"\(404\).*Check --model"),
+        (400, {"error": {"message": "The model `x` does not exist"}}, "Check --model"),
+        (429, {"error": {"message": "pay first", "code": "insufficient_quota"}}, r"\(429\).*pay first"),
+    ],
+)
+def test_a_no_to_everything_stops(server, status, body, words):
+    server.gives = (status, body, {})
+    with pytest.raises(StopError, match=words):
+        ask(server)
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_a_no_to_this_request_is_a_refusal(server, status):
+    server.gives = (status, {"error": {"message": "the prompt is too long"}}, {})
+    with pytest.raises(RefusedError, match=f"http {status}: .*too long"):
+        ask(server)
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "wait_s", "crowded"),
+    [
+        (429, {}, None, True),
+        (429, {"Retry-After": "2.5"}, 2.5, True),
+        (429, {"Retry-After-Ms": "300"}, 0.3, True),
+        (503, {"Retry-After": "-4"}, 0.0, True),
+        (503, {"Retry-After": "soon"}, None, True),
+        (500, {}, None, False),
+        (502, {}, None, False),
+        (408, {}, None, False),
+        (409, {}, None, False),
+    ],
+)
+def test_not_now_is_a_wait_with_the_time_that_the_server_asks_for(server, status, headers, wait_s, crowded):
+    server.gives = (status, {"error": {"message": "not now"}}, headers)
+    with pytest.raises(WaitError) as caught:
+        ask(server)
+    assert (caught.value.kind, caught.value.retry_after_s, caught.value.crowded) == (f"http {status}", wait_s, crowded)
+
+
+def test_retry_after_may_be_a_date(server):
+    server.gives = (429, {}, {"Retry-After": formatdate(time() + 30, usegmt=True)})
+    with pytest.raises(WaitError) as caught:
+        ask(server)
+    assert 25 < caught.value.retry_after_s <= 30
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b"", "empty body"),
+        (b"  <!doctype html><p>Sign in</p>", "html body"),
+        (b'{"choices": [', "broken json"),
+        (b"\xff\xfe\xfd", "broken json"),
+        (b"null", "json without a reply"),
+        (b'{"choices": []}', "json without a reply"),
+        (b'{"choices": [{"text": "old"}]}', "json without a reply"),
+        (b'{"error": "on status 200"}', "json without a reply"),
+        (b'"' + b"x" * 4_100_000 + b'"', "reply over 4 MB"),
+    ],
+)
+def test_a_body_that_is_no_reply_is_asked_again(server, body, kind):
+    server.gives = (200, body, {})
+    with pytest.raises(WaitError) as caught:
+        ask(server)
+    assert caught.value.kind == kind
+
+
+@pytest.mark.parametrize(
+    "choice", [{"message": {"content": None}}, {"message": {"content": ""}, "finish_reason": None}]
+)
+def test_an_empty_reply_is_a_reply_and_missing_counts_are_zero(server, choice):
+    server.gives = (200, {"choices": [choice]}, {})
+    assert ask(server) == Reply("", "", 0, 0)
+
+
+def test_nobody_there_is_a_wait(server):
+    server.url = "http://127.0.0.1:9/v1"
+    with pytest.raises(WaitError, match=r"connection \("):
+        ask(server)
+
+
+@pytest.mark.parametrize("status", [400, 401, 404])
+def test_a_key_that_the_server_repeats_is_taken_out(server, status, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret")
+    server.gives = (status, {"error": {"message": "Incorrect key sk-very-secret"}}, {})
+    with pytest.raises((StopError, RefusedError)) as caught:
+        ask(server)
+    assert "sk-very-secret" not in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert "***" in str(caught.value)
