@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 from dataset_builder.contract import StageError, sha256_of_file
 from eval.batches import encode_in_batches, token_counts
 from eval.onnx_model import OnnxModel
+from eval.openvino_model import OpenvinoModel
 from eval.ranking import CosineSystem, Floats, System
 from eval.results import SystemInfo
 from eval.token_matching import TokenMatchingSystem
@@ -55,10 +57,10 @@ def open_encoder(spec: str, options: EncoderOptions, name: str = "") -> OpenedMo
     place, revision = place_and_revision(spec)
     record_file = _file_of(place, revision, [TrainingRecord.FILE_NAME])
     record = TrainingRecord.load(record_file) if record_file else None
-    if options.score == "token-matching" and options.backend == "onnx":
-        raise StageError("an ONNX export is scored by cosine only", "Use --backend torch for token-level matching")
+    if options.score == "token-matching" and options.backend != "torch":
+        raise StageError("an export is scored by cosine only", "Use --backend torch for token-level matching")
     by_tokens = options.score == "token-matching" or (
-        options.score == "auto" and options.backend != "onnx" and trained_by_tokens(record)
+        options.score == "auto" and options.backend == "torch" and trained_by_tokens(record)
     )
     name = name or (Path(place).name if Path(place).exists() else spec)
     system = token_system(name, model, options) if by_tokens else cosine_system(name, model, options)
@@ -99,16 +101,12 @@ def open_model(spec: str, options: EncoderOptions) -> Any:
         raise StageError(f"{place} is not a model folder: it holds no modules.json", "Give the folder that train wrote")
     if not folder.exists() and place.count("/") != 1:
         raise StageError(f"{place} does not exist", "Give a model folder, a Hub id, or the name of a baseline")
-    if options.backend == "onnx":
-        return OnnxModel(folder if folder.exists() else _downloaded(place, revision), options.weights_file)
-    arguments: dict[str, Any] = {"dtype": "float32"} if options.backend == "torch" else {}
-    if options.weights_file:
-        arguments["file_name"] = options.weights_file
+    if options.backend != "torch":
+        kind = OnnxModel if options.backend == "onnx" else OpenvinoModel
+        return kind(folder if folder.exists() else _downloaded(place, revision), options.weights_file)
     logging.disable_progress_bar()
     try:
-        model = SentenceTransformer(
-            place, revision=revision, backend=options.backend, device=options.device, model_kwargs=arguments
-        )
+        model = SentenceTransformer(place, revision=revision, device=options.device, model_kwargs={"dtype": "float32"})
     except Exception as error:  # Each backend raises its own; whatever it is, the folder or the name is at fault.
         raise StageError(f"the model {spec} cannot be opened ({error})", "Is the folder whole?") from error
     return model.eval()
@@ -151,7 +149,11 @@ def _downloaded(place: str, revision: str | None) -> Path:
     from huggingface_hub.errors import HfHubHTTPError
 
     try:
-        return Path(snapshot_download(place, revision=revision, allow_patterns=["*.json", "1_Pooling/*", "onnx/*"]))
+        return Path(
+            snapshot_download(
+                place, revision=revision, allow_patterns=["*.json", "1_Pooling/*", "onnx/*", "openvino/*"]
+            )
+        )
     except (HfHubHTTPError, OSError, ValueError) as error:
         raise StageError(f"the model {place} cannot be downloaded ({error})", "Is its name right?") from error
 
@@ -173,9 +175,10 @@ def _encoder(model: Any, encode: Callable[..., Any], options: EncoderOptions) ->
 def _weight_names(options: EncoderOptions) -> Sequence[str]:
     if options.backend == "torch":
         return WEIGHT_FILES
-    default = "onnx/model.onnx" if options.backend == "onnx" else "openvino/openvino_model.bin"
-    given = options.weights_file
-    return [given, f"{options.backend}/{given}"] if given else [default]
+    default = "onnx/model.onnx" if options.backend == "onnx" else "openvino/openvino_model.xml"
+    # OpenVINO's .xml is the graph; its weights lie beside it.
+    given = re.sub(r"\.xml$", ".bin", options.weights_file or default)
+    return [given, f"{options.backend}/{given}"]
 
 
 def _file_of(place: str, revision: str | None, names: Sequence[str]) -> Path | None:

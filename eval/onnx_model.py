@@ -32,14 +32,12 @@ class OnnxModel:
         StageError: no such file, no tokenizer, another module or pooling than is read here, or onnxruntime is missing.
     """
 
+    default_file = DEFAULT_FILE
+
     def __init__(self, folder: Path, weights_file: str = "") -> None:
-        try:
-            import onnxruntime
-        except ImportError:
-            raise StageError("onnxruntime is not installed", "pip install onnxruntime") from None
         from tokenizers import Tokenizer
 
-        self.weights = onnx_file(folder, weights_file)
+        self.weights = exported_file(folder, weights_file or self.default_file)
         self.max_seq_length = int(_settings(folder / "sentence_bert_config.json").get("max_seq_length") or 512)
         _check_modules(folder / "modules.json")
         self._pooling = _pooling(_settings(folder / "1_Pooling" / "config.json"))
@@ -50,13 +48,25 @@ class OnnxModel:
         self._tokenizer.enable_truncation(self.max_seq_length)
         self._tokenizer.no_padding()
         self._pad = self._tokenizer.token_to_id("<pad>") or 0
+        self._inputs, outputs = self._open()
+        self._output = "sentence_embedding" if "sentence_embedding" in outputs else outputs[0]
+
+    def _open(self) -> tuple[list[str], list[str]]:
+        """Open the weights; names of the graph's inputs and outputs."""
+        try:
+            import onnxruntime
+        except ImportError:
+            raise StageError("onnxruntime is not installed", "pip install onnxruntime") from None
         try:
             self._session = onnxruntime.InferenceSession(str(self.weights), providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's errors share no base class below Exception.
             raise StageError(f"{self.weights} cannot be opened ({error})", "Is the file whole?") from error
-        self._inputs = [entry.name for entry in self._session.get_inputs()]
-        outputs = [entry.name for entry in self._session.get_outputs()]
-        self._output = "sentence_embedding" if "sentence_embedding" in outputs else outputs[0]
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        return [entry.name for entry in inputs], [entry.name for entry in outputs]
+
+    def _run(self, feeds: dict[str, Any]) -> Any:
+        """The chosen output for a batch."""
+        return self._session.run([self._output], feeds)[0]
 
     def encode_query(self, texts: Sequence[str], batch_size: int = 64) -> Floats:
         """Vectors of sentences: (texts, d) float32."""
@@ -80,7 +90,7 @@ class OnnxModel:
             "attention_mask": mask,
             "token_type_ids": np.zeros_like(mask),
         }
-        (output,) = self._session.run([self._output], {name: feeds[name] for name in self._inputs})
+        output = self._run({name: feeds[name] for name in self._inputs})
         if output.ndim == 2:
             return np.asarray(output, dtype=np.float32)
         return np.asarray(output[:, 0] if self._pooling == "cls" else mean_of_tokens(output, mask), dtype=np.float32)
@@ -92,18 +102,22 @@ def mean_of_tokens(tokens: Floats, mask: Any) -> Floats:
     return np.asarray((tokens * weights).sum(axis=1) / np.maximum(weights.sum(axis=1), 1), dtype=np.float32)
 
 
-def onnx_file(folder: Path, name: str) -> Path:
-    """The ONNX file asked for.
+def exported_file(folder: Path, name: str) -> Path:
+    """The exported file asked for, such as onnx/model.onnx, with or without its folder.
 
     Raises:
-        StageError: the folder does not hold it.
+        StageError: the model folder does not hold it.
     """
-    wanted = name or DEFAULT_FILE
-    for path in (folder / wanted, folder / "onnx" / wanted):
+    kind = "openvino" if name.endswith(".xml") else "onnx"
+    for path in (folder / name, folder / kind / name):
         if path.is_file():
             return path
-    found = ", ".join(sorted(str(path.relative_to(folder)) for path in folder.rglob("*.onnx"))) or "none"
-    raise StageError(f"{folder} holds no {wanted} (ONNX files there: {found})", "Name one with --weights-file")
+    files = folder.rglob("*.xml" if kind == "openvino" else "*.onnx")
+    found = ", ".join(sorted(str(path.relative_to(folder)) for path in files)) or "none"
+    raise StageError(
+        f"{folder} holds no {name} ({kind.replace('onnx', 'ONNX')} files there: {found})",
+        "Name one with --weights-file",
+    )
 
 
 def _check_modules(path: Path) -> None:
@@ -111,7 +125,7 @@ def _check_modules(path: Path) -> None:
     kinds = [module["type"].rpartition(".")[2] for module in modules]
     other = [kind for kind in kinds if kind not in ("Transformer", "Pooling", "Normalize")]
     if other:
-        raise StageError(f"the module {other[0]} is not read from ONNX", "Use --backend torch")
+        raise StageError(f"the module {other[0]} is not read from exports", "Use --backend torch")
 
 
 def _settings(path: Path) -> dict[str, Any]:
@@ -132,5 +146,5 @@ def _pooling(config: dict[str, Any]) -> str:
     )
     names = [modes] if isinstance(modes, str) else list(modes)
     if names and names not in (["mean"], ["cls"]):
-        raise StageError(f"pooling by {', '.join(names)} is not read from ONNX", "Use --backend torch")
+        raise StageError(f"pooling by {', '.join(names)} is not read from exports", "Use --backend torch")
     return names[0] if names else "mean"

@@ -45,6 +45,21 @@ def test_vectors_are_those_of_the_library(tmp_path):
     assert system.scores(texts) == pytest.approx(vectors @ labels.T, abs=1e-5)
 
 
+def test_prompts_of_a_model_stand_before_its_texts(tmp_path):
+    """A query prompt and a document prompt: the same as encoding the texts with them written in front."""
+    model = SentenceTransformer(str(write_bert(tmp_path / "bert")), device="cpu").eval()
+    model.prompts = {"query": "q q ", "document": "d "}
+    system = cosine_system("m", model, EncoderOptions())
+    system.index(SkillNames(labels=("a", "b"), source="", version=""))
+    model.prompts = {}
+    plain = cosine_system("m", model, EncoderOptions())
+    plain.index(SkillNames(labels=("d a", "d b"), source="", version=""))
+    expected = plain.scores(["q q x", "q q y z"])
+    assert plain.scores(["x", "y z"]) != pytest.approx(expected, abs=1e-4)
+    model.prompts = {"query": "q q ", "document": "d "}
+    assert system.scores(["x", "y z"]) == pytest.approx(expected, abs=1e-5)
+
+
 def test_tokens_are_counted_up_to_the_models_length_and_letters_where_there_are_none(tmp_path):
     """[CLS] a b [SEP] are four tokens. A static model's tokenizer pads nothing, so letters do."""
     model = SentenceTransformer(str(write_bert(tmp_path / "bert")), device="cpu")

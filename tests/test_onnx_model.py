@@ -12,6 +12,7 @@ from tokenizers.pre_tokenizers import Whitespace
 from dataset_builder.contract import StageError, run_command, sha256_of_file
 from eval import score_model
 from eval.onnx_model import OnnxModel
+from eval.openvino_model import OpenvinoModel
 from eval.results import EvalResults
 from tests.eval_records import write_benchmarks, write_esco
 
@@ -73,13 +74,13 @@ def test_first_token_in_the_new_form_of_the_setting(folder):
     (folder / "1_Pooling" / "config.json").write_text('{"pooling_mode": "cls"}')
     assert OnnxModel(folder).encode_document(["b a"]).tolist() == [[0, 3]]
     (folder / "1_Pooling" / "config.json").write_text('{"pooling_mode_max_tokens": true}')
-    with pytest.raises(StageError, match="pooling by max is not read from ONNX"):
+    with pytest.raises(StageError, match="pooling by max is not read from exports"):
         OnnxModel(folder)
 
 
 def test_modules_that_would_be_left_out_are_refused(folder):
     (folder / "modules.json").write_text('[{"type": "sentence_transformers.models.Dense"}]')
-    with pytest.raises(StageError, match="the module Dense is not read from ONNX"):
+    with pytest.raises(StageError, match="the module Dense is not read from exports"):
         OnnxModel(folder)
 
 
@@ -111,4 +112,25 @@ def test_command_scores_an_export_and_names_its_file(folder, tmp_path, capsys):
     assert system.weights_sha256 == sha256_of_file(folder / "onnx" / "model.onnx")
     assert (system.settings["backend"], system.settings["weights_file"]) == ("onnx", "model.onnx")
     assert run_command(score_model.main, [*command, "--score", "token-matching"]) == 2
-    assert "an ONNX export is scored by cosine only" in capsys.readouterr().err
+    assert "an export is scored by cosine only" in capsys.readouterr().err
+
+
+def test_openvino_gives_the_same_from_its_own_files(folder, tmp_path, capsys):
+    """The same graph as OpenVINO saves it: 'a b' has mean (0.5, 1.5); the weights' hash is that of the .bin."""
+    openvino = pytest.importorskip("openvino")
+    graph = openvino.Core().read_model(str(folder / "onnx" / "model.onnx"))
+    openvino.save_model(graph, str(folder / "openvino" / "openvino_model.xml"), compress_to_fp16=False)
+    texts = ["b b a a", "a", "a b"]
+    assert OpenvinoModel(folder).encode_query(texts) == pytest.approx(OnnxModel(folder).encode_query(texts), abs=1e-6)
+    out = tmp_path / "run.json"
+    data = ["--benchmarks", str(write_benchmarks(tmp_path / "b")), "--esco", str(write_esco(tmp_path / "esco"))]
+    command = [str(folder), *data, "--out", str(out), "--backend", "openvino"]
+    assert run_command(score_model.main, command) == 0
+    system = EvalResults.load(out).system
+    assert system.weights_sha256 == sha256_of_file(folder / "openvino" / "openvino_model.bin")
+    assert (system.settings["backend"], system.settings["precision"]) == ("openvino", "as exported")
+    (folder / "openvino" / "broken.xml").write_text("no")
+    assert run_command(score_model.main, [*command, "--weights-file", "broken.xml"]) == 2
+    assert "broken.xml cannot be opened" in capsys.readouterr().err
+    assert run_command(score_model.main, [*command, "--weights-file", "gone.xml"]) == 2
+    assert "holds no gone.xml (openvino files there: openvino/broken.xml, " in capsys.readouterr().err
