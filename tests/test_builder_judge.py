@@ -2,6 +2,9 @@
 
 import asyncio
 import csv
+import http.server
+import json
+import threading
 
 import pytest
 
@@ -11,6 +14,7 @@ from dataset_builder.contract import StageError
 from dataset_builder.dataset_folder import write_tables
 from dataset_builder.esco import EscoRelease, Skill
 from dataset_builder.judge import Judged, read_accuracy, sample_pairs, verdict_of, write_judged
+from dataset_builder.quality import wilson_interval
 from dataset_builder.sentences import Sentence
 from dataset_builder.stub_server import StubBehaviour, StubServer
 from tests.small_dataset import small_manifest
@@ -79,6 +83,60 @@ def test_a_server_judges_every_pair_whatever_it_says(dataset):
     with StubServer(StubBehaviour(status=400)) as server:
         judged = asyncio.run(judge.judge_pairs(pairs[:2], ChatClient(server.url, "stub")))
     assert [pair.verdict for pair in judged] == ["unclear"] * 2
+
+
+@pytest.fixture
+def judging_server():
+    """A server that says yes, but no to every line that ends in 7, and fails once before it says anything."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            line = request["messages"][-1]["content"].split("\n")[0]
+            Handler.asked += 1
+            verdict = "No, it does not." if line.split(" ")[2].endswith("7") else "Yes."
+            body = json.dumps({"choices": [{"message": {"content": verdict}, "finish_reason": "stop"}]}).encode()
+            self.send_response(503 if Handler.asked == 1 else 200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            return
+
+    Handler.asked = 0
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/v1"
+    server.shutdown()
+    server.server_close()
+
+
+def test_the_command_judges_200_pairs_and_prints_the_share_with_its_interval(tmp_path, judging_server, capsys):
+    """Lines 0 to 399, a sample of 200: about one in ten ends in 7, and the printed numbers are those of the file."""
+    sentences = [Sentence(f"Line {n} of skill {n % 10}.", (SKILLS[n % 10],), "duty", "styled") for n in range(400)]
+    small_manifest(write_tables(tmp_path, sentences, RELEASE)).save(tmp_path)
+    (tmp_path / "own.csv").write_text(
+        "id,label,description\n" + "".join(f"urn:{n},label {n},Means.\n" for n in range(10))
+    )
+    given = [str(tmp_path), "--esco", str(tmp_path / "own.csv"), "--base-url", judging_server, "--model", "referee"]
+    judge.main(given)
+    with (tmp_path / judge.BY_LLM).open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 200
+    # The dataset goes out without ESCO's descriptions.
+    assert list(rows[0]) == ["sentence", "skill", "verdict"]
+    right = sum(row["verdict"] == "yes" for row in rows)
+    assert right == sum(not row["sentence"].split(" ")[1].endswith("7") for row in rows)
+    assert 160 < right < 195
+    low, high = wilson_interval(right, 200)
+    out = capsys.readouterr().out
+    assert f"{right} of 200 right: {right / 200:.1%}, 95% interval {low:.1%} to {high:.1%}" in out
+    command = next(line for line in out.splitlines() if "dataset_builder.card" in line).split("dataset_builder.card ")[
+        1
+    ]
+    card.main(command.split())
+    assert f"judged right by `referee`, of 200 random pairs | {right / 200:.1%}" in (tmp_path / "README.md").read_text()
 
 
 def test_verdicts_reach_manifest_and_card(dataset):

@@ -33,7 +33,12 @@ def portal(monkeypatch):
             good = "v1.2.0" in self.path
             body = release_zip() if good else b"<html>no</html>"
             self.send_response(404 if "v9" in self.path else 200)
-            self.send_header("Content-Length", str(len(body)))
+            if "v6" in self.path:
+                self.send_header("Transfer-Encoding", "chunked")
+                self.end_headers()
+                self.wfile.write(b"ff\r\nno more than this")
+                return
+            self.send_header("Content-Length", str(len(body) + (1000 if "v7" in self.path else 0)))
             self.end_headers()
             self.wfile.write(body)
 
@@ -80,6 +85,25 @@ def test_what_is_no_release_is_an_error_that_says_what_to_do(portal, tmp_path, v
         download_esco(version, "en", tmp_path)
     assert "by hand" in caught.value.remedy
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("version", ["6.0.0", "7.0.0"])
+def test_a_download_that_breaks_off_leaves_nothing(portal, tmp_path, version):
+    """The one says how long it is and ends before, the other ends within a chunk."""
+    with pytest.raises(StageError, match=r"broke off .*Try again"):
+        download_esco(version, "en", tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_numbers_are_a_version_as_well(portal, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert read_esco("v1.2", language="de").version == "1.2.0"
+    assert portal == ["/v1.2.0 de.zip"]
+
+
+def test_progress_is_shown(portal, tmp_path, capsys):
+    download_esco("1.2.0", "de", tmp_path)
+    assert "downloading v1.2.0_classification_de.zip: 100%" in capsys.readouterr().err
 
 
 def test_no_connection_is_one_line(monkeypatch, tmp_path):
