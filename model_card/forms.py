@@ -37,9 +37,9 @@ class _Form:
         return self.measured.mean_cosine if self.measured else None
 
 
-def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table; all columns but the first stand to the right."""
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> str:
+    """A Markdown table; all columns but the first `left` stand to the right."""
+    lines = [head, [*["---"] * left, *["---:"] * (len(head) - left)], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
@@ -60,9 +60,8 @@ def forms_table(facts: CardFacts) -> str:
         ]
         columns.append(("mean cosine", lambda form: _number(form.cosine, ".4f")))
     columns.append(("SHA-256", lambda form: f"`{form.sha256[:12]}`"))
-    return markdown_table(
-        [head for head, _ in columns], [[cell(form) for _, cell in columns] for form in _forms(facts)]
-    )
+    rows = [[cell(form) for _, cell in columns] for form in _forms(facts)]
+    return markdown_table([head for head, _ in columns], rows, left=2)
 
 
 def _forms(facts: CardFacts) -> list[_Form]:

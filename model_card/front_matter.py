@@ -38,7 +38,7 @@ def front_matter(facts: CardFacts, licence: str) -> dict[str, Any]:
 
 
 def hub_eval_results(facts: CardFacts) -> str:
-    """The newer `.eval_results/*.yaml` of the Hub: RP@5 of each benchmark that has a dataset of its own there.
+    """The newer `.eval_results/*.yaml` of the Hub: RP@5 of each test set that has a dataset of its own there.
 
     Returns:
         YAML in the client library's form; "" where no benchmark is on the Hub.
@@ -53,7 +53,7 @@ def hub_eval_results(facts: CardFacts) -> str:
         )
         for one in facts.main
         for benchmark in one.benchmarks
-        if benchmark.name.lower() in HUB_BENCHMARKS
+        if benchmark.name.lower() in HUB_BENCHMARKS and benchmark.split == "test"
     ]
     listed = eval_result_entries_to_yaml(entries)
     return yaml.safe_dump(listed, sort_keys=False) if listed else ""

@@ -109,7 +109,8 @@ def _dataset(release: Release) -> str:
 def _dataset_card(release: Release) -> str:
     path = release.dataset / "README.md"
     text = path.read_text(encoding="utf-8") if path.exists() else ""
-    return "" if release.version in text else f"{path} does not name version {release.version}"
+    found = re.search(rf"^# .* {re.escape(release.version)}$", text, re.MULTILINE)
+    return "" if found else f"{path} is not the card of version {release.version}"
 
 
 def _model(release: Release) -> str:

@@ -11,7 +11,7 @@ import yaml
 
 from dataset_builder.hub import MODEL_REPO, NAMESPACE, tag_of
 from eval.results import BenchmarkResult, Estimate
-from model_card.facts import CardFacts
+from model_card.facts import REQUIRED_METRICS, CardFacts
 from model_card.forms import forms_table, markdown_table
 from model_card.front_matter import benchmark_name, dataset_id, front_matter, hub_base_model, metric_name
 from model_card.snippet import usage_snippet
@@ -19,6 +19,8 @@ from training.run_record import TrainingRecord
 
 TITLE = "ESCO skill bi-encoder"
 _TEMPLATE = Path(__file__).with_name("card.md.jinja")
+# Sources of pairs that are the dataset's own sentences.
+WRITTEN = frozenset({"synthetic", "co_mentions"})
 _MISSING = "-"
 
 
@@ -76,24 +78,25 @@ def _result_values(facts: CardFacts) -> dict[str, Any]:
         "bootstrap_samples": f"{first.bootstrap_samples:,}",
         "bootstrap_seed": first.bootstrap_seed,
         "comparisons": [
-            {"split": split.capitalize(), "text": _comparison(facts, split)}
+            {"metric": metric_name(metric), "split": split, "text": _comparison(facts, split, metric)}
             for split in dict.fromkeys(benchmark.split for benchmark in benchmarks)
+            for metric in REQUIRED_METRICS
         ],
         "metrics_table": _metrics_table(benchmarks),
         "missing_gold": ", ".join(f"`{label}`" for label in missing),
     }
 
 
-def _comparison(facts: CardFacts, split: str) -> str:
-    """One row a system, RP@5 and MRR of each benchmark of the split; this model's rows in bold, last."""
+def _comparison(facts: CardFacts, split: str, metric: str) -> str:
+    """One row a system, one column a benchmark of the split; this model's rows in bold, last."""
     names = list(dict.fromkeys(b.name for one in facts.main for b in one.benchmarks if b.split == split))
-    head = ["system", *(f"{benchmark_name(name)} {metric}" for name in names for metric in ("RP@5", "MRR"))]
+    head = ["system", *map(benchmark_name, names)]
     rows = []
     for one in (*facts.others, *facts.own):
         found = {benchmark.name: benchmark.metrics for benchmark in one.benchmarks if benchmark.split == split}
-        if not found.keys() & set(names):
+        if not any(metric in found.get(name, {}) for name in names):
             continue
-        cells = [_with_interval(found.get(name, {}).get(metric)) for name in names for metric in ("rp@5", "mrr")]
+        cells = [_with_interval(found.get(name, {}).get(metric)) for name in names]
         rows.append([f"**{one.system.name}**" if one in facts.own else one.system.name, *cells])
     return markdown_table(head, rows)
 
@@ -123,6 +126,8 @@ def _training_values(facts: CardFacts) -> dict[str, Any]:
         "steps": f"{record.steps:,}",
         "epochs": f"{record.epochs:g} epoch{'' if record.epochs == 1 else 's'}",
         "best_step": f"{record.best_step:,}",
+        "pairs": f"{sum(source.pairs for source in record.sources):,}",
+        "written_pairs": f"{sum(source.pairs for source in record.sources if source.name in WRITTEN):,}",
         "loss": f"{losses[0].loss:.3f} at first, {losses[-1].loss:.3f} at last" if losses else "not logged",
         "weights_sha": record.weights_sha256[:12],
         "code_version": record.code_version,

@@ -74,7 +74,7 @@ def edit(path: Path, old: str, new: str) -> None:
 BREAKS = {
     "changelog": (lambda w: edit(w / "CHANGELOG.md", "## 1.0.0", "## 1.0.1"), "does not begin with ## 1.0.0"),
     "dataset folder": (lambda w: (w / "data/skills/skills.parquet").write_bytes(b"x"), "not the file that manifest"),
-    "dataset card": (lambda w: (w / "data/README.md").write_text("of 0.9.0"), "does not name version 1.0.0"),
+    "dataset card": (lambda w: (w / "data/README.md").write_text("of 0.9.0"), "is not the card of version 1.0.0"),
     "model and results": (
         lambda w: own_results(w / "model", dataset_version="0.9.0").save(w / "own.json"),
         "dataset version contradicts",
