@@ -1,4 +1,4 @@
-"""What eval/README.md shows runs as it stands: a system in ten lines, a benchmark in five, and their commands."""
+"""What eval/README.md shows runs as it stands, and README's results table is what its command makes."""
 
 import re
 import shlex
@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from dataset_builder.contract import run_command
+from eval import compare
 from eval.results import EvalResults
 
 
@@ -80,3 +82,31 @@ def test_offline_command(page, repo_path, tmp_path):
     done = run(command, repo_path)
     assert done.returncode == 0, done.stderr
     assert "RP@5 by slice" in done.stdout
+
+
+def test_results_table_of_the_readme_is_made_by_its_command(repo_path, tmp_path, capsys):
+    """The command as README has it, into a copy: the same rows come out, and every measured value has an interval."""
+    text = (repo_path / "README.md").read_text(encoding="utf-8")
+    (line,) = re.findall(r"^python -m eval\.compare (results/.* --into README\.md.*)$", text.replace("\\\n", " "), re.M)
+    words = shlex.split(line)
+    del words[words.index("--figures") : words.index("--figures") + 2]
+    words[words.index("--out") + 1] = str(tmp_path / "comparison.md")
+    words[words.index("README.md")] = str(tmp_path / "README.md")
+    # As a shell in the repository's root expands them.
+    expanded = [sorted(map(str, repo_path.glob(w))) if w.startswith("results/") else [w] for w in words]
+    (tmp_path / "README.md").write_text(text, encoding="utf-8")
+    assert run_command(compare.main, [word for part in expanded for word in part]) == 0
+    table, made = (table_of(place / "README.md") for place in (repo_path, tmp_path))
+    assert sorted(made) == sorted(table)
+    kept = (repo_path / "results" / "comparison.md").read_text(encoding="utf-8").splitlines()
+    assert set((tmp_path / "comparison.md").read_text(encoding="utf-8").splitlines()) <= set(kept)
+    rows = [line.split(" | ") for line in table if "| measured" in line]
+    assert len(rows) > 1
+    for row in rows:
+        assert all(re.fullmatch(r"\d+\.\d\d( ± \d+\.\d\d)? \[\d+\.\d\d, \d+\.\d\d\]|-", cell) for cell in row[1:-1])
+
+
+def table_of(page) -> list[str]:
+    text = page.read_text(encoding="utf-8")
+    start, end = map(text.index, compare.RESULTS_MARKERS)
+    return text[start:end].splitlines()
