@@ -193,7 +193,7 @@ class PartWorker:
         return errors
 
     def _matches(self, texts: Sequence[str]) -> list[list[SkillMatch]]:
-        return self.finder.find_skills_batch(texts, top_k=self.top_k, threshold=self.threshold)
+        return self.finder.find_skills_batch(texts, top_k=self.top_k, threshold=self.threshold, narrow=False)
 
 
 def _as_rows(matches: Sequence[SkillMatch]) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from narrowing import EncodeTokens, TokenVectors
 from skill_index import SkillFinderError, Vectors
 
 Backend = Literal["auto", "torch", "onnx", "onnx-int8"]
@@ -27,11 +28,15 @@ MAX_TOKENS = 128
 
 @dataclass(frozen=True)
 class LoadedEncoder:
-    """An encoder with the weight file it runs on. `encode` gives (sentences, dimensions), L2-normalised float32."""
+    """An encoder with the weight file it runs on. `encode` gives (sentences, dimensions), L2-normalised float32.
+
+    `encode_tokens` gives the vectors of each text's tokens; None where the model has none.
+    """
 
     encode: Callable[[list[str]], Vectors]
     backend: str
     weight_file: Path
+    encode_tokens: EncodeTokens | None = None
 
 
 def load_encoder(folder: Path, backend: Backend = "auto") -> LoadedEncoder:
@@ -58,8 +63,13 @@ def load_encoder(folder: Path, backend: Backend = "auto") -> LoadedEncoder:
     for name in names:
         weight_file = candidates[name]
         if weight_file:
-            encode = _torch_encode(folder) if name == "torch" else OnnxEncoder(folder, weight_file).encode
-            return LoadedEncoder(encode, name, weight_file)
+            if name == "torch":
+                encode, encode_tokens = _torch_encoder(folder)
+                return LoadedEncoder(encode, name, weight_file, encode_tokens)
+            encoder = OnnxEncoder(folder, weight_file)
+            return LoadedEncoder(
+                encoder.encode, name, weight_file, encoder.encode_tokens if encoder.has_tokens else None
+            )
     raise SkillFinderError(f"{folder} holds no weights for backend {backend!r}")
 
 
@@ -84,7 +94,7 @@ def _x86_kind() -> str:
     return next((kind for kind in ("avx512_vnni", "avx512") if kind in flags), "avx2")
 
 
-def _torch_encode(folder: Path) -> Callable[[list[str]], Vectors]:
+def _torch_encoder(folder: Path) -> tuple[Callable[[list[str]], Vectors], EncodeTokens | None]:
     from sentence_transformers import SentenceTransformer
     from transformers.utils import logging
 
@@ -101,7 +111,18 @@ def _torch_encode(folder: Path) -> Callable[[list[str]], Vectors]:
         vectors = model.encode(sentences, batch_size=BATCH, normalize_embeddings=True, show_progress_bar=False)
         return np.asarray(vectors, dtype=np.float32)
 
-    return encode
+    def encode_tokens(texts: list[str]) -> list[TokenVectors]:
+        vectors = model.encode(texts, batch_size=BATCH, output_value="token_embeddings", show_progress_bar=False)
+        offsets = model.tokenizer(texts, return_offsets_mapping=True, truncation=True, max_length=model.max_seq_length)[
+            "offset_mapping"
+        ]
+        return [
+            TokenVectors(np.asarray(of_text.float().cpu(), np.float32), *zip(*places, strict=True))
+            for of_text, places in zip(vectors, offsets, strict=True)
+        ]
+
+    # A static model is a table of tokens that have never seen each other; its tokenizer is another kind, too.
+    return encode, encode_tokens if hasattr(model[0], "auto_model") else None
 
 
 class OnnxEncoder:
@@ -125,6 +146,12 @@ class OnnxEncoder:
         self._first_token = _pools_first_token(folder)
         outputs = [entry.name for entry in self._session.get_outputs()]
         self._output = next((name for name in outputs if name == "sentence_embedding"), outputs[0])
+        self._rank = len(self._session.get_outputs()[outputs.index(self._output)].shape)
+
+    @property
+    def has_tokens(self) -> bool:
+        """Whether the graph gives a vector a token, rather than a sentence."""
+        return self._rank == 3
 
     def encode(self, sentences: list[str]) -> Vectors:
         """Vectors of `sentences`, shape (sentences, dimensions), L2-normalised float32."""
@@ -137,8 +164,21 @@ class OnnxEncoder:
             vectors[order] = np.stack(rows)
         return vectors
 
-    def _encode_batch(self, sentences: list[str]) -> Vectors:
-        encodings = self._tokenizer.encode_batch_fast(sentences)
+    def encode_tokens(self, texts: list[str]) -> list[TokenVectors]:
+        """Vectors of the tokens of each text, with their places in it."""
+        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+        found: dict[int, TokenVectors] = {}
+        for start in range(0, len(order), BATCH):
+            batch = order[start : start + BATCH]
+            output, encodings, _ = self._run([texts[i] for i in batch], self._tokenizer.encode_batch)
+            for i, vectors, encoding in zip(batch, output, encodings, strict=True):
+                starts, ends = zip(*encoding.offsets, strict=True)
+                found[i] = TokenVectors(np.asarray(vectors, np.float32), starts, ends)
+        return [found[i] for i in range(len(texts))]
+
+    def _run(self, sentences: list[str], tokenise: Callable[[list[str]], list[Any]]) -> tuple[Any, list[Any], Any]:
+        """Output of the graph, encodings of the tokenizer, and mask (sentences, tokens)."""
+        encodings = tokenise(sentences)
         mask = np.array([encoding.attention_mask for encoding in encodings], dtype=np.int64)
         feeds: dict[str, Any] = {
             "input_ids": np.array([encoding.ids for encoding in encodings], dtype=np.int64),
@@ -146,6 +186,11 @@ class OnnxEncoder:
             "token_type_ids": np.zeros_like(mask),
         }
         (output,) = self._session.run([self._output], {name: feeds[name] for name in self._inputs})
+        return output, encodings, mask
+
+    def _encode_batch(self, sentences: list[str]) -> Vectors:
+        # The fast way leaves out the places of tokens.
+        output, _, mask = self._run(sentences, self._tokenizer.encode_batch_fast)
         if output.ndim == 3:
             output = output[:, 0] if self._first_token else _mean_of_tokens(output, mask)
         lengths = np.linalg.norm(output, axis=1, keepdims=True)

@@ -74,9 +74,13 @@ class Lexicon:
         for number, skill in enumerate(skills):
             for alias in skill.alternative_labels:
                 self._add(number, alias, "alias")
+        # First word of a name -> words of the longest name that begins so: most words of a text begin none.
+        self._longest: dict[str, int] = {}
         for key, names in self._names.items():
             if any(name.kind == "label" and not name.ambiguous for name in names):
                 self._names[key] = [name for name in names if name.kind == "label"]
+            first, *others = key.split(" ")
+            self._longest[first] = max(1 + len(others), self._longest.get(first, 0))
 
     def _add(self, skill: int, spelled: str, kind: str, ambiguous: bool = False) -> None:
         words = [word for word, _, _ in _words(spelled)]
@@ -93,15 +97,16 @@ class Lexicon:
     def find(self, text: str) -> list[NameFound]:
         """All names in `text`, longest first at each place; a name inside a longer one does not count."""
         words = list(_words(text))
+        folded = [_folded(word) for word, _, _ in words]
         shouting = _is_shouting(text)
         found: list[NameFound] = []
         covered = -1
         for i in range(len(words)):
             if words[i][1] < covered:
                 continue
-            for j in range(min(len(words), i + MAX_WORDS), i, -1):
+            for j in range(min(len(words), i + self._longest.get(folded[i], 0)), i, -1):
                 start, end = words[i][1], words[j - 1][2]
-                key = " ".join(_folded(word) for word, _, _ in words[i:j])
+                key = " ".join(folded[i:j])
                 names = [name for name in self._names.get(key, ()) if _fits(name, text, start, end, shouting)]
                 if names:
                     found += [NameFound(name.skill, start, end, name.kind, name.ambiguous) for name in names]

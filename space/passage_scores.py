@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lexicon import Lexicon, NameFound
+from name_words import NameWords, words_of
 from no_skill import Gate, cannot_ask
 from passages import Passage, split_list, split_passages
 from skill_index import SkillIndex, Vectors
@@ -17,10 +18,12 @@ from skill_match import Evidence, FoundBy
 WRITTEN_LABEL, WRITTEN_ALIAS = 0.95, 0.85
 # How far below the threshold the encoder may be and still confirm an ambiguous name that is written there.
 CONFIRMATION_SLACK = 0.15
-# One or two words match names by their spelling more than by their meaning: they need so much more.
-MORE_FOR_ONE_WORD, MORE_FOR_TWO_WORDS = 0.25, 0.1
-# A sentence asks for two skills on average; more than this many are neighbours of the same one.
-MOST_PER_UNIT = 5
+# One or two words match names by their spelling more than by their meaning: their scores are so much less.
+LESS_FOR_ONE_WORD, LESS_FOR_TWO_WORDS = 0.25, 0.1
+# So many skills nearest to a span are looked at; the words that it uses choose among them.
+CANDIDATES = 10
+# A sentence asks for two skills on average; further ones are neighbours of the same one.
+MOST_PER_SPAN = 2
 # Skills of a passage that score this much less than its best one are its neighbours, not its content.
 WIDEST_GAP = 0.15
 # Scores held at once: (units, skills) float32, 14 MB over all of ESCO.
@@ -61,40 +64,30 @@ def read_units(text: str) -> list[Unit]:
 
 
 @dataclass(frozen=True)
-class PassageScorer:
-    """Scores units against an index by meaning, and its lexicon by words."""
+class Rule:
+    """Which skills a unit shows: those near enough by meaning, and those whose names are written there.
 
-    index: SkillIndex
+    `agreement`: how much a score gains when the passage uses all words of a skill's name, and loses when it uses none,
+    is half of it; 0 leaves the cosine alone.
+    """
+
     lexicon: Lexicon
-    gate: Gate | None
+    names: NameWords
     threshold: float
-    use_meaning: bool = True
+    agreement: float = 0.0
     use_words: bool = True
 
-    def hits(self, text: str, units: Sequence[Unit], vector_of: Mapping[str, Vectors]) -> list[Hit]:
-        """Every skill shown by a unit that may ask for one. vector_of: text of a span -> its normalised vector."""
-        found: list[Hit] = []
-        asking = [unit for unit in units if not unit.cannot_ask]
-        if not self.use_meaning:
-            return [hit for unit in asking for hit in self._written(text, unit, None)]
-        for chunk in _chunks(asking):
-            spans = [span.text for unit in chunk for span in unit.spans]
-            vectors = np.stack([vector_of[span] for span in spans])
-            scores = vectors @ self.index.vectors.T
-            chances = self.gate.probabilities(vectors) if self.gate else np.ones(len(spans), np.float32)
-            row = 0
-            for unit in chunk:
-                rows = scores[row : row + len(unit.spans)]
-                found += self._hits_of_unit(text, unit, rows, float(chances[row]))
-                row += len(unit.spans)
-        return found
+    def hits(self, text: str, unit: Unit, scores: Vectors, chance: float, least: float) -> list[Hit]:
+        """Hits of one unit.
 
-    def _hits_of_unit(self, text: str, unit: Unit, scores: Vectors, chance: float) -> list[Hit]:
-        """scores: (1 + items, skills), cosine; chance: that the passage names a skill."""
-        least = self.gate.least if self.gate else 0.0
-        if chance < least / 2:
-            return []
-        written = self._written(text, unit, scores, sure_only=chance < least) if self.use_words else []
+        Args:
+            text: the user's text.
+            unit: a passage of it.
+            scores: (1 + items, skills), cosine.
+            chance: that the passage names a skill.
+            least: under it, only names that cannot mean anything else count.
+        """
+        written = self.written(text, unit, scores, sure_only=chance < least) if self.use_words else []
         if chance < least:
             return written
         return [*written, *self._meant(unit, scores, {hit.skill for hit in written})]
@@ -102,47 +95,98 @@ class PassageScorer:
     def _meant(self, unit: Unit, scores: Vectors, written: set[int]) -> Iterator[Hit]:
         """Skills near the passage or one of its items; each at the place that shows it best."""
         best_place: dict[int, Evidence] = {}
-        for span, row in zip(unit.spans, scores, strict=True):
-            best = float(row.max())
-            least = self.threshold + _more_for(span.text)
-            if best < least:
-                continue
-            top = np.argpartition(-row, min(MOST_PER_UNIT, len(row) - 1))[:MOST_PER_UNIT]
-            for skill in map(int, top):
-                score = float(row[skill])
+        # Shared words lift a score by half of `agreement` at most: most spans and skills are done here.
+        least = self.threshold - self.agreement / 2
+        for i in np.flatnonzero(scores.max(axis=1) >= least).tolist():
+            span, row = unit.spans[i], scores[i]
+            near = np.flatnonzero(row >= least)
+            near = near[np.argsort(-row[near], kind="stable")[:CANDIDATES]]
+            ranked = self._ranked(span, near.tolist(), row)
+            for skill, score in ranked[:MOST_PER_SPAN]:
                 known = best_place.get(skill)
-                if score >= max(least, best - WIDEST_GAP) and (known is None or score > known.score):
+                if score < max(self.threshold, ranked[0][1] - WIDEST_GAP):
+                    break
+                if known is None or score > known.score:
                     best_place[skill] = Evidence(span.start, span.end, score)
         for skill, evidence in best_place.items():
             if skill not in self.lexicon.written_only and skill not in written:
                 yield Hit(skill, evidence, "meaning")
 
-    def _written(self, text: str, unit: Unit, scores: Vectors | None, sure_only: bool = False) -> list[Hit]:
-        """Names written in the passage; ambiguous ones only where the encoder is near enough."""
+    def _ranked(self, span: Passage, skills: list[int], cosines: Vectors) -> list[tuple[int, float]]:
+        """(skill, score), best first; equal scores in the order of the taxonomy."""
+        words = words_of(span.text) if self.agreement else frozenset()
+        less = _less_for(span.text)
+        scored = []
+        for skill in sorted(skills):
+            gain = self.agreement * (self.names.agreement(skill, words) - 0.5) if self.agreement else 0.0
+            scored.append((skill, min(float(cosines[skill]) + gain - less, 1.0)))
+        return sorted(scored, key=lambda pair: -pair[1])
+
+    def written(self, text: str, unit: Unit, scores: Vectors | None, sure_only: bool = False) -> list[Hit]:
+        """Names written in the passage. Where there are scores, all but plain labels need the encoder's consent."""
         start = unit.passage.start
         hits = []
         by_place: dict[tuple[int, int], list[NameFound]] = defaultdict(list)
         for name in self.lexicon.find(text[start : unit.passage.end]):
             by_place[name.start, name.end].append(name)
         for (name_start, name_end), names in by_place.items():
-            name = max(names, key=lambda one: self._meaning_of(one, scores))
-            cosine = self._meaning_of(name, scores)
-            slack = CONFIRMATION_SLACK if name.kind == "label" else 0.0
-            unconfirmed = name.ambiguous and cosine < self.threshold - slack
-            if unconfirmed or (sure_only and (name.ambiguous or name.kind == "alias")):
+            name = max(names, key=lambda one: _meaning_of(one, scores))
+            cosine = _meaning_of(name, scores)
+            doubtful = name.ambiguous or (name.kind == "alias" and scores is not None)
+            if (doubtful and cosine < self._consent(name)) or (sure_only and (doubtful or name.kind == "alias")):
                 continue
             floor = WRITTEN_LABEL if name.kind == "label" else WRITTEN_ALIAS
             how: FoundBy = "both" if cosine >= self.threshold else "words"
-            hits.append(Hit(name.skill, Evidence(start + name_start, start + name_end, max(cosine, floor)), how))
+            place = Evidence(start + name_start, start + name_end, max(cosine, floor), written=True)
+            hits.append(Hit(name.skill, place, how))
         return hits
 
-    def _meaning_of(self, name: NameFound, scores: Vectors | None) -> float:
-        return float(scores[:, name.skill].max()) if scores is not None else 0.0
+    def _consent(self, name: NameFound) -> float:
+        """The cosine from which the encoder agrees with a name that is written there."""
+        short_alias = name.kind == "alias" and name.ambiguous
+        return self.threshold - (0.0 if short_alias else CONFIRMATION_SLACK)
 
 
-def _more_for(text: str) -> float:
+@dataclass(frozen=True)
+class PassageScorer:
+    """Scores units against an index, and lets a rule decide; what the gate holds back no rule sees."""
+
+    index: SkillIndex
+    gate: Gate | None
+    rule: Rule
+
+    def hits(self, text: str, units: Sequence[Unit], vector_of: Mapping[str, Vectors]) -> list[Hit]:
+        """Every skill shown by a unit that may ask for one. vector_of: text of a span -> its normalised vector."""
+        least = self.gate.least if self.gate else 0.0
+        found: list[Hit] = []
+        for chunk in _chunks([unit for unit in units if not unit.cannot_ask]):
+            chances = self._chances(chunk, vector_of)
+            open_units = [(unit, chance) for unit, chance in zip(chunk, chances, strict=True) if chance >= least / 2]
+            if not open_units:
+                continue
+            vectors = np.stack([vector_of[span.text] for unit, _ in open_units for span in unit.spans])
+            scores = vectors @ self.index.vectors.T
+            row = 0
+            for unit, chance in open_units:
+                found += self.rule.hits(text, unit, scores[row : row + len(unit.spans)], chance, least)
+                row += len(unit.spans)
+        return found
+
+    def _chances(self, units: Sequence[Unit], vector_of: Mapping[str, Vectors]) -> list[float]:
+        """The gate's chance that each unit's passage names a skill; 1 without a gate."""
+        if self.gate is None:
+            return [1.0] * len(units)
+        vectors = np.stack([vector_of[unit.passage.text] for unit in units])
+        return [float(chance) for chance in self.gate.probabilities(vectors)]
+
+
+def _meaning_of(name: NameFound, scores: Vectors | None) -> float:
+    return float(scores[:, name.skill].max()) if scores is not None else 0.0
+
+
+def _less_for(text: str) -> float:
     words = len(text.split())
-    return {1: MORE_FOR_ONE_WORD, 2: MORE_FOR_TWO_WORDS}.get(words, 0.0)
+    return {1: LESS_FOR_ONE_WORD, 2: LESS_FOR_TWO_WORDS}.get(words, 0.0)
 
 
 def _chunks(units: Sequence[Unit]) -> Iterator[list[Unit]]:

@@ -3,8 +3,9 @@
     finder = SkillFinder.from_pretrained("path/to/model")
     for match in finder.find_skills(ad): print(match.label, match.uri, match.score, match.evidence)
 
-Score: cosine between a passage and the skill's name (Decorte et al. 2023, section 3.3), the best over all passages;
-a name that is written out in the text scores at least 0.95 (its label) or 0.85 (an alias); see passage_scores.py.
+Score: cosine between a passage and the skill's name (Decorte et al. 2023, section 3.3), a little more where the
+passage uses the name's own words and a little less where it does not, the best over all passages; a label that is
+written out scores at least 0.95, an alias that the encoder agrees with at least 0.85; see passage_scores.py.
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ import numpy as np
 
 from encoders import Backend, load_encoder
 from lexicon import Lexicon
+from name_words import NameWords
+from narrowing import narrow as narrow_evidence
 from no_skill import Gate
-from passage_scores import Hit, PassageScorer, read_units
+from passage_scores import Hit, PassageScorer, Rule, read_units
 from skill_index import Encoder, Skill, SkillFinderError, SkillIndex, Vectors, build_index, normalised, read_index
 from skill_match import Evidence, SkillMatch, merge_near_duplicates
 
@@ -34,25 +37,29 @@ MAX_CHARS = 1_000_000
 
 @dataclass(frozen=True)
 class Settings:
-    """What was calibrated for one model; see calibrate.py. `gate` is None where none was."""
+    """What was calibrated for one model; see calibrate.py. `gate` is None where none was.
+
+    `threshold` is the least score; `agreement` how much shared words count, see passage_scores.Rule.
+    """
 
     threshold: float = DEFAULT_THRESHOLD
     calibrated_on: str = "nothing: a cautious default"
     gate: Gate | None = None
+    agreement: float = 0.0
 
     @classmethod
     def from_file(cls, path: Path) -> Self:
         """Read skill_finder.json; its absence gives the defaults.
 
         Raises:
-            SkillFinderError: the file is not of format 1.
+            SkillFinderError: the file is not of format 1 or 2.
         """
         if not path.is_file():
             return cls()
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
-            if values["format"] != 1:
-                raise SkillFinderError(f"{path} has format {values['format']!r}; this code reads 1")
+            if values["format"] not in (1, 2):
+                raise SkillFinderError(f"{path} has format {values['format']!r}; this code reads 1 and 2")
             gate = values.get("gate")
             return cls(
                 threshold=float(values["threshold"]),
@@ -60,6 +67,7 @@ class Settings:
                 gate=Gate(np.array(gate["weights"], np.float32), float(gate["bias"]), float(gate["least"]))
                 if gate
                 else None,
+                agreement=float(values.get("agreement", 0.0)),
             )
         except (KeyError, TypeError, json.JSONDecodeError) as error:
             raise SkillFinderError(f"{path} is not a settings file of the skill finder ({error!r})") from None
@@ -77,6 +85,7 @@ class SkillFinder:
         self.name = name
         self.backend = backend
         self.lexicon = Lexicon(index.skills)
+        self.names = NameWords(index.skills)
 
     @classmethod
     def from_pretrained(
@@ -112,6 +121,7 @@ class SkillFinder:
         threshold: float | None = None,
         fusion: Fusion = "both",
         merge: bool = True,
+        narrow: bool = True,
     ) -> list[SkillMatch]:
         """Skills that `text` asks for, best first; an empty list when it asks for none.
 
@@ -121,11 +131,12 @@ class SkillFinder:
             threshold: least score; None takes the calibrated one.
             fusion: "meaning" uses the encoder alone, "words" the written names alone, "both" the two together.
             merge: put near-duplicates under the best of them.
+            narrow: let the evidence be the words that show a skill rather than their passage, where the encoder can.
 
         Raises:
             SkillFinderError: a value out of range, or a text longer than `MAX_CHARS`.
         """
-        return self.find_skills_batch([text], top_k, threshold, fusion, merge)[0]
+        return self.find_skills_batch([text], top_k, threshold, fusion, merge, narrow)[0]
 
     def find_skills_batch(
         self,
@@ -134,27 +145,37 @@ class SkillFinder:
         threshold: float | None = None,
         fusion: Fusion = "both",
         merge: bool = True,
+        narrow: bool = True,
     ) -> list[list[SkillMatch]]:
         """`find_skills` of each text; a passage that several texts share is encoded once."""
         least = self.settings.threshold if threshold is None else threshold
         _check(texts, top_k, least, fusion)
-        scorer = PassageScorer(
-            self.index,
-            self.lexicon,
-            self.settings.gate,
-            least,
-            use_meaning=fusion != "words",
-            use_words=fusion != "meaning",
-        )
+        if fusion == "words":
+            return [self._merged(self._written(text), merge)[:top_k] for text in texts]
+        scorer = PassageScorer(self.index, self.settings.gate, self._rule(fusion, least))
         units = [read_units(text) for text in texts]
         spans = [span.text for of_text in units for unit in of_text if not unit.cannot_ask for span in unit.spans]
-        vector_of = self._encode_once(spans if fusion != "words" else [])
+        vector_of = self.encode_once(spans)
         results = []
         for text, of_text in zip(texts, units, strict=True):
             matches = self._matches(scorer.hits(text, of_text, vector_of))
-            merged = merge_near_duplicates(matches, self.index) if merge else matches
-            results.append(merged[:top_k])
-        return results
+            results.append(self._merged(matches, merge)[:top_k])
+        encode_tokens = getattr(self.encoder, "encode_tokens", None)
+        return narrow_evidence(texts, results, self.index, encode_tokens) if narrow and encode_tokens else results
+
+    def _rule(self, fusion: Fusion, least: float) -> Rule:
+        if fusion == "meaning":
+            return Rule(self.lexicon, self.names, least, use_words=False)
+        return Rule(self.lexicon, self.names, least, self.settings.agreement)
+
+    def _written(self, text: str) -> list[SkillMatch]:
+        """By words alone: no encoder is asked."""
+        rule = self._rule("words", self.settings.threshold)
+        asking = [unit for unit in read_units(text) if not unit.cannot_ask]
+        return self._matches([hit for unit in asking for hit in rule.written(text, unit, None)])
+
+    def _merged(self, matches: list[SkillMatch], merge: bool) -> list[SkillMatch]:
+        return merge_near_duplicates(matches, self.index) if merge else matches
 
     def rank(self, sentence: str, top_k: int = 20) -> list[SkillMatch]:
         """The `top_k` skills nearest to a sentence by cosine, whatever their score: the paper's ranking."""
@@ -166,7 +187,8 @@ class SkillFinder:
         whole = len(sentence)
         return [self._match([Hit(int(i), Evidence(0, whole, float(scores[i])), "meaning")]) for i in best]
 
-    def _encode_once(self, texts: list[str]) -> dict[str, Vectors]:
+    def encode_once(self, texts: Sequence[str]) -> dict[str, Vectors]:
+        """Normalised vector of each distinct text."""
         unique = list(dict.fromkeys(texts))
         if not unique:
             return {}

@@ -22,11 +22,15 @@ SAME_ANYWHERE, SAME_AMONG_RELATIVES = 0.78, 0.62
 
 @dataclass(frozen=True)
 class Evidence:
-    """A place that shows a skill: `text[start:end]` of the user's own text, in code points."""
+    """A place that shows a skill: `text[start:end]` of the user's own text, in code points.
+
+    `written`: a name of the skill stands there; otherwise the words mean it.
+    """
 
     start: int
     end: int
     score: float
+    written: bool = False
 
     def overlaps(self, other: Evidence) -> bool:
         """Whether the two places share a character."""

@@ -118,14 +118,39 @@ def test_an_acronym_that_is_an_alias_needs_the_encoder(finder):
 
 
 def test_written_names_narrow_the_evidence_to_the_words(finder):
-    text = "You do our shift planning on Mondays."
+    """{you, do, shift, planning, of, shifts} shares 2 words with the label of 4: 2 / sqrt(24) = 0.41 > 0.5 - 0.15."""
+    text = "You do shift planning of shifts."
     match = finder.find_skills(text)[0]
     assert (match.label, match.score, match.found_by) == ("plan shifts of employees", 0.85, "words")
     assert text[match.evidence[0].start : match.evidence[0].end] == "shift planning"
 
 
+def test_an_alias_alone_is_not_believed(finder):
+    """{our, shift, planning} shares no word with {plan, shifts, of, employees}: the encoder does not agree."""
+    assert finder.find_skills("Our shift planning") == []
+    assert labels(finder.find_skills("Our shift planning", fusion="words")) == ["plan shifts of employees"]
+
+
+def test_shared_words_lift_a_score_and_missing_ones_lower_it():
+    """Cosine 2 / sqrt(12) = 0.577. Of the label's words bake, bread and oven ("in" is none), each in one label of 14,
+    two are there; of its alias, bread and baking, one is: the best share is 2/3, so 0.577 + 0.3 x (2/3 - 0.5)."""
+    finder = tiny_finder()
+    finder.settings = Settings(0.5, "x", None, agreement=0.3)
+    (match,) = finder.find_skills("You bake bread")
+    assert match.score == pytest.approx(2 / np.sqrt(12) + 0.3 * (2 / 3 - 0.5), abs=1e-6)
+    (alone,) = finder.find_skills("You bake bread", fusion="meaning")
+    assert alone.score == pytest.approx(2 / np.sqrt(12), abs=1e-6)
+
+
+def test_a_passage_shows_two_skills_by_meaning_at_most():
+    """Every label shares "bake", "rolls" and "and" with the text."""
+    skills = [Skill(str(n), f"bake and roll {name}") for n, name in enumerate(("rye", "oat", "wheat", "corn"))]
+    finder = tiny_finder(skills, threshold=0.3)
+    assert labels(finder.find_skills("You bake and roll", merge=False)) == ["bake and roll rye", "bake and roll oat"]
+
+
 def test_fusion_is_one_argument(finder):
-    text = "You do shift planning. You bake bread."
+    text = "You do shift planning of shifts. You bake bread."
     assert labels(finder.find_skills(text, fusion="words")) == ["plan shifts of employees"]
     assert labels(finder.find_skills(text, fusion="meaning")) == ["bake bread in ovens"]
     assert set(labels(finder.find_skills(text))) == {"plan shifts of employees", "bake bread in ovens"}
@@ -250,8 +275,8 @@ class TestModelFolder:
         settings = {"format": 1, "threshold": 0.42, "calibrated_on": "x", "extra": 1}
         (folder / "skill_finder.json").write_text(json.dumps(settings), encoding="utf-8")
         assert SkillFinder.from_pretrained(folder).settings == Settings(0.42, "x", None)
-        (folder / "skill_finder.json").write_text('{"format": 2, "threshold": 1}', encoding="utf-8")
-        with pytest.raises(SkillFinderError, match="format 2"):
+        (folder / "skill_finder.json").write_text('{"format": 3, "threshold": 1}', encoding="utf-8")
+        with pytest.raises(SkillFinderError, match="format 3"):
             SkillFinder.from_pretrained(folder)
         (folder / "skill_finder.json").unlink()
 

@@ -1,0 +1,71 @@
+"""Backends beside each other: shares and RP@5 by hand, and the command over a folder with two graphs."""
+
+import json
+import shutil
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from safetensors.numpy import save_file
+
+from encoders import load_encoder
+from skill_finder import SkillFinderError
+from skill_index import sha256_of_file, sha256_of_lines
+from space import parity
+from tests.test_taxonomy import stub_model
+
+LABELS = ("bake", "bread", "ovens", "sql")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """The stub with an index of four labels, and an "int8" file that is the same graph."""
+    model = stub_model(tmp_path)
+    shutil.copy(model / "onnx/model.onnx", model / "onnx/model_qint8_avx512.onnx")
+    (model / "label_index").mkdir()
+    pq.write_table(
+        pa.Table.from_pylist([{"uri": label, "label": label} for label in LABELS]), model / "label_index/skills.parquet"
+    )
+    weights = {f"onnx/{file.name}": sha256_of_file(file) for file in (model / "onnx").glob("*.onnx")}
+    metadata = {
+        "format": "1",
+        "weights_sha256": json.dumps(weights),
+        "labels_sha256": sha256_of_lines(LABELS),
+        "esco_version": "0",
+    }
+    vectors = load_encoder(model, "onnx").encode(list(LABELS))
+    save_file({"embeddings": vectors}, model / "label_index/label_embeddings.safetensors", metadata=metadata)
+    return model
+
+
+def test_shares_and_rp_at_5_by_hand(folder):
+    """Of two queries one keeps its two best skills in another order, the other keeps one of two: shares 1/2 and 3/4.
+    Gold {1} at k = 5 is found by both rankings of query 0; gold {7, 8} of query 1: one of two, and none."""
+    ours, reference = np.array([[2, 1], [7, 5]]), np.array([[1, 2], [5, 6]])
+    got = parity.compare(ours, reference, [frozenset([1]), frozenset([7, 8])], load_encoder(folder, "onnx"))
+    assert (got.same_top_10, got.shared_of_10, got.same_best) == (0.5, 0.75, 0.0)
+    assert (got.rp_at_5, got.rp_at_5_of_reference) == (0.75, 0.5)
+
+
+def test_the_command_compares_what_is_there(folder, tmp_path, capsys):
+    queries = tmp_path / "q.csv"
+    queries.write_text("sentence,label\nbake bread,bread\nsql,sql\nnothing,unknown\n", encoding="utf-8")
+    out = tmp_path / "parity.json"
+    parity.main([str(folder), "--queries", str(queries), "--out", str(out)])
+    (int8,) = json.loads(out.read_text(encoding="utf-8"))["backends"]
+    assert (int8["backend"], int8["queries"]) == ("onnx-int8", 2)
+    assert (int8["same_top_10"], int8["rp_at_5"]) == (1.0, 1.0)
+    assert "100.0%" in capsys.readouterr().out
+
+
+def test_a_released_folder_is_compared_with_the_one_it_came_from(folder, tmp_path):
+    released = shutil.copytree(folder, tmp_path / "released")
+    (released / "onnx/model.onnx").unlink()
+    query = parity.GoldSentence("bake bread", ("bake",))
+    with pytest.raises(SkillFinderError, match="--reference"):
+        parity.measure(released, released, [query])
+    (got,) = parity.measure(released, folder, [query])
+    assert got.backend == "onnx-int8"
+    with pytest.raises(SkillFinderError, match="no query"):
+        parity.measure(released, folder, [parity.GoldSentence("x", ("unknown",))])
