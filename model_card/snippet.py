@@ -36,12 +36,12 @@ index = load_file(folder / "label_index/label_embeddings.safetensors")["embeddin
 {threshold}
 scores = index @ vector
 for skill in np.argsort(-scores, kind="stable")[:5]:
-    if scores[skill] >= threshold:
-        print(f"{{scores[skill]:.2f}}  {{labels[skill]}}")"""
+    mark = "" if scores[skill] >= threshold else "  (below the threshold)"
+    print(f"{{scores[skill]:.2f}}  {{labels[skill]}}{{mark}}")"""
 
 
 def usage_snippet(repo_id: str, tag: str, calibrated: bool, onnx_file: str = "") -> str:
-    """Lines that encode a sentence, rank all skills with the shipped index and keep those above the threshold.
+    """Lines that encode a sentence, rank all skills with the shipped index and mark those below the threshold.
 
     Args:
         repo_id: name on the Hub.
