@@ -38,6 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         say(forecast(plan, options))
         return
     with Journal(options.journal) as journal:
+        if not options.journal_only:
+            journal.hold()
         outcome = run_rounds(options, release, plan, journal, replies_getter(options), say)
         if journal.corrupt:
             say(f"{len(journal.corrupt):,} damaged rows of the journal were not trusted")

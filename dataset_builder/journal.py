@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 import sqlite3
 import sys
 from collections.abc import Iterator, Sequence
@@ -24,6 +25,11 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from dataset_builder.contract import StageError, run_command
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 BATCH_ROWS = 10_000
 REPLY = "reply"
@@ -86,6 +92,7 @@ class Journal:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.corrupt: set[str] = set()
+        self._held: int | None = None
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self._errors():
             self._db = sqlite3.connect(self.path, isolation_level=None)
@@ -126,10 +133,35 @@ class Journal:
         with self._errors():
             return int(self._db.execute("SELECT COUNT(*) FROM entries").fetchone()[0])
 
+    def hold(self) -> None:
+        """Keep other builds from this journal until it is closed: two at once would pay for everything twice.
+
+        Raises:
+            StageError: another build holds it.
+        """
+        if fcntl is None or self._held is not None:
+            return
+        # Not one of SQLite's own locks, and gone with the process, however it ends.
+        held = os.open(self.path, os.O_RDONLY)
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(held)
+            raise StageError(
+                f"another build is using journal {self.path}", "Wait for it, or name another --journal"
+            ) from None
+        except OSError:  # a file system without such locks
+            os.close(held)
+            return
+        self._held = held
+
     def close(self) -> None:
         """Close the file, and fold the write-ahead log into it."""
         with self._errors():
             self._db.close()
+        if self._held is not None:
+            os.close(self._held)
+            self._held = None
 
     def __enter__(self) -> Self:
         return self

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 BLUE, GREY = "#2b6cb0", "#a0aec0"
 SENTENCES = "pictures/sentences.png"
 OUTCOMES = "pictures/outcomes.png"
+NARROW = 4  # so few values would fill the whole width
 
 
 def draw_pictures(manifest: DatasetManifest, folder: str | Path) -> dict[str, str]:
@@ -49,7 +50,10 @@ def _columns(axes: Axes, counts: dict[str, int], title: str, unit: str) -> None:
     """Columns over whole numbers."""
     from matplotlib.ticker import MaxNLocator
 
-    axes.bar([int(value) for value in counts], list(counts.values()), color=BLUE, width=0.9)
+    values = [int(value) for value in counts]
+    axes.bar(values, list(counts.values()), color=BLUE, width=0.9)
+    if values and max(values) - min(values) < NARROW:
+        axes.set_xlim(min(values) - NARROW, max(values) + NARROW)
     axes.set(xlabel=title, ylabel=unit)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.spines[["top", "right"]].set_visible(False)

@@ -57,6 +57,23 @@ def test_what_was_repaired_is_said_and_in_the_manifest(arguments, tmp_path, caps
     }
 
 
+def test_two_builds_of_one_journal_do_not_pay_twice(arguments, tmp_path, repo, capsys):
+    """The second one ends with one line while the first runs, and takes its replies from the journal afterwards."""
+    with StubServer(StubBehaviour(latency_s=0.5)) as server:
+        command = [sys.executable, "-m", "dataset_builder.build", *arguments(server.url)]
+        first = subprocess.Popen(command, cwd=repo, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        until = time.monotonic() + 60
+        while not server.requests and first.poll() is None:
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        assert run_command(build.main, arguments(server.url)) == EXIT_USER_ERROR
+        assert "another build is using journal" in one_line(capsys)[0]
+        assert first.wait(60) == 0
+        build.main(arguments(server.url))
+        assert "unchanged" in capsys.readouterr().out
+        assert server.requests == SKILLS
+
+
 def test_a_bad_reply_is_asked_again_twice_with_other_seeds(arguments, tmp_path):
     """12 skills, and every reply holds one line instead of four: 3 requests each, no two alike."""
     with StubServer(StubBehaviour(lines=1)) as server:

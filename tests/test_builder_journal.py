@@ -66,6 +66,22 @@ def test_the_checksum_is_that_of_the_row_as_json(text, settled):
     assert one.checksum == hashlib.sha256(expected).hexdigest()[:16]
 
 
+def test_a_journal_is_held_by_one_build_and_read_by_all(tmp_path):
+    path = tmp_path / "j.sqlite"
+    with Journal(path) as journal:
+        journal.hold()
+        journal.hold()
+        journal.put(entry(1))
+        with Journal(path) as reader:
+            assert reader.get("key001") == entry(1)
+            with pytest.raises(StageError, match=r"another build is using journal .*j.sqlite. Wait for it"):
+                reader.hold()
+        journal.put(entry(2))
+    with Journal(path) as next_one:
+        next_one.hold()
+        assert len(next_one) == 2
+
+
 def test_a_file_that_is_no_journal_is_an_error(tmp_path):
     (tmp_path / "j.sqlite").write_bytes(b"something else entirely, and long enough to be looked at" * 20)
     with pytest.raises(StageError, match="file is not a database"):
