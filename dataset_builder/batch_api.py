@@ -203,7 +203,7 @@ def _within_budget(generation: Generation, missing: Sequence[tuple[int, int]]) -
     prompt, completion = 0, 0
     for index, attempt in missing:
         ask = generation.plan.asks[index]
-        prompt += ask.prompt_tokens
+        prompt += generation.progress.prompt_bound(ask)
         completion += ask.max_tokens(generation.sampling)
         if not generation.progress.fits(prompt, completion, generation.limits):
             return

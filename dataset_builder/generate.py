@@ -83,7 +83,7 @@ class Generation:
         self.progress.prompt_tokens = self.progress.completion_tokens = 0
         for index, chain in enumerate(self.chains()):
             for entry in chain.entries:
-                self.progress.spend(entry)
+                self.progress.spend(entry, self.plan.asks[index])
             if chain.next_attempt is not None:
                 todo.append((index, chain.next_attempt))
         return todo
@@ -156,7 +156,7 @@ class Generation:
                     self.progress.failed[index] = entry
                     break
                 self.journal.put(entry)
-                self.progress.spend(entry)
+                self.progress.spend(entry, self.plan.asks[index])
                 if entry.settled:
                     break
             bar.update(1)

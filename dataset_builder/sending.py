@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from collections import Counter
@@ -16,6 +17,7 @@ from dataset_builder.replies import MAX_REPLY_CHARACTERS, parse_reply
 
 NOT_SENT = "not sent"
 MAX_REFUSALS_AT_START = 5
+FIRST_PROMPT_RATIO = 1.5  # until the server has counted a prompt
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class Progress:
     """What happened so far. Tokens count the plan's replies on file as well, each once.
 
     `reserved_*` is what the requests in flight may use at most; `failed` maps an ask's index to the class of error.
+    `prompt_ratio` is the highest share of a prompt's estimated tokens that the server has counted.
     """
 
     sent: int = 0
@@ -65,11 +68,18 @@ class Progress:
     reserved_prompt: int = 0
     reserved_completion: int = 0
     stopped: str = ""
+    prompt_ratio: float | None = None
 
-    def spend(self, entry: Entry) -> None:
+    def spend(self, entry: Entry, ask: Ask) -> None:
         """Count the tokens of a reply."""
         self.prompt_tokens += entry.prompt_tokens
         self.completion_tokens += entry.completion_tokens
+        if entry.prompt_tokens:
+            self.prompt_ratio = max(self.prompt_ratio or 0.0, entry.prompt_tokens / ask.prompt_tokens)
+
+    def prompt_bound(self, ask: Ask) -> int:
+        """Tokens that a prompt may have at most: tokenisers differ, so the estimate is corrected by what came back."""
+        return math.ceil(ask.prompt_tokens * (self.prompt_ratio or FIRST_PROMPT_RATIO))
 
     def fits(self, prompt: int, completion: int, limits: Limits) -> bool:
         """Whether a request of so many tokens may be sent without the budget being exceeded."""
@@ -127,7 +137,7 @@ class Sender:
         Raises:
             StopError: the server says no to everything.
         """
-        prompt, completion = ask.prompt_tokens, ask.max_tokens(self._sampling)
+        prompt, completion = self._progress.prompt_bound(ask), ask.max_tokens(self._sampling)
         if not self._progress.fits(prompt, completion, self._limits):
             self.stop("budget used up")
             return NOT_SENT

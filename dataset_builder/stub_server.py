@@ -35,7 +35,7 @@ class StubBehaviour:
     """How the server answers.
 
     `fault_share` of the requests get a fault; those from number `bad_from` up to `bad_to` get one in 9 of 10 cases.
-    `status` other than 200 answers everything with that error.
+    `status` other than 200 answers everything with that error. `bytes_per_token` is how its tokeniser counts prompts.
     """
 
     latency_s: float = 0.0
@@ -47,6 +47,7 @@ class StubBehaviour:
     retry_after_s: float = 0.05
     status: int = 200
     lines: int = 4
+    bytes_per_token: float = 4.0
     seed: int = 1
 
 
@@ -150,7 +151,7 @@ class StubServer:
         if fault is None:
             self.answered[hashlib.sha256(body).hexdigest()] += 1
         message = {"role": "assistant", "content": text}
-        usage = {"prompt_tokens": len(body) // 4, "completion_tokens": len(text) // 4}
+        usage = {"prompt_tokens": int(len(body) / self.behaviour.bytes_per_token), "completion_tokens": len(text) // 4}
         reply = {"choices": [{"message": message, "finish_reason": "stop"}], "usage": usage}
         content = json.dumps(reply).encode()
         return 200, content[: len(content) // 2] if fault == "truncated json" else content, ""

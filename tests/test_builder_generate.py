@@ -134,6 +134,20 @@ def test_a_budget_stops_before_it_is_exceeded(journal):
     assert again.prompt_tokens + again.completion_tokens <= 4000
 
 
+@pytest.mark.parametrize("bytes_per_token", [2.9, 4.0, 9.0])
+def test_a_budget_holds_with_any_tokeniser(journal, bytes_per_token):
+    """At 2.9 bytes a token a request of 1,285 bytes has 443 tokens where 238 were estimated: the bound learns it.
+
+    With nine bytes a token more requests fit, so that the budget is used and not only kept.
+    """
+    budget = Limits(concurrency=4, budget_tokens=9000)
+    with StubServer(StubBehaviour(bytes_per_token=bytes_per_token)) as server:
+        progress = run(generation_for(server, journal, count=200, limits=budget), server)
+    assert progress.stopped == "budget used up"
+    spent = progress.prompt_tokens + progress.completion_tokens
+    assert 9000 * 0.75 < spent <= 9000
+
+
 def test_a_price_turns_tokens_into_dollars():
     """2M tokens in at 0.15 and 1M out at 0.60 a million: 0.30 + 0.60 = 0.90."""
     assert Price(0.15, 0.60).of(2_000_000, 1_000_000) == pytest.approx(0.90)
