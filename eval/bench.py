@@ -28,7 +28,7 @@ from dataset_builder.contract import Record, StageError, Strict, code_version, r
 from eval.benchmarks import Benchmark, load_benchmarks
 from eval.encoders import EncoderOptions, open_encoder
 from eval.label_space import SkillNames, names_of_esco
-from eval.large_space import LargeSpace, as_line, measure_large_space
+from eval.large_space import LargeSpace, as_line, check_sizes, measure_large_space
 from eval.measure import measure
 from eval.ranking import System
 from eval.tables import aligned, display_name, percent
@@ -85,6 +85,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     if options.repeats < 1:
         raise StageError(f"--repeats must be 1 or more, got {options.repeats}")
+    if options.large_space is not None:
+        check_sizes(options.large_space)
     benchmarks = load_benchmarks([options.benchmarks], "test")
     names = names_of_esco(options.esco)
     record = compare_speed(options.model or packaged_model(), benchmarks, names, options.repeats)

@@ -43,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         groups = [group for group in groups if group.split == options.split]
         if not groups:
             raise StageError(f"no results are of the split {options.split!r}")
+    _check_reference(options.against, groups)
     published = [] if options.no_published else read_published()
     parts = [group_as_markdown(group, published, options.metrics, options.against) for group in groups]
     if options.slices:
@@ -68,6 +69,12 @@ def _check_metrics(metrics: Sequence[str]) -> None:
             values_of([(1,)], metric)
         except ValueError as error:
             raise StageError(str(error)) from None
+
+
+def _check_reference(name: str, groups: Sequence[Group]) -> None:
+    names = list(dict.fromkeys(entry.name for group in groups for entry in group.entries))
+    if name and name not in names:
+        raise StageError(f"no system is named {name!r}", f"There are: {', '.join(names)}")
 
 
 def _files_of(name: str, files: Sequence[str]) -> Sequence[str]:

@@ -64,8 +64,7 @@ def measure_large_space(labels: int = LABELS, dimensions: int = DIMENSIONS, quer
     Raises:
         StageError: fewer labels than queries, or more than 4,096 squared.
     """
-    if not 0 < queries <= labels <= 4_096**2 or dimensions < 1:
-        raise StageError(f"{queries:,} queries over {labels:,} labels of {dimensions} dimensions cannot be made up")
+    check_sizes(labels, dimensions, queries)
     names = SkillNames(labels=tuple(map(str, range(labels))), source="made up", version="0")
     gold = [GoldSentence(str(place), (str(place),)) for place in range(0, labels, labels // queries)][:queries]
     benchmark = Benchmark("MADE UP", "test", tuple(gold), (), queries, 0, "")
@@ -91,6 +90,16 @@ def measure_large_space(labels: int = LABELS, dimensions: int = DIMENSIONS, quer
         score_seconds=scored - indexed,
         rp_at_5=result.metrics["rp@5"].value,
     )
+
+
+def check_sizes(labels: int, dimensions: int = DIMENSIONS, queries: int = QUERIES) -> None:
+    """Refuse a label space that cannot be made up.
+
+    Raises:
+        StageError: fewer labels than queries, or more than 4,096 squared.
+    """
+    if not 0 < queries <= labels <= 4_096**2 or dimensions < 1:
+        raise StageError(f"{queries:,} queries over {labels:,} labels of {dimensions} dimensions cannot be made up")
 
 
 def as_line(space: LargeSpace) -> str:

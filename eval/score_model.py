@@ -10,6 +10,7 @@ fusion:A+B, or python:MODULE:NAME.
 from __future__ import annotations
 
 import argparse
+import math
 import platform
 import resource
 import sys
@@ -18,7 +19,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 
-from dataset_builder.contract import code_version, run_command, shown_command
+from dataset_builder.contract import StageError, code_version, run_command, shown_command
+from dataset_builder.schema import FOLDS
 from eval.benchmarks import SPLITS, load_benchmarks, with_empty_sentences
 from eval.encoders import SCORES, EncoderOptions
 from eval.label_space import SkillNames, names_of_dataset, names_of_esco
@@ -37,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Score a system, write its results, print the table."""
     given = sys.argv[1:] if arguments is None else list(arguments)
     options = _parser().parse_args(given)
+    _check(options)
     started = time.perf_counter()
     benchmarks = load_benchmarks(options.benchmarks, options.split)
     if options.without_skill:
@@ -61,6 +64,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     path = record.save(options.out)
     details = f"\n\n{details_table(record)}" if options.details else ""
     print(f"{results_table(record)}{details}\n\nwritten to {path}")
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Refuse values that cannot be before anything is loaded."""
+    for name in ("samples", "batch_size"):
+        if getattr(options, name) < 1:
+            raise StageError(f"--{name.replace('_', '-')} must be 1 or more, got {getattr(options, name)}")
+    if options.threshold is not None and not math.isfinite(options.threshold):
+        raise StageError(f"--threshold must be a number, got {options.threshold}")
+    wrong = [fold for fold in options.held_out_folds or () if not 0 <= fold < FOLDS]
+    if wrong:
+        raise StageError(f"there is no fold {wrong[0]}", f"Folds are numbered 0 to {FOLDS - 1}")
 
 
 def _parser() -> argparse.ArgumentParser:

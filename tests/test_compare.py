@@ -145,6 +145,7 @@ def test_what_cannot_be_compared_is_one_line(capsys, tmp_path):
         ([good, "--split", "validation"], "no results are of the split 'validation'"),
         (["--seeds", "x", good, save(tmp_path, "v", GOOD, split="validation")], "different splits or label spaces"),
         ([good, "--metrics", "map@5"], "unknown metric 'map@5'"),
+        ([good, "--against", "nobody"], "no system is named 'nobody'"),
     ]:
         assert run_command(compare.main, arguments) == 2, arguments
         assert message in capsys.readouterr().err

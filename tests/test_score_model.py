@@ -210,6 +210,20 @@ def test_systems_that_are_none_are_one_line(place, capsys, system, message):
     assert "Traceback" not in error
 
 
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--samples", "0"], "--samples must be 1 or more, got 0"),
+        (["--batch-size", "-1"], "--batch-size must be 1 or more, got -1"),
+        (["--threshold", "nan"], "--threshold must be a number, got nan"),
+        (["--held-out-folds", "0", "99"], "there is no fold 99"),
+    ],
+)
+def test_options_that_cannot_be_are_one_line(place, capsys, more, message):
+    assert run(place, "literal", *more) == 2
+    assert message in capsys.readouterr().err
+
+
 def test_folders_that_are_no_model_are_one_line(place, capsys):
     assert run(place, place / "benchmarks") == 2
     assert "is not a model folder: it holds no modules.json" in capsys.readouterr().err
