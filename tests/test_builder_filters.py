@@ -19,7 +19,7 @@ from dataset_builder.filters import (
 )
 from dataset_builder.quality import histograms, measure, wilson_interval
 from dataset_builder.quality_gates import FilterOptions, run_filters
-from dataset_builder.round_trip import REASON, bound_on_validation, drop_lost, gold_ranks
+from dataset_builder.round_trip import REASON, Remembering, bound_on_validation, drop_lost, gold_ranks
 from dataset_builder.sentences import Sentence
 
 BUDGET = Skill(uri="urn:budget", label="manage budgets")
@@ -179,6 +179,22 @@ def test_sentences_whose_skill_is_not_found_again_are_dropped():
     report = Report()
     assert drop_lost(given, encoder, RELEASE, names_of(encoder), 1, report) == [given[0], given[2]]
     assert report.rejected == {REASON: 1}
+
+
+def test_a_text_is_embedded_once_however_often_filters_run():
+    asked = []
+
+    class Counting(WordEncoder):
+        def encode(self, texts):
+            asked.extend(texts)
+            return super().encode(texts)
+
+    encoder = Remembering(Counting())
+    first = encoder.encode(["bake bread", "manage budgets", "bake bread"])
+    again = encoder.encode(["manage budgets", "bake c++"])
+    assert asked == ["bake bread", "manage budgets", "bake c++"]
+    assert np.array_equal(first, WordEncoder().encode(["bake bread", "manage budgets", "bake bread"]))
+    assert np.array_equal(again, WordEncoder().encode(["manage budgets", "bake c++"]))
 
 
 def test_the_bound_is_the_rank_that_95_percent_of_gold_labels_reach(tmp_path):
