@@ -116,7 +116,7 @@ def drop_duplicates(sentences: Sequence[Sentence], report: Report) -> list[Sente
 def cap_leakage(sentences: Sequence[Sentence], report: Report, share: float = MAX_LEAKAGE) -> list[Sentence]:
     """Drop sentences that repeat a label word for word until at most `share` of the rest do.
 
-    A skill's last sentence is dropped only when nothing else is left to drop.
+    A skill's last two sentences, and then its last one, are dropped only when nothing else is left to drop.
     """
     leaking = [index for index, sentence in enumerate(sentences) if leaks(sentence)]
     # (leaking - dropped) / (all - dropped) <= share
@@ -127,7 +127,7 @@ def cap_leakage(sentences: Sequence[Sentence], report: Report, share: float = MA
         left[sentence.skills[0].uri] += 1
     dropped: set[int] = set()
     by_hash = sorted(leaking, key=lambda index: stable_number(sentences[index].text))
-    for keep_at_least in (1, 0):
+    for keep_at_least in (2, 1, 0):
         for index in by_hash:
             uri = sentences[index].skills[0].uri
             if len(dropped) < to_drop and index not in dropped and left[uri] > keep_at_least:

@@ -110,7 +110,13 @@ def _json_lines(text: str) -> dict[int, str]:
         return {}
     if isinstance(values, dict):
         values = next((value for value in values.values() if isinstance(value, list)), [])
-    return {number: line for number, line in enumerate(values, 1) if isinstance(line, str)}
+    return {number: _unnumbered(line, number) for number, line in enumerate(values, 1) if isinstance(line, str)}
+
+
+def _unnumbered(line: str, number: int) -> str:
+    """The line without its own number, which models repeat within JSON."""
+    match = _NUMBERED.match(line)
+    return match[2] if match and int(match[1]) == number else line
 
 
 def _numbered_lines(text: str, asked: int, faults: list[str]) -> dict[int, str]:

@@ -112,6 +112,23 @@ def test_leakage_is_brought_under_its_bound_without_losing_a_skill():
     assert sum(map(leaks, kept)) / len(kept) <= 0.2
 
 
+def test_skills_with_two_sentences_are_spared_as_long_as_others_have_more():
+    """5 of 10 leak at a bound of 0.4: 1 of them must go (4 of 9 is 0.44, so 2: 3 of 8 is 0.375).
+
+    C++ has two sentences, both leaking, and bread three: with three of budgets, those of bread and budgets go.
+    """
+    cpp = [sentence("C++ is a must", CPP), sentence("You like C++", CPP)]
+    bread = [
+        sentence("You bake bread", BREAD),
+        sentence("Who will bake bread", BREAD),
+        sentence("Rolls and cakes", BREAD),
+    ]
+    budgets = [sentence("You manage budgets"), *(sentence(f"You plan costs of site {n}.") for n in range(4))]
+    kept = cap_leakage([*cpp, *bread, *budgets], Report(), share=0.4)
+    assert len(kept) == 8
+    assert set(cpp) < set(kept)
+
+
 def test_leakage_goes_down_even_when_a_skill_is_lost():
     """1 clean and 1 leaking at a bound of 0.1: only 0 of 1 is under it."""
     kept = cap_leakage([sentence("You plan costs."), sentence("C++ is a must", CPP)], Report(), share=0.1)

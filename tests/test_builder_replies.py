@@ -79,6 +79,13 @@ def test_json_by_schema():
     assert parse_reply('{"lines": ["Plans costs."', 2).faults == (replies.NO_LINES,)
 
 
+def test_numbers_within_json_are_no_part_of_the_lines():
+    """The second line begins with a number of its own."""
+    parsed = parse_reply('{"lines": ["1. Plans costs.", "3. floor: cleans windows", "Reports", 7]}', 4)
+    assert parsed.lines == {0: "Plans costs.", 1: "3. floor: cleans windows", 2: "Reports"}
+    assert parsed.faults == (replies.FEWER_LINES,)
+
+
 def test_c_plus_plus_and_stars_inside_a_line_survive():
     line = "Good C++ and C# skills, rated 5* by peers"
     assert parse_reply(f"1. {line}", 1).lines[0] == line
