@@ -21,6 +21,9 @@ SHORTEST_SINGLE_WORD = 5
 # The words of eval's literal match (a test holds the two together): letters and digits, with the signs inside names
 # such as C++, C# and node.js; "on-site" is one word.
 _WORD = re.compile(r"[^\W_]+(?:[+#]+|(?:[.'\u2019-][^\W_]+)*)")
+_BRACKETS = re.compile(r"\s*\([^)]*\)")
+# An alternative label that begins or ends so is the half of a list, such as "and procedures".
+_CUT_OFF = frozenset({"and", "or", "of", "the"})
 
 
 @dataclass(frozen=True)
@@ -49,14 +52,18 @@ def read_sentences(path: str | Path) -> list[str]:
 
 
 def match_literally(sentences: Iterable[str], esco: EscoRelease) -> Iterator[LiteralMatch]:
-    """Yield the sentences in which a preferred or alternative label stands word for word, case aside."""
+    """Yield the sentences in which a preferred or alternative label stands word for word, case aside.
+
+    Of alternative labels of one word only those count that are the preferred label without its brackets, such as
+    "Python": ESCO has "equipment", "current" and "conduct" among the others, and half of all matches would be theirs.
+    """
     names = _names(esco)
     for sentence in sentences:
-        words = _WORD.findall(sentence.lower())
+        words = _words(sentence)
         found: dict[str, None] = {}
         for start in range(len(words)):
             for end in range(start + 1, min(start + LONGEST_LABEL_WORDS, len(words)) + 1):
-                found.update(dict.fromkeys(names.get(tuple(words[start:end]), ())))
+                found.update(dict.fromkeys(names.get(words[start:end], ())))
         if found:
             yield LiteralMatch(sentence, tuple(found))
 
@@ -65,8 +72,16 @@ def _names(esco: EscoRelease) -> dict[tuple[str, ...], tuple[str, ...]]:
     """Words of every label -> the preferred labels it names; a name of several skills says nothing and is left out."""
     owners: dict[tuple[str, ...], dict[str, None]] = defaultdict(dict)
     for skill in esco.skills:
-        for name in (skill.label, *skill.alternative_labels):
-            words = tuple(_WORD.findall(name.lower()))
-            if 1 < len(words) <= LONGEST_LABEL_WORDS or (len(words) == 1 and len(words[0]) >= SHORTEST_SINGLE_WORD):
+        own = (_words(skill.label), _words(_BRACKETS.sub("", skill.label)))
+        for words in (own[0], *map(_words, skill.alternative_labels)):
+            if words in own:
+                says_enough = len(words) > 1 or len("".join(words)) >= SHORTEST_SINGLE_WORD
+            else:
+                says_enough = len(words) > 1 and not {words[0], words[-1]} & _CUT_OFF
+            if says_enough and len(words) <= LONGEST_LABEL_WORDS:
                 owners[words][skill.label] = None
     return {words: tuple(labels) for words, labels in owners.items() if len(labels) == 1}
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(_WORD.findall(text.lower()))
