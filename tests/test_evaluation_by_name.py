@@ -1,8 +1,10 @@
 """Benchmarks, label space and model by their Hub names, from a Hub on loopback."""
 
+import json
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -90,82 +92,106 @@ def hub(tmp_path_factory):
         yield server
 
 
-def score(
-    hub, folder: Path, *benchmarks: str, split: str = "test", system: str = "literal", space: str = ""
-) -> subprocess.CompletedProcess[str]:
-    """The command in a process of its own that knows this Hub only."""
+TECH = "TechWolf/skill-extraction-tech"
+# Name of a run -> its benchmarks, split, system, and label space by name ("" for the ESCO folder).
+CASES = {
+    "five": (["hub", "TechWolf/Skill-XL", "SHAPE=someone/skillskape@v1"], "test", "literal", ""),
+    "validation": (["hub"], "validation", "literal", ""),
+    "names": ([TECH], "test", "someone/model@v1.0.0", "someone/data@v1.0.0"),
+    "no benchmark": (["someone/nothing"], "test", "literal", ""),
+    "no revision": (["someone/skillskape@v9"], "test", "literal", ""),
+    "other content": (["someone/skillskape"], "test", "literal", ""),
+    "no manifest": ([TECH], "test", "literal", "someone/bare"),
+    "no label space": ([TECH], "test", "literal", "someone/nothing"),
+    "no model": ([TECH], "test", "someone/nothing", ""),
+}
+RUN_ALL = """
+import contextlib, io, json, sys
+from dataset_builder.contract import run_command
+from eval import score_model
+
+said = {}
+for name, arguments in json.load(sys.stdin).items():
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(out):
+        said[name] = [run_command(score_model.main, arguments), out.getvalue()]
+print(json.dumps(said))
+"""
+
+
+@dataclass(frozen=True)
+class Runs:
+    """What each case printed, its exit code, and where its results are."""
+
+    folder: Path
+    said: dict[str, list]
+
+    def record(self, name: str) -> EvalResults:
+        code, printed = self.said[name]
+        assert code == 0, printed
+        return EvalResults.load(self.folder / f"{name}.json")
+
+
+@pytest.fixture(scope="module")
+def runs(hub, tmp_path_factory):
+    """Every case by the command's own function, in one process that knows this Hub only."""
+    folder = tmp_path_factory.mktemp("runs")
+    esco = str(write_esco(folder / "esco"))
+    commands = {}
+    for name, (benchmarks, split, system, space) in CASES.items():
+        names = ["--label-space", space] if space else ["--esco", esco]
+        out = ["--out", str(folder / f"{name}.json"), "--samples", "50"]
+        commands[name] = [system, "--benchmarks", *benchmarks, "--split", split, *names, *out]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
     environment |= {"HF_ENDPOINT": hub.url, "HF_HOME": str(folder / "cache"), "HF_HUB_DISABLE_XET": "1"}
-    esco = str(write_esco(folder / "esco"))
-    command = ["-m", "eval.score_model", system, "--benchmarks", *benchmarks, "--split", split, "--samples", "50"]
-    command += ["--label-space", space] if space else ["--esco", esco]
-    command += ["--out", str(folder / "r.json")]
-    return subprocess.run([sys.executable, *command], env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", RUN_ALL], input=json.dumps(commands), env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return Runs(folder, json.loads(done.stdout.splitlines()[-1]))
 
 
-def test_five_benchmarks_by_name_in_one_run(hub, tmp_path):
+def test_five_benchmarks_by_name_in_one_run(runs):
     """Skill-XL: one relevant sentence with two skills, of which the label space has one; its rank is 1, so RP@5 = 1/2.
 
     SkillSkape at its tag: the two names that stand in the sentence come first and second, RP@5 = 1.
     """
-    done = score(hub, tmp_path, "hub", "TechWolf/Skill-XL", "SHAPE=someone/skillskape@v1")
-    assert done.returncode == 0, done.stderr
-    found = {benchmark.name: benchmark for benchmark in EvalResults.load(tmp_path / "r.json").benchmarks}
+    found = {benchmark.name: benchmark for benchmark in runs.record("five").benchmarks}
     assert list(found) == ["TECH", "HOUSE", "TECHWOLF", "SKILL-XL", "SHAPE"]
     assert [found[name].gold_ranks for name in found] == [["1"], ["1"], ["1"], ["1 -"], ["1 2"]]
     assert found["TECH"].thresholds.sentences_without_skill == 1
     assert (found["SKILL-XL"].metrics["rp@5"].value, found["SKILL-XL"].gold_missing) == (0.5, ["fly planes"])
     assert found["SKILL-XL"].thresholds.sentences_without_skill == 1
     assert (found["SHAPE"].metrics["rp@5"].value, found["SHAPE"].dropped_rows) == (1, 2)
-    assert "SKILL-XL: gold labels that the label space lacks (1, 1 of 2 mentions)" in done.stdout
+    assert "SKILL-XL: gold labels that the label space lacks (1, 1 of 2 mentions)" in runs.said["five"][1]
 
 
-def test_validation_by_name_leaves_out_the_set_without_one(hub, tmp_path):
-    assert score(hub, tmp_path, "hub", split="validation").returncode == 0
-    assert [benchmark.name for benchmark in EvalResults.load(tmp_path / "r.json").benchmarks] == ["TECH", "HOUSE"]
+def test_validation_by_name_leaves_out_the_set_without_one(runs):
+    assert [benchmark.name for benchmark in runs.record("validation").benchmarks] == ["TECH", "HOUSE"]
 
 
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("someone/nothing", "the dataset someone/nothing cannot be opened"),
-        ("someone/skillskape@v9", "the dataset someone/skillskape@v9 cannot be opened"),
-        ("someone/skillskape", "SKILLSKAPE: gold labels that the label space lacks (1, 1 of 1 mentions)"),
-    ],
-)
-def test_names_that_are_wrong_or_hold_something_else_are_said(hub, tmp_path, name, message):
-    done = score(hub, tmp_path, name)
-    assert message in done.stderr + done.stdout
-    assert "Traceback" not in done.stderr
-
-
-def test_model_and_label_space_by_name(hub, tmp_path):
+def test_model_and_label_space_by_name(runs, hub):
     """Both at their tags: the model's commit and weights are recorded, and the label space's ESCO version."""
-    done = score(
-        hub, tmp_path, "TechWolf/skill-extraction-tech", system="someone/model@v1.0.0", space="someone/data@v1.0.0"
-    )
-    assert done.returncode == 0, done.stderr
-    record = EvalResults.load(tmp_path / "r.json")
+    record = runs.record("names")
     repo = hub.store.find("model", "someone/model")
     assert (record.system.source, record.system.revision) == ("someone/model", repo.tags["v1.0.0"])
     assert record.system.weights_sha256 == repo.head.files["model.safetensors"].sha256
-    assert (record.label_space.source, record.label_space.version, record.label_space.size) == (
-        "someone/data@v1.0.0",
-        "1.1.0",
-        2,
-    )
+    space = record.label_space
+    assert (space.source, space.version, space.size) == ("someone/data@v1.0.0", "1.1.0", 2)
     assert record.benchmarks[0].gold_missing == []
 
 
 @pytest.mark.parametrize(
-    ("system", "space", "message"),
+    ("name", "code", "message"),
     [
-        ("literal", "someone/bare", "2 skill names of ESCO unknown"),
-        ("literal", "someone/nothing", "the label space someone/nothing cannot be opened"),
-        ("someone/nothing", "", "the model someone/nothing cannot be opened"),
+        ("no benchmark", 2, "the dataset someone/nothing cannot be opened"),
+        ("no revision", 2, "the dataset someone/skillskape@v9 cannot be opened"),
+        ("other content", 0, "SKILLSKAPE: gold labels that the label space lacks (1, 1 of 1 mentions)"),
+        ("no manifest", 0, "2 skill names of ESCO unknown"),
+        ("no label space", 2, "the label space someone/nothing cannot be opened"),
+        ("no model", 2, "the model someone/nothing cannot be opened"),
     ],
 )
-def test_what_a_name_does_not_hold_is_said(hub, tmp_path, system, space, message):
-    done = score(hub, tmp_path, "TechWolf/skill-extraction-tech", system=system, space=space)
-    assert message in done.stderr + done.stdout
-    assert "Traceback" not in done.stderr
+def test_what_a_name_does_not_hold_is_said(runs, name, code, message):
+    assert runs.said[name][0] == code
+    assert message in runs.said[name][1]
+    assert "Traceback" not in runs.said[name][1]
