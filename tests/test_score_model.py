@@ -196,32 +196,22 @@ def test_label_space_of_a_dataset_folder(place, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("system", "message"),
+    ("arguments", "message"),
     [
-        ("nowhere", "nowhere does not exist"),
-        ("fusion:literal", "fusion:literal does not name two systems"),
-        ("python:no_such_module:X", "cannot be loaded"),
+        (["nowhere"], "nowhere does not exist"),
+        (["fusion:literal"], "fusion:literal does not name two systems"),
+        (["python:no_such_module:X"], "cannot be loaded"),
+        (["literal", "--samples", "0"], "--samples must be 1 or more, got 0"),
+        (["literal", "--batch-size", "-1"], "--batch-size must be 1 or more, got -1"),
+        (["literal", "--threshold", "nan"], "--threshold must be a number, got nan"),
+        (["literal", "--held-out-folds", "0", "99"], "there is no fold 99"),
     ],
 )
-def test_systems_that_are_none_are_one_line(place, capsys, system, message):
-    assert run(place, system) == 2
+def test_systems_and_options_that_cannot_be_are_one_line(place, capsys, arguments, message):
+    assert run(place, *arguments) == 2
     error = capsys.readouterr().err
     assert message in error
     assert "Traceback" not in error
-
-
-@pytest.mark.parametrize(
-    ("more", "message"),
-    [
-        (["--samples", "0"], "--samples must be 1 or more, got 0"),
-        (["--batch-size", "-1"], "--batch-size must be 1 or more, got -1"),
-        (["--threshold", "nan"], "--threshold must be a number, got nan"),
-        (["--held-out-folds", "0", "99"], "there is no fold 99"),
-    ],
-)
-def test_options_that_cannot_be_are_one_line(place, capsys, more, message):
-    assert run(place, "literal", *more) == 2
-    assert message in capsys.readouterr().err
 
 
 def test_folders_that_are_no_model_are_one_line(place, capsys):
