@@ -144,6 +144,22 @@ def test_the_manifests_sums_match(work):
     assert manifest.sentences_accepted + sum(manifest.sentences_rejected.values()) == manifest.sentences_written
 
 
+def test_a_next_version_says_what_changed(work, stub_llm):
+    run(
+        *("dataset_builder.build", "--esco", SAMPLE, "--version", "0.2.0", "--out", work / "next"),
+        *("--base-url", stub_llm, "--model", "stub", "--sentences-per-skill", 4, "--previous", work / "dataset"),
+        *("--skills-limit", 60),
+    )
+    before, after = (
+        sum(file.rows for file in DatasetManifest.load(work / name).files if file.config == "pairs")
+        for name in ("dataset", "next")
+    )
+    assert before > after
+    card = (work / "next" / "README.md").read_text()
+    assert f"What changed since 0.1.0:\n\n- pairs: {before:,} -> {after:,}\n" in card
+    assert "What changed" not in (work / "dataset" / "README.md").read_text()
+
+
 def test_model_opens_and_its_record_names_its_dataset(work):
     from sentence_transformers import SentenceTransformer
 

@@ -17,6 +17,8 @@ from model_card.export_release import Source, export_release, main
 from model_card.facts import gather_facts
 from model_card.label_index import open_label_index
 from tests.card_folders import write_dataset, write_esco, write_trained_model
+from tests.hub_server import HubServer, User
+from tests.published_world import TOKEN, World
 
 INT8 = "onnx/model_quint8_avx2.onnx"
 SENTENCES = "sentence,label\nYou will bake bread.,bake bread\nYou weld pipes.,weld pipes\nRun Python.,Python\n"
@@ -156,6 +158,36 @@ def test_sentence_transformers_finds_all_it_asks_for(made, monkeypatch):
     texts = ["You will bake bread.", "weld"]
     expected = OnnxModel(made / "out", INT8).encode_query(texts)
     np.testing.assert_allclose(model.encode(texts), expected, atol=1e-5)
+
+
+FIND = """
+import sys
+sys.path.insert(0, "space")
+from skill_finder import SkillFinder
+finder = SkillFinder.from_pretrained("ann/esco-skill-biencoder@v1.0.0")
+print(finder.backend, finder.rank("You will bake bread.", 1)[0].label)
+"""
+
+
+def test_it_is_published_as_it_lies_and_used_by_name(made, tmp_path):
+    """From the small folder alone to a Hub, and from there into new processes with empty caches."""
+    with HubServer(tmp_path / "hub", {TOKEN: User("ann")}) as hub:
+        world = World(hub, made, {})
+        done = world.run(["-m", "model_card.publish", str(made / "out")], tmp_path / "publisher", TOKEN)
+        assert done.returncode == 0, done.stderr
+        files = hub.store.find("model", "ann/esco-skill-biencoder").head.files
+        ours = {path.relative_to(made / "out").as_posix() for path in (made / "out").rglob("*") if path.is_file()}
+        assert files.keys() - {".gitattributes"} == ours
+        card = hub.store.content(files["README.md"].sha256).decode()
+        lines = world.run(["-c", re.search(r"```python\n(.*?)\n```", card, re.DOTALL)[1]], tmp_path / "reader")
+        assert lines.returncode == 0, lines.stderr
+        assert len(lines.stdout.splitlines()) == 3
+        found = world.run(["-c", FIND], tmp_path / "finder")
+        assert found.returncode == 0, found.stderr
+        from skill_finder import SkillFinder
+
+        best = SkillFinder.from_pretrained(made / "out").rank("You will bake bread.", 1)[0].label
+        assert found.stdout == f"onnx-int8 {best}\n"
 
 
 def test_a_release_is_never_written_over(made):
