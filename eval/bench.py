@@ -37,6 +37,7 @@ METRICS = ("rp@5", "rp@10", "mrr")
 TASKS = {"HOUSE": "HouseSkillExtractRanking", "TECHWOLF": "TechWolfSkillExtractRanking"}
 ANY_TASK = "TechSkillExtractRanking"
 SAMPLE = Path(__file__).parent.parent / "dataset_builder" / "sample_esco"
+PACKAGED = "all-MiniLM-L6-v2"
 MINI_BENCHMARK = Path(__file__).with_name("mini_benchmark.csv")
 # What WorkRB's bi-encoder passes to `encode` when nothing is said.
 WORKRB_BATCH = 32
@@ -90,6 +91,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     benchmarks = load_benchmarks([options.benchmarks], "test")
     names = names_of_esco(options.esco)
     record = compare_speed(options.model or packaged_model(), benchmarks, names, options.repeats)
+    if options.name or not options.model:
+        record = record.model_copy(update={"model": options.name or PACKAGED})
     if options.large_space:
         record = record.model_copy(update={"large_space": measure_large_space(options.large_space)})
     print(speed_table(record))
@@ -236,6 +239,7 @@ def _parser() -> argparse.ArgumentParser:
     add("model", nargs="?", metavar="MODEL", help="SentenceTransformer folder or Hub id; default: packaged MiniLM")
     add("--benchmarks", default=str(MINI_BENCHMARK), metavar="PLACE", help="as for eval.score_model; default: ours")
     add("--esco", default=[SAMPLE], nargs="+", metavar="PLACE", help="ESCO zips, folders or a version; default: sample")
+    add("--name", default="", help="how the model is called in the record")
     add("--repeats", type=int, default=1, metavar="N", help="how often each runs; default: 1")
     add("--large-space", type=int, metavar="N", help="also score a made-up label space of N entries")
     add("--out", metavar="FILE.json", help="also write the record there")
