@@ -22,7 +22,7 @@ from pathlib import Path
 from dataset_builder.contract import StageError, run_command, write_atomically
 from dataset_builder.hub import MODEL_REPO, NAMESPACE
 from dataset_builder.hub_files import collect_files
-from model_card.facts import FINDER_FILE, CardFacts, gather_facts
+from model_card.facts import FINDER_FILE, CardFacts, gather_facts, is_evaluation
 from model_card.label_index import EMBEDDINGS_FILE, SKILLS_FILE
 from model_card.render import render_card
 from model_card.speed import SpeedRecord
@@ -74,7 +74,8 @@ def export_release(source: Source, out: Path) -> CardFacts:
     try:
         for name in (weights, *_files_to_take(source.folder)):
             _copy(source.folder / name, building / name)
-        copies = [_copy(path, building / RESULTS_FOLDER / path.name) for path in source.results]
+        results = filter(is_evaluation, source.results)
+        copies = [_copy(path, building / RESULTS_FOLDER / path.name) for path in results]
         facts = gather_facts(building, copies, source.dataset)
         write_atomically(building / "README.md", render_card(facts, source.repo_id, source.licence))
         collect_files(building, NAMESPACE)

@@ -74,7 +74,8 @@ def gather_facts(model_dir: str | Path, result_files: Sequence[str | Path], data
 
     Args:
         model_dir: a trained model folder with its label index.
-        result_files: results.json files: at least one of this model, the others of systems to compare with.
+        result_files: results.json files: at least one of this model, the others of systems to compare with. Records
+            of another kind, which a glob over results/ finds too, are passed over.
         dataset: the dataset folder (or its manifest.json) that the model was trained on.
 
     Raises:
@@ -86,7 +87,7 @@ def gather_facts(model_dir: str | Path, result_files: Sequence[str | Path], data
     record = TrainingRecord.load(folder)
     hashes = weight_files(folder)
     index = open_label_index(folder)
-    results = [EvalResults.load(path) for path in result_files]
+    results = [EvalResults.load(path) for path in result_files if is_evaluation(path)]
     own = tuple(one for one in results if one.system.weights_sha256 in index.weights_sha256.values())
     facts = CardFacts(
         record=record,
@@ -104,6 +105,15 @@ def gather_facts(model_dir: str | Path, result_files: Sequence[str | Path], data
     )
     check_facts(facts, index, sha256_of_file(folder / TrainingRecord.FILE_NAME))
     return facts
+
+
+def is_evaluation(path: str | Path) -> bool:
+    """Whether a file is to be read as EvalResults: not where it is plainly a record of another kind."""
+    try:
+        values = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return True  # loading it says what is wrong
+    return isinstance(values, dict) and {"system", "benchmarks"} <= values.keys()
 
 
 def check_facts(facts: CardFacts, index: LabelIndex, training_record_sha256: str) -> None:

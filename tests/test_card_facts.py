@@ -108,6 +108,17 @@ def test_a_missing_or_contradicting_fact_stops_the_card(work, name):
         facts_of(work)
 
 
+def test_records_of_another_kind_are_passed_over_and_broken_ones_are_not(work):
+    """A glob over results/ finds the figures of the builder as well; half a file is an error."""
+    (work / "builder.json").write_text('{"schema_version": 1, "rate": 3}')
+    files = [work / name for name in ("own.json", "builder.json", "other.json")]
+    facts = gather_facts(work / "model", files, work / "data")
+    assert [one.system.name for one in (*facts.own, *facts.others)] == ["tiny", "stock encoder"]
+    (work / "builder.json").write_text('{"system": ')
+    with pytest.raises(StageError, match="is not JSON"):
+        gather_facts(work / "model", files, work / "data")
+
+
 def test_a_folder_that_is_no_model(tmp_path, made):
     with pytest.raises(StageError, match="is not a folder"):
         gather_facts(tmp_path / "nothing", [], made / "data")
