@@ -12,10 +12,13 @@ import pytest
 
 from dataset_builder.contract import StageError, run_command, sha256_of_file
 from eval.results import EvalResults
+from model_card import speed
 from model_card.build import main as build_card
 from model_card.export_release import Source, export_release, main
 from model_card.facts import gather_facts
 from model_card.label_index import open_label_index
+from model_card.render import render_card
+from model_card.speed import SpeedRecord
 from tests.card_folders import write_dataset, write_esco, write_trained_model
 from tests.hub_server import HubServer, User
 from tests.published_world import TOKEN, World
@@ -158,6 +161,22 @@ def test_sentence_transformers_finds_all_it_asks_for(made, monkeypatch):
     texts = ["You will bake bread.", "weld"]
     expected = OnnxModel(made / "out", INT8).encode_query(texts)
     np.testing.assert_allclose(model.encode(texts), expected, atol=1e-5)
+
+
+def test_its_speed_is_measured_on_the_file_it_has(made, tmp_path):
+    """The figure for opening and ranking goes through onnxruntime; what is timed gives the vectors that others give."""
+    from eval.onnx_model import OnnxModel
+
+    copy = shutil.copytree(made / "out", tmp_path / "copy")
+    speed.main([str(copy), "--sentences", str(made / "tiny_test.csv"), "--repeat", "1"])
+    record = SpeedRecord.load(copy)
+    assert [(one.backend, one.weights_file) for one in record.backends] == [("onnxruntime", INT8)]
+    assert 0 < record.open_and_rank_s < 60
+    _, encode = speed._open(copy, INT8, 1)
+    texts = ["You will bake bread, and weld pipes in our team.", "weld", "Run Python."]
+    np.testing.assert_allclose(encode(texts), OnnxModel(copy, INT8).encode_query(texts), atol=0.02)
+    facts = gather_facts(copy, sorted((copy / "results").glob("*.json")), made / "data")
+    assert f"ranking one sentence took {record.open_and_rank_s:.2f} s" in render_card(facts)
 
 
 FIND = """
