@@ -4,7 +4,8 @@
     python -m dataset_builder.judge DATASET --esco ESCO.zip --by-hand
 
 The first writes judged_by_llm.csv beside the data; the second judge_by_hand.csv with an empty column `verdict` (yes or
-no) for a person to fill in. The sample is the same for both. `dataset_builder.card` puts the result into the card.
+no) for a person to fill in. The sample is the same for both. `dataset_builder.card` puts the result into the card. The
+server's key is read from OPENAI_API_KEY.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ BY_LLM = "judged_by_llm.csv"
 BY_HAND = "judge_by_hand.csv"
 COLUMNS = ("sentence", "skill", "description", "verdict")
 YES, NO, UNCLEAR = "yes", "no", "unclear"
-MAX_TRIES = 5
+MAX_TRIES = 7
+FIRST_WAIT_S = 0.5
 
 SYSTEM = (
     "You check a data set. You see a line of a job ad, a skill and what the skill means. Answer yes when somebody "
@@ -114,7 +116,11 @@ def verdict_of(text: str) -> str:
 
 
 async def judge_pairs(pairs: Sequence[Judged], client: ChatClient, concurrency: int = 8) -> list[Judged]:
-    """Ask a server about every pair, `concurrency` at once, at temperature 0."""
+    """Ask a server about every pair, `concurrency` at once, at temperature 0.
+
+    Raises:
+        StageError: the server says no, or gives no verdict however often it is asked.
+    """
     free = asyncio.Semaphore(concurrency)
     bar = tqdm(total=len(pairs), desc="judging", unit="pair")
 
@@ -132,15 +138,18 @@ async def judge_pairs(pairs: Sequence[Judged], client: ChatClient, concurrency: 
 
 
 async def _verdict(pair: Judged, client: ChatClient) -> str:
-    for wait_s in (0.5 * 2**tries for tries in range(MAX_TRIES)):
+    kind = ""
+    for wait_s in (FIRST_WAIT_S * 2**tries for tries in range(MAX_TRIES)):
         try:
             reply = await client.ask(messages_for(pair), max_tokens=4, temperature=0.0, top_p=1.0, seed=0)
             return verdict_of(reply.text)
         except RefusedError:
             return UNCLEAR
         except WaitError as error:
+            kind = error.kind
             await asyncio.sleep(error.retry_after_s or wait_s)
-    return UNCLEAR
+    # An outage says nothing about the pair: it must not count as wrong.
+    raise StageError(f"no verdict after {MAX_TRIES} tries ({kind})", "Run the same command when the server is well")
 
 
 def write_judged(path: str | Path, pairs: Sequence[Judged], columns: Sequence[str] = COLUMNS) -> None:
@@ -179,17 +188,20 @@ def read_accuracy(path: str | Path) -> Accuracy:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(prog="python -m dataset_builder.judge", description="Judge a sample of pairs")
+    parser = argparse.ArgumentParser(prog="python -m dataset_builder.judge", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("dataset", help="dataset folder")
     esco = "its ESCO release or taxonomy, as for the build"
     parser.add_argument("--esco", nargs="+", required=True, metavar="PATH", help=esco)
-    parser.add_argument("--language", default="en")
+    parser.add_argument("--language", default="en", metavar="CODE", help="of the taxonomy (default: %(default)s)")
     parser.add_argument("--sample", type=int, default=SAMPLE, metavar="N", help=f"pairs to judge (default: {SAMPLE})")
     parser.add_argument("--by-hand", action="store_true", help="write the file for people instead of asking an LLM")
     parser.add_argument("--base-url", metavar="URL", help="an OpenAI-compatible server")
     parser.add_argument("--model", help="the judge's name as the server knows it")
-    parser.add_argument("--concurrency", type=int, default=8, metavar="N")
+    parser.add_argument("--concurrency", type=int, default=8, metavar="N", help="pairs at once (default: %(default)s)")
     options = parser.parse_args(arguments)
+    if options.sample < 1 or options.concurrency < 1:
+        raise StageError("--sample and --concurrency must be at least 1")
     pairs = sample_pairs(options.dataset, read_label_space(options.esco, options.language), options.sample)
     if options.by_hand:
         target = Path(options.dataset) / BY_HAND

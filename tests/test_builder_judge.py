@@ -85,6 +85,17 @@ def test_a_server_judges_every_pair_whatever_it_says(dataset):
     assert [pair.verdict for pair in judged] == ["unclear"] * 2
 
 
+def test_an_outage_is_an_error_and_not_a_verdict(dataset, monkeypatch):
+    monkeypatch.setattr(judge, "FIRST_WAIT_S", 0.001)
+    pairs = sample_pairs(dataset, RELEASE, 3)
+    with StubServer(StubBehaviour(fault_share=1.0, faults=("500",))) as server:
+        with pytest.raises(StageError, match=r"no verdict after 7 tries \(http 500\)"):
+            asyncio.run(judge.judge_pairs(pairs, ChatClient(server.url, "stub")))
+    with StubServer(StubBehaviour(fault_share=0.3, faults=("503", "reset"))) as server:
+        judged = asyncio.run(judge.judge_pairs(pairs, ChatClient(server.url, "stub")))
+    assert len(judged) == 3
+
+
 @pytest.fixture
 def judging_server():
     """A server that says yes, but no to every line that ends in 7, and fails once before it says anything."""
@@ -170,3 +181,5 @@ def test_the_command_writes_a_file_for_people_and_never_over_one(dataset, tmp_pa
         judge.main([*given, "--by-hand"])
     with pytest.raises(StageError, match="needs --base-url"):
         judge.main(given)
+    with pytest.raises(StageError, match="--sample and --concurrency must be at least 1"):
+        judge.main([*given, "--concurrency", "0"])
