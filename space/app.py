@@ -28,25 +28,6 @@ AT_ONCE = 4
 # The only endpoints a program may call; a test compares.
 ENDPOINTS = ("find_skills", "rank_sentence", "esco_skills")
 MCP_TOOL = "esco_skills"
-# Soft's own teal on white is too pale to read: these give at least 4.5 to 1.
-COLOURS = {
-    "button_primary_background_fill": "#0f766e",
-    "button_primary_background_fill_hover": "#115e59",
-    "button_primary_background_fill_dark": "#0f766e",
-    "button_primary_background_fill_hover_dark": "#0d9488",
-    "button_primary_text_color": "#ffffff",
-    "block_label_text_color": "#0f4f49",
-    "block_title_text_color": "#0f4f49",
-    "block_title_text_color_dark": "#b9f2e6",
-    "block_title_background_fill": "none",
-    "block_title_background_fill_dark": "none",
-    "block_title_padding": "0",
-    "body_background_fill": "#f8fafc",
-    "input_border_width": "1px",
-    "input_border_color": "#cbd5e1",
-    "button_border_width": "1px",
-    "button_secondary_border_color": "#cbd5e1",
-}
 STOCK_NOTE = (
     "No released model was found, so this page runs on a general language model that was not trained for skills. "
     "Expect more mistakes."
@@ -85,12 +66,14 @@ def open_service(model: str = "", skills: str = "", backend: Any = "auto") -> Pa
     place = skills or str(default_skills() or "")
     if not place:
         raise SkillFinderError(f"{folder} has no label index. Give a list of skills with --skills")
-    return PageService(_finder_over(folder, place, backend), note, version_of(folder, chosen))
+    finder = _finder_over(folder, place, backend, "" if skills else "ESCO")
+    return PageService(finder, note, version_of(folder, chosen))
 
 
-def _finder_over(folder: Path, skills_place: str, backend: Any) -> SkillFinder:
+def _finder_over(folder: Path, skills_place: str, backend: Any, taxonomy: str) -> SkillFinder:
     loaded = load_encoder(folder, backend)
-    skills, name = read_skills(skills_place)
+    skills, file_name = read_skills(skills_place)
+    name = taxonomy or file_name
     encoder_id = sha256_of_file(loaded.weight_file)
     index = encode_skills(skills, loaded, name, cache_folder(), encoder_id, _show_progress)
     # The package of the stock model has no settings of ours; they lie here.
@@ -114,7 +97,7 @@ def newest_release() -> Path | None:
     """The newest model_card/releases/v* folder of this repository that holds a model, if there is one."""
     releases = REPO / "model_card" / "releases"
     folders = [folder for folder in releases.glob("v*") if (folder / "label_index").is_dir()]
-    return max(folders, key=lambda folder: [int(part) for part in re.findall(r"\d+", folder.name)], default=None)
+    return max(folders, key=lambda folder: _numbers(folder.name), default=None)
 
 
 def _stock_folder() -> Path | None:
@@ -135,11 +118,16 @@ def stock_model() -> Path:
 
 
 def default_skills() -> Path | None:
-    """The skills of the newest dataset release of this repository, else its sample of ESCO."""
-    builder = REPO / "dataset_builder"
-    releases = sorted(builder.glob("releases/v*/skills/skills.parquet"))
-    sample = builder / "sample_esco"
-    return releases[-1].parent.parent if releases else sample if (sample / "skills_en.csv").is_file() else None
+    """The skills of the newest dataset release of this repository, else the sample of ESCO beside this file."""
+    releases = sorted(
+        (REPO / "dataset_builder").glob("releases/v*/skills/skills.parquet"), key=lambda file: _numbers(file.parts[-3])
+    )
+    sample = HERE / "sample_skills.csv"
+    return releases[-1].parent.parent if releases else sample if sample.is_file() else None
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(part) for part in re.findall(r"\d+", version)]
 
 
 def version_of(folder: Path, chosen: str) -> str:
@@ -221,16 +209,14 @@ def _colophon(service: PageService) -> str:
 
 def launch_options() -> dict[str, Any]:
     """How the page is served: limits, privacy and looks."""
-    import gradio as gr
     from starlette.responses import JSONResponse
     from starlette.routing import Route
+
+    from page_theme import page_theme
 
     async def health(_: Any) -> JSONResponse:
         return JSONResponse({"status": "ok"})
 
-    fonts = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica", "Arial", "sans-serif"]
-    theme = gr.themes.Soft(primary_hue="teal", neutral_hue="slate", font=fonts, font_mono=["ui-monospace", "monospace"])
-    theme.set(**COLOURS)
     return {
         "run_history": False,
         "max_file_size": "5mb",
@@ -241,7 +227,7 @@ def launch_options() -> dict[str, Any]:
         "state_session_capacity": 500,
         "mcp_server": importlib.util.find_spec("mcp") is not None,
         "app_kwargs": {"routes": [Route("/health", health)]},
-        "theme": theme,
+        "theme": page_theme(),
         "css": _file("page.css"),
         "head": f"<style>{_file('page_frame.css')}</style><script>{_file('page.js')}</script>",
         "quiet": True,

@@ -1,42 +1,57 @@
-"""How fast skills are found here, ours beside what else people run: writes results/extractor.json.
+r"""How fast skills are found here, ours beside what else people run: writes results/extractor.json.
 
-    python -m space.bench MODEL --sentences benchmarks/tech_test.csv usajobs/sentences.txt.gz
+    pip install --no-deps --target artifacts/other esco-skill-extractor==0.1.18
+    PYTHONPATH=artifacts/other python -m space.bench MODEL \
+        --sentences benchmarks/tech_test.csv benchmarks/house_test.csv usajobs/sentences.txt.gz \
+        --queries benchmarks/tech_validation.csv benchmarks/house_validation.csv
 
 All systems read the same ads, made by joining the given sentences, in one run on the cores that are there. A system
 that is not installed is left out and named. The loop is what a user would write with sentence-transformers: one
-sentence after the other, a search over all labels for each.
+sentence after the other, a search over all labels for each. Ours runs as space.bulk does (evidence is passages, not
+words), and as a visitor of the page has it where latency is measured. esco-skill-extractor runs its own code; it first
+encodes its own list, which is not timed. MODEL needs torch weights for the loop and for esco-skill-extractor. RP@5 is
+measured where --queries are given. Memory is the peak of a fresh process that does nothing else.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import gzip
-import importlib
-import importlib.util
 import json
+import multiprocessing
 import os
 import platform
 import random
 import resource
+import socket
 import statistics
+import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from dataset_builder.benchmark_files import GoldSentence, read_benchmark_file
 from dataset_builder.contract import StageError, code_version, run_command, write_atomically
-from encoders import load_encoder
+from encoders import Backend, load_encoder
+from other_systems import PACKAGE, OtherExtractor, loop_of_a_user
+from parity import TOP, r_precision, top_skills
 from passages import split_passages
 from skill_finder import SkillFinder, SkillFinderError
 from skill_index import SkillIndex, read_index
 
+HERE = Path(__file__).resolve().parent
 SENTENCES_AN_AD = 44
 VISITORS = (1, 8, 32)
 ADS_A_VISITOR = 4
+MEMORY_ADS = 64
+TIMED_BACKENDS: tuple[Backend, ...] = ("torch", "onnx", "onnx-int8")
 
 
 @dataclass(frozen=True)
@@ -103,34 +118,6 @@ def timed_encoding(backend: str, ads: Sequence[str], encode: Callable[[list[str]
     return Rate(f"bare encoding, {backend}", len(ads), len(passages), time.perf_counter() - started)
 
 
-def loop_of_a_user(folder: Path, index: SkillIndex) -> Callable[[Sequence[str]], Any]:
-    """Lines of each ad, one at a time, through sentence-transformers and its semantic search."""
-    import torch
-    from sentence_transformers import SentenceTransformer, util
-
-    model = SentenceTransformer(str(folder))
-    labels = torch.from_numpy(index.vectors)
-
-    def run(ads: Sequence[str]) -> list[Any]:
-        return [
-            util.semantic_search(model.encode(line, convert_to_tensor=True, show_progress_bar=False), labels, top_k=5)
-            for ad in ads
-            for line in ad.splitlines()
-        ]
-
-    return run
-
-
-def other_extractor(folder: Path) -> Callable[[Sequence[str]], Any] | None:
-    """esco-skill-extractor over the same model, where it is installed."""
-    try:
-        module = importlib.import_module("esco_skill_extractor")
-    except ImportError:
-        return None
-    extractor = module.SkillExtractor(model=str(folder))
-    return lambda ads: extractor.get_skills(list(ads))
-
-
 def latencies(finder: SkillFinder, ads: Sequence[str], visitors: int) -> dict[str, float]:
     """Seconds a visitor waits for an ad when `visitors` ask at once."""
 
@@ -144,53 +131,123 @@ def latencies(finder: SkillFinder, ads: Sequence[str], visitors: int) -> dict[st
     return {"median_s": statistics.median(waits), "p95_s": waits[min(len(waits) - 1, int(0.95 * len(waits)))]}
 
 
-def measure(folder: Path, ads: Sequence[str], loop_ads: int, static: Path | None) -> Iterator[tuple[str, Any]]:
+def peak_memory_bytes(folder: Path, backend: Backend, ads: Sequence[str]) -> int:
+    """Most memory that a fresh process holds while it opens the model and reads the ads."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(_read_and_report, folder, backend, list(ads)).result()
+
+
+def _read_and_report(folder: Path, backend: Backend, ads: list[str]) -> int:
+    SkillFinder.from_pretrained(folder, backend).find_skills_batch(ads, narrow=False)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def cold_start_s(folder: Path) -> float:
+    """Seconds from starting app.py on a model until the page answers."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    started = time.perf_counter()
+    command = [sys.executable, str(HERE / "app.py"), "--model", str(folder.resolve()), "--port", str(port)]
+    process = subprocess.Popen(command, cwd=HERE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        while process.poll() is None:
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5):
+                return time.perf_counter() - started
+            time.sleep(0.1)
+        raise StageError(f"the page ended with exit code {process.returncode} on {folder}")
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is measured: a model folder, ads, how many of them the slow systems read, and queries for RP@5."""
+
+    folder: Path
+    ads: Sequence[str]
+    loop_ads: int
+    static: Path | None = None
+    queries: Sequence[GoldSentence] = ()
+
+
+def measure(task: Task) -> Iterator[tuple[str, Any]]:
     """Yield (name, figure) for every system that can run here."""
-    yield "left_out", [name for name, _ in _missing(folder)]
-    for backend in ("torch", "onnx", "onnx-int8"):
-        if backend in dict(_missing(folder)):
-            continue
-        encoder = load_encoder(folder, backend)  # type: ignore[arg-type]
-        yield f"bare encoding, {backend}", timed_encoding(backend, ads, encoder.encode)
-        finder = SkillFinder.from_pretrained(folder, backend)  # type: ignore[arg-type]
-        yield f"ours, {backend}", timed(f"ours, {backend}", ads, finder.find_skills_batch)
-        yield f"latency, {backend}", {str(visitors): latencies(finder, ads, visitors) for visitors in VISITORS}
-    if static:
-        finder = SkillFinder.from_pretrained(static)
-        yield "ours, static", timed("ours, static", ads, finder.find_skills_batch)
-    index = read_index(folder, load_encoder(folder).weight_file)
-    yield "loop", timed("loop over sentence-transformers", ads[:loop_ads], loop_of_a_user(folder, index))
-    other = other_extractor(folder)
-    if other:
-        yield "esco-skill-extractor", timed("esco-skill-extractor", ads[:loop_ads], other)
+    missing = _missing(task.folder)
+    yield "left_out", missing
+    yield "cold start of the page, s", cold_start_s(task.folder)
+    index = read_index(task.folder, load_encoder(task.folder).weight_file)
+    for backend in TIMED_BACKENDS:
+        if backend not in missing:
+            yield from _ours(task, backend, index)
+    if task.static:
+        finder = SkillFinder.from_pretrained(task.static)
+        yield "ours, static", timed("ours, static", task.ads, lambda ads: finder.find_skills_batch(ads, narrow=False))
+    if "torch" not in missing:
+        slow = task.ads[: task.loop_ads]
+        yield "loop", timed("loop over sentence-transformers", slow, loop_of_a_user(task.folder, index))
+        if OtherExtractor.is_installed():
+            yield from _other(task, slow, index)
 
 
-def _missing(folder: Path) -> list[tuple[str, str]]:
-    missing = []
-    for backend in ("torch", "onnx", "onnx-int8"):
+def _ours(task: Task, backend: Backend, index: SkillIndex) -> Iterator[tuple[str, Any]]:
+    encoder = load_encoder(task.folder, backend)
+    bare = timed_encoding(backend, task.ads, encoder.encode)
+    yield f"bare encoding, {backend}", bare
+    finder = SkillFinder.from_pretrained(task.folder, backend)
+    ours = timed(f"ours, {backend}", task.ads, lambda ads: finder.find_skills_batch(ads, narrow=False))
+    yield f"ours, {backend}", ours
+    yield f"share of bare encoding, {backend}", ours.sentences_per_s / bare.sentences_per_s
+    yield f"latency, {backend}", {str(visitors): latencies(finder, task.ads, visitors) for visitors in VISITORS}
+    yield f"memory, {backend}", peak_memory_bytes(task.folder, backend, task.ads[:MEMORY_ADS])
+    if task.queries:
+        number = {skill.label: i for i, skill in enumerate(index.skills)}
+        known = [query for query in task.queries if any(label in number for label in query.labels)]
+        gold = [frozenset(number[label] for label in query.labels if label in number) for query in known]
+        ranked = top_skills(encoder, index, [query.sentence for query in known], TOP)
+        yield f"RP@5, {backend}", r_precision(ranked, gold)
+
+
+def _other(task: Task, ads: Sequence[str], index: SkillIndex) -> Iterator[tuple[str, Any]]:
+    other = OtherExtractor(task.folder)
+    yield f"{PACKAGE} version", other.version
+    yield PACKAGE, timed(PACKAGE, ads, other.find)
+    if task.queries:
+        yield f"RP@5, {PACKAGE}", other.rp_at_5(task.queries, {skill.label: skill.uri for skill in index.skills})
+
+
+def _missing(folder: Path) -> dict[str, str]:
+    """What cannot run here, and why."""
+    missing = {}
+    for backend in TIMED_BACKENDS:
         try:
-            load_encoder(folder, backend)  # type: ignore[arg-type]
+            load_encoder(folder, backend)
         except SkillFinderError as error:
-            missing.append((backend, str(error)))
-    if importlib.util.find_spec("esco_skill_extractor") is None:
-        missing.append(("esco-skill-extractor", "not installed"))
+            missing[str(backend)] = str(error)
+    if not OtherExtractor.is_installed():
+        missing[PACKAGE] = "not installed"
     return missing
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and write."""
-    parser = argparse.ArgumentParser(prog="python -m space.bench", description="Time the extractor.")
+    parser = argparse.ArgumentParser(prog="python -m space.bench", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("model", type=Path, help="model folder with a label index")
-    parser.add_argument("--sentences", type=Path, nargs="+", required=True)
+    parser.add_argument("--sentences", type=Path, nargs="+", required=True, help="CSV with a column sentence, or text")
+    parser.add_argument("--queries", type=Path, nargs="*", default=[], help="benchmark CSVs to measure RP@5 with")
     parser.add_argument("--static", type=Path, help="folder of a static model, if there is one")
-    parser.add_argument("--ads", type=int, default=2000)
+    parser.add_argument("--ads", type=int, default=2000, help="how many ads to make")
     parser.add_argument("--loop-ads", type=int, default=100, help="the slow systems read only so many of them")
     parser.add_argument("--out", type=Path, default=Path("results/extractor.json"))
     given = parser.parse_args(arguments)
     ads = make_ads([read_sentences(path) for path in given.sentences], given.ads)
+    queries = [query for file in given.queries for query in read_benchmark_file(file).queries]
+    task = Task(given.model, ads, min(given.loop_ads, given.ads), given.static, queries)
     figures: dict[str, Any] = {}
     try:
-        for name, figure in measure(given.model, ads, min(given.loop_ads, given.ads), given.static):
+        for name, figure in measure(task):
             figures[name] = _as_figure(figure)
             print(f"{name}: {_in_words(figure)}", flush=True)
     except SkillFinderError as error:
@@ -202,7 +259,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "processor": platform.processor() or platform.machine(),
         "ads": given.ads,
         "sentences_an_ad": SENTENCES_AN_AD,
-        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "words_an_ad": statistics.mean(len(ad.split()) for ad in ads),
     }
     write_atomically(given.out, json.dumps({"schema_version": 1, **about, "figures": figures}, indent=2) + "\n")
 

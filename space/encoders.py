@@ -111,18 +111,23 @@ def _torch_encoder(folder: Path) -> tuple[Callable[[list[str]], Vectors], Encode
         vectors = model.encode(sentences, batch_size=BATCH, normalize_embeddings=True, show_progress_bar=False)
         return np.asarray(vectors, dtype=np.float32)
 
+    # A static model is a table of tokens that have never seen each other.
+    tokenizer = getattr(model.tokenizer, "backend_tokenizer", None) if hasattr(model[0], "auto_model") else None
+    if tokenizer is None:
+        return encode, None
+    # A copy: the model's own tokenizer changes its limits with every call, and other threads use it.
+    places = type(tokenizer).from_str(tokenizer.to_str())
+    places.enable_truncation(model.max_seq_length)
+    places.no_padding()
+
     def encode_tokens(texts: list[str]) -> list[TokenVectors]:
         vectors = model.encode(texts, batch_size=BATCH, output_value="token_embeddings", show_progress_bar=False)
-        offsets = model.tokenizer(texts, return_offsets_mapping=True, truncation=True, max_length=model.max_seq_length)[
-            "offset_mapping"
-        ]
         return [
-            TokenVectors(np.asarray(of_text.float().cpu(), np.float32), *zip(*places, strict=True))
-            for of_text, places in zip(vectors, offsets, strict=True)
+            TokenVectors(np.asarray(of_text.float().cpu(), np.float32), *zip(*encoding.offsets, strict=True))
+            for of_text, encoding in zip(vectors, places.encode_batch(texts), strict=True)
         ]
 
-    # A static model is a table of tokens that have never seen each other; its tokenizer is another kind, too.
-    return encode, encode_tokens if hasattr(model[0], "auto_model") else None
+    return encode, encode_tokens
 
 
 class OnnxEncoder:

@@ -2,9 +2,6 @@
 
 import asyncio
 import json
-import os
-import subprocess
-import sys
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
@@ -15,9 +12,8 @@ import pytest
 import app
 import page_html
 from page_service import PageError, PageService
-from skill_finder import SkillFinderError
 from skill_index import Skill
-from tests.running_page import call, free_port, running_page
+from tests.running_page import call, running_page
 from tests.tiny_finder import ESCO, SKILLS, tiny_finder
 
 SECRET = "xyzzy-private-words"
@@ -288,48 +284,6 @@ class TestService:
         for number in range(20):
             service.own_list(f"id,label\n{number},sing\n".encode())
         assert len(service._own_lists) == 8
-
-
-class TestStart:
-    def test_newest_release_is_by_number_and_not_by_letter(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(app, "REPO", tmp_path)
-        assert app.newest_release() is None
-        for version in ("v0.9.0", "v0.10.0", "v0.2.0"):
-            (tmp_path / "model_card/releases" / version / "label_index").mkdir(parents=True)
-        (tmp_path / "model_card/releases/v9.0.0").mkdir()
-        assert app.newest_release().name == "v0.10.0"
-
-    def test_a_model_without_skills_says_what_to_do(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(app, "REPO", tmp_path)
-        (tmp_path / "model").mkdir()
-        with pytest.raises(SkillFinderError, match="--skills"):
-            app.open_service(str(tmp_path / "model"))
-
-    @pytest.mark.parametrize(
-        ("arguments", "says"),
-        [(["--model", "no/where/at/all"], "neither a model folder"), (["--model", "tests"], "no weights")],
-    )
-    def test_errors_are_one_line_and_exit_code_2(self, repo, arguments, says):
-        command = [sys.executable, "-m", "space.app", *arguments, "--port", str(free_port())]
-        done = subprocess.run(
-            command, cwd=repo, capture_output=True, text=True, timeout=300, env={**os.environ, "HF_HUB_OFFLINE": "1"}
-        )
-        assert done.returncode == 2
-        assert says in done.stderr
-        assert done.stderr.count("\n") == 1
-
-    def test_the_folder_alone_is_enough(self, repo, tmp_path):
-        """Copied elsewhere, without the repository on the path, every module of the page imports."""
-        import shutil
-
-        copy = shutil.copytree(repo / "space", tmp_path / "space", ignore=shutil.ignore_patterns("__pycache__"))
-        code = "import app; print(app.newest_release(), app.ENDPOINTS[0]); import page_tabs, page_own_list"
-        done = subprocess.run([sys.executable, "-c", code], cwd=copy, capture_output=True, text=True, timeout=300)
-        assert done.stdout.split() == ["None", "find_skills"], done.stderr
-
-    def test_requirements_pin_past_the_known_holes(self, repo):
-        lines = (repo / "space/requirements.txt").read_text(encoding="utf-8")
-        assert "gradio>=6.22" in lines
 
 
 def test_examples_are_five_ads(repo):

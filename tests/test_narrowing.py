@@ -1,5 +1,6 @@
 """From a passage to the words in it that show a skill: runs by hand, offsets, and the encoders' token vectors."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -97,3 +98,17 @@ def test_the_mean_of_the_tokens_is_the_vector_of_the_text(tmp_path, kind):
         assert np.allclose(mean / np.linalg.norm(mean), vector, atol=1e-5)
         pieces = [text[start:end] for start, end in zip(tokens.starts, tokens.ends, strict=True) if end > start]
         assert "".join(pieces) == text.replace(" ", "")
+
+
+def test_tokens_are_right_when_many_threads_ask(tmp_path):
+    """torch's tokenizer changes its limits with every call: threads that share it got vectors of other lengths."""
+    encoder = load_encoder(tiny_model(tmp_path / "tiny"), "torch")
+    texts = [["bake bread"], ["sql and more words than that", "sql"]] * 8
+
+    def lengths(some):
+        encoder.encode(some)
+        return [(len(one.vectors), len(one.starts)) for one in encoder.encode_tokens(some)]
+
+    alone = [lengths(some) for some in texts[:2]]
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(lengths, texts)) == alone * 8

@@ -4,16 +4,13 @@ import json
 import shutil
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-from safetensors.numpy import save_file
 
 from encoders import load_encoder
 from skill_finder import SkillFinderError
-from skill_index import sha256_of_file, sha256_of_lines
 from space import parity
 from tests.test_taxonomy import stub_model
+from tests.tiny_finder import with_index
 
 LABELS = ("bake", "bread", "ovens", "sql")
 
@@ -23,19 +20,7 @@ def folder(tmp_path):
     """The stub with an index of four labels, and an "int8" file that is the same graph."""
     model = stub_model(tmp_path)
     shutil.copy(model / "onnx/model.onnx", model / "onnx/model_qint8_avx512.onnx")
-    (model / "label_index").mkdir()
-    pq.write_table(
-        pa.Table.from_pylist([{"uri": label, "label": label} for label in LABELS]), model / "label_index/skills.parquet"
-    )
-    weights = {f"onnx/{file.name}": sha256_of_file(file) for file in (model / "onnx").glob("*.onnx")}
-    metadata = {
-        "format": "1",
-        "weights_sha256": json.dumps(weights),
-        "labels_sha256": sha256_of_lines(LABELS),
-        "esco_version": "0",
-    }
-    vectors = load_encoder(model, "onnx").encode(list(LABELS))
-    save_file({"embeddings": vectors}, model / "label_index/label_embeddings.safetensors", metadata=metadata)
+    with_index(model, LABELS)
     return model
 
 

@@ -75,3 +75,29 @@ def tiny_model(folder: Path) -> Path:
     BertModel(config).save_pretrained(source)
     SentenceTransformer(modules=[Transformer(str(source)), Pooling(32)], device="cpu").save(str(folder))
     return folder
+
+
+def with_index(model: Path, labels) -> Path:
+    """A model folder of ONNX graphs gets a label index, tied to all of its graphs."""
+    import json
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from safetensors.numpy import save_file
+
+    from encoders import load_encoder
+    from skill_index import sha256_of_file, sha256_of_lines
+
+    (model / "label_index").mkdir()
+    rows = [{"uri": f"{ESCO}{label}", "label": label} for label in labels]
+    pq.write_table(pa.Table.from_pylist(rows), model / "label_index/skills.parquet")
+    weights = {f"onnx/{file.name}": sha256_of_file(file) for file in (model / "onnx").glob("*.onnx")}
+    metadata = {
+        "format": "1",
+        "weights_sha256": json.dumps(weights),
+        "labels_sha256": sha256_of_lines(labels),
+        "esco_version": "0",
+    }
+    vectors = load_encoder(model).encode(list(labels))
+    save_file({"embeddings": vectors}, model / "label_index/label_embeddings.safetensors", metadata=metadata)
+    return model

