@@ -83,7 +83,8 @@ def quantise(path: Path, kind: str) -> Path:
             str(path.with_name(name)),
             weight_type=weight_type,
             reduce_range=reduce_range,
-            per_channel=False,
+            # With one scale a matrix, rankings change far more than with one a column.
+            per_channel=True,
             # The exporter leaves shapes as symbols that the quantiser's own inference stumbles over.
             extra_options={"DefaultTensorType": 1},
         )
