@@ -10,7 +10,7 @@ import jinja2
 import yaml
 
 from dataset_builder.hub import MODEL_REPO, NAMESPACE, tag_of
-from eval.results import BenchmarkResult, Estimate
+from eval.results import BenchmarkResult, Estimate, EvalResults
 from model_card.facts import REQUIRED_METRICS, CardFacts
 from model_card.forms import forms_table, markdown_table
 from model_card.front_matter import benchmark_name, dataset_id, front_matter, hub_base_model, metric_name
@@ -88,17 +88,27 @@ def _result_values(facts: CardFacts) -> dict[str, Any]:
 
 
 def _comparison(facts: CardFacts, split: str, metric: str) -> str:
-    """One row a system, one column a benchmark of the split; this model's rows in bold, last."""
+    """One row a system, one column a benchmark of the split; the best last, this model's rows in bold after all."""
     names = list(dict.fromkeys(b.name for one in facts.main for b in one.benchmarks if b.split == split))
     head = ["system", *map(benchmark_name, names)]
     rows = []
-    for one in (*facts.others, *facts.own):
+    for one in (*_by_value(facts.others, split, metric), *_by_value(facts.own, split, metric)):
         found = {benchmark.name: benchmark.metrics for benchmark in one.benchmarks if benchmark.split == split}
         if not any(metric in found.get(name, {}) for name in names):
             continue
         cells = [_with_interval(found.get(name, {}).get(metric)) for name in names]
         rows.append([f"**{one.system.name}**" if one in facts.own else one.system.name, *cells])
     return markdown_table(head, rows)
+
+
+def _by_value(systems: Sequence[EvalResults], split: str, metric: str) -> list[EvalResults]:
+    """Systems by their mean over a split's benchmarks, then by name: an order that does not hang on file names."""
+
+    def key(one: EvalResults) -> tuple[float, str]:
+        found = [b.metrics[metric].value for b in one.benchmarks if b.split == split and metric in b.metrics]
+        return sum(found) / max(len(found), 1), one.system.name
+
+    return sorted(systems, key=key)
 
 
 def _metrics_table(benchmarks: Sequence[BenchmarkResult]) -> str:
