@@ -1,0 +1,162 @@
+"""What the extractor's measurements wrote -> the tables in README, and the rejection curve as SVG, light and dark.
+
+    python -m space.report --results results --into README.md --figures results/figures
+
+Reads rejection.json (space.calibrate), ads.json (space.measure_ads) and evidence.json (space.measure_evidence).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from dataset_builder.contract import StageError, run_command, write_atomically
+
+MARKERS = ("<!-- extractor -->", "<!-- /extractor -->")
+FILES = ("rejection.json", "ads.json", "evidence.json")
+WAYS = {"gate": "the gate", "nearest_skill_cosine": "cosine of the nearest skill"}
+LENGTHS = {"all": "all", "over_3_tokens": "longer than three tokens"}
+# background, text, grid, one colour a curve
+THEMES = {
+    "light": ("#ffffff", "#1f2328", "#d1d9e0", ("#0969da", "#bc4c00")),
+    "dark": ("#0d1117", "#f0f6fc", "#30363d", ("#58a6ff", "#ff9d57")),
+}
+
+
+def read_measurements(folder: Path) -> tuple[dict[str, Any], ...]:
+    """The records in the order of FILES.
+
+    Raises:
+        StageError: one is missing, or no JSON.
+    """
+    found = []
+    for name in FILES:
+        try:
+            found.append(json.loads((folder / name).read_text(encoding="utf-8")))
+        except (OSError, ValueError) as error:
+            raise StageError(f"{folder / name} cannot be read ({error})", "Run the command that writes it") from None
+    return tuple(found)
+
+
+def report(rejection: dict[str, Any], ads: dict[str, Any], evidence: dict[str, Any]) -> str:
+    """Three Markdown tables with a line before each; shares in percent."""
+    return "\n".join([*_rejection(rejection), "", *_ads(ads, rejection), "", *_evidence(evidence)])
+
+
+def _rejection(rejection: dict[str, Any]) -> Iterator[str]:
+    whole = rejection["whole_system_on_dev"]
+    yield "Sentences of SkillSpan's dev set, told apart by whether people marked a skill in them:"
+    yield ""
+    yield "| told apart by | sentences | with a skill | AUROC | false positives at 95% recall |"
+    yield "| --- | --- | ---: | ---: | ---: |"
+    for length, of_length in rejection["dev"].items():
+        for way, name in WAYS.items():
+            one = of_length[way]
+            yield (
+                f"| {name} | {one['sentences']:,} {LENGTHS[length]} | {one['with_skill']:,} | {100 * one['auroc']:.1f} "
+                f"| {_percent(one['false_positives_at_95_recall'])} |"
+            )
+    yield ""
+    yield (
+        f"At its threshold ({rejection['validation']['threshold']:g}) the whole extractor finds a skill in "
+        f"{_percent(whole['sentences_with_skill_that_give_some'])} of those with one, and in "
+        f"{_percent(whole['sentences_without_skill_that_give_some'])} of those without."
+    )
+
+
+def _ads(ads: dict[str, Any], rejection: dict[str, Any]) -> Iterator[str]:
+    validation = rejection["validation"]
+    count = next(iter(ads["fusion"].values()))["ads"]
+    yield (
+        f"On {count} whole ads, with every value chosen on validation, where precision is "
+        f"{_percent(validation['precision'])} at a recall of {_percent(validation['recall'])}:"
+    )
+    yield ""
+    yield "| found by | skills an ad | wrong an ad | wrong, share | of those asked for | from no-skill text, an ad |"
+    yield "| --- | ---: | ---: | ---: | ---: | ---: |"
+    for name, one in ads["fusion"].items():
+        yield (
+            f"| {name} | {one['skills_found_an_ad']:.1f} | {one['wrong_an_ad']:.1f} | {_percent(one['wrong_share'])} "
+            f"| {_percent(one['asked_for_and_found'])} | {one['shown_by_no_skill_passages_an_ad']:.2f} |"
+        )
+
+
+def _evidence(evidence: dict[str, Any]) -> Iterator[str]:
+    yield "Words marked as evidence against the words that people marked, on the benchmarks' validation sets:"
+    yield ""
+    yield "| evidence | precision | recall | F1 | touches | share of the sentence |"
+    yield "| --- | ---: | ---: | ---: | ---: | ---: |"
+    for name, one in evidence["evidence"].items():
+        cells = (one["precision"], one["recall"], one["f1"], one["touches"], one["share_of_sentence"])
+        yield f"| {name} | " + " | ".join(map(_percent, cells)) + " |"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}%"
+
+
+def put_into(path: Path, text: str) -> None:
+    """Replace what stands between the markers of a Markdown file.
+
+    Raises:
+        StageError: the file has no pair of markers.
+    """
+    page = path.read_text(encoding="utf-8")
+    start, end = (page.find(marker) for marker in MARKERS)
+    if start < 0 or end < start:
+        raise StageError(f"{path} has no place for the tables", f"Write {' and '.join(MARKERS)} on lines of their own")
+    write_atomically(path, f"{page[: start + len(MARKERS[0])]}\n{text}\n{page[end:]}")
+
+
+def draw_rejection(curve: dict[str, list[list[float]]], folder: Path) -> list[Path]:
+    """Draw the share of sentences without a skill that pass over the share with one that pass; one file a theme."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for theme, (background, text, grid, colours) in THEMES.items():
+        settings = {"svg.hashsalt": "rejection", "text.color": text, "axes.labelcolor": text, "axes.edgecolor": grid}
+        with plt.rc_context({**settings, "xtick.color": text, "ytick.color": text, "font.size": 10}):
+            figure, axes = plt.subplots(figsize=(6, 4), facecolor=background, layout="constrained")
+            axes.set_facecolor(background)
+            for (way, name), colour in zip(WAYS.items(), colours, strict=True):
+                false, true = zip(*curve[way], strict=True)
+                axes.plot([100 * x for x in true], [100 * x for x in false], color=colour, linewidth=2, label=name)
+            axes.axvline(95, color=text, linestyle=":", linewidth=1)
+            axes.set(xlim=(0, 100), ylim=(0, 100), xlabel="sentences with a skill that pass, %")
+            axes.set_ylabel("sentences without a skill that pass, %")
+            axes.grid(color=grid, linewidth=0.8)
+            axes.spines[["top", "right"]].set_visible(False)
+            axes.legend(frameon=False, labelcolor=text, loc="upper left")
+            path = folder / f"rejection-{theme}.svg"
+            figure.savefig(path, facecolor=background, metadata={"Date": None})
+            plt.close(figure)
+        written.append(path)
+    return written
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(prog="python -m space.report", description=__doc__.splitlines()[0])
+    parser.add_argument("--results", type=Path, default=Path("results"))
+    parser.add_argument("--into", type=Path, metavar="README.md", help="put the tables between its extractor markers")
+    parser.add_argument("--figures", type=Path, metavar="DIR", help="draw the rejection curve there")
+    given = parser.parse_args(arguments)
+    rejection, ads, evidence = read_measurements(given.results)
+    text = report(rejection, ads, evidence)
+    if given.into:
+        put_into(given.into, text)
+    for path in draw_rejection(rejection["curve"], given.figures) if given.figures else []:
+        print(f"drawn: {path}")
+    print(text)
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

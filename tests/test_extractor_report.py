@@ -1,0 +1,68 @@
+import pytest
+
+from dataset_builder.contract import StageError
+from space import report
+
+REJECTION = {
+    "validation": {"threshold": 0.7, "precision": 0.75, "recall": 0.25},
+    "dev": {
+        "all": {
+            "gate": {"sentences": 1000, "with_skill": 300, "auroc": 0.914, "false_positives_at_95_recall": 0.366},
+            "nearest_skill_cosine": {
+                "sentences": 1000, "with_skill": 300, "auroc": 0.5, "false_positives_at_95_recall": 0.9,
+            },
+        }
+    },
+    "curve": {"gate": [[0.0, 0.0], [0.1, 0.5], [1.0, 1.0]], "nearest_skill_cosine": [[0.0, 0.0], [1.0, 1.0]]},
+    "whole_system_on_dev": {
+        "sentences_with_skill_that_give_some": 0.325, "sentences_without_skill_that_give_some": 0.05,
+    },
+}  # fmt: skip
+ADS = {
+    "fusion": {
+        "both": {
+            "ads": 20, "skills_found_an_ad": 4.25, "wrong_an_ad": 1.0, "wrong_share": 0.25, "asked_for_and_found": 0.2,
+            "shown_by_no_skill_passages_an_ad": 0.15,
+        }
+    }
+}  # fmt: skip
+EVIDENCE = {
+    "evidence": {"in use": {"precision": 0.5, "recall": 0.8, "f1": 0.615, "touches": 0.9, "share_of_sentence": 0.1}}
+}
+
+
+def test_every_number_is_from_the_records():
+    lines = report.report(REJECTION, ADS, EVIDENCE).splitlines()
+    assert "| the gate | 1,000 all | 300 | 91.4 | 36.6% |" in lines
+    assert "| cosine of the nearest skill | 1,000 all | 300 | 50.0 | 90.0% |" in lines
+    assert any(
+        "(0.7) the whole extractor finds a skill in 32.5% of those with one, and in 5.0%" in line for line in lines
+    )
+    assert any("precision is 75.0% at a recall of 25.0%:" in line for line in lines)
+    assert "| both | 4.2 | 1.0 | 25.0% | 20.0% | 0.15 |" in lines
+    assert "| in use | 50.0% | 80.0% | 61.5% | 90.0% | 10.0% |" in lines
+
+
+def test_the_tables_stand_between_the_markers(tmp_path):
+    page = tmp_path / "README.md"
+    page.write_text(f"before\n{report.MARKERS[0]}\nold\n{report.MARKERS[1]}\nafter\n")
+    report.put_into(page, "new")
+    report.put_into(page, "newer")
+    assert page.read_text() == f"before\n{report.MARKERS[0]}\nnewer\n{report.MARKERS[1]}\nafter\n"
+    page.write_text("nothing")
+    with pytest.raises(StageError, match="no place"):
+        report.put_into(page, "new")
+
+
+def test_the_curve_is_drawn_the_same_each_time(tmp_path):
+    light, dark = report.draw_rejection(REJECTION["curve"], tmp_path)
+    first = light.read_bytes()
+    assert first.startswith(b"<?xml")
+    assert light.read_bytes() != dark.read_bytes()
+    report.draw_rejection(REJECTION["curve"], tmp_path)
+    assert light.read_bytes() == first
+
+
+def test_a_measurement_that_is_missing_is_one_line(tmp_path):
+    with pytest.raises(StageError, match=r"rejection\.json cannot be read"):
+        report.read_measurements(tmp_path)
