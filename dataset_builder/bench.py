@@ -39,8 +39,9 @@ from dataset_builder.stub_server import StubBehaviour, StubServer, reply_text
 
 LATENCY_S = 0.2
 CONCURRENCY = 32
-KILL_SKILLS = 240
+KILL_SKILLS = 1200
 KILL_CONCURRENCY = 8
+LONGEST_LIFE_S = 1.0  # after the first request of a run; the first reply takes a tenth of a second
 RELEASES = Path(__file__).parent / "releases"
 # How the faults of the stub server are called where they are recognised, where not by the same name.
 SEEN_AS = {
@@ -147,7 +148,7 @@ def measure_kills(kills: int, folder: Path, seed: int = 1) -> dict[str, float | 
             asked = server.requests
             while server.requests == asked and child.poll() is None:
                 time.sleep(0.01)
-            time.sleep(moments.uniform(0, 0.25))
+            time.sleep(moments.uniform(0, LONGEST_LIFE_S))
             child.kill()
             child.wait()
         with Journal(folder / "killed.journal.sqlite") as journal:
