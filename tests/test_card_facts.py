@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from dataset_builder.contract import StageError
+from dataset_builder.contract import StageError, sha256_of_file
 from eval.results import EvalResults
 from model_card.facts import gather_facts
 from tests.card_folders import retrain, write_everything
 from tests.card_records import OWN_BENCHMARKS, benchmark_result, estimate, manifest, own_results
+from training.export_record import ExportedForm, ExportResults
 from training.run_record import TrainingRecord
 
 
@@ -35,7 +36,23 @@ def test_what_agrees_passes(made):
     assert (facts.skills, facts.dimensions, facts.esco_version, facts.language) == (3, 32, "1.1.0", "en")
 
 
+def forms(sha256: str) -> ExportResults:
+    form = ExportedForm(
+        form="onnx", file="model.onnx", bytes=1, sha256=sha256, texts_per_s=1.0, mean_cosine=1.0, rp_at_5={}
+    )
+    return ExportResults(schema_version=1, model="m", code_version="", processor="", cpu_cores=1, forms=[form])
+
+
+def test_forms_of_these_weights_pass(work):
+    forms(sha256_of_file(work / "model" / "model.safetensors")).save(work / "model")
+    assert facts_of(work).exports is not None
+
+
 BREAKS = {
+    "forms of other weights": (
+        lambda w: forms("0" * 64).save(w / "model"),
+        r"exports\.json was measured with other weights",
+    ),
     "no own results": (lambda w: (w / "own.json").write_text((w / "other.json").read_text()), "no results file is of"),
     "other training record": (
         lambda w: own_results(w / "model", training_record_sha256="0" * 64).save(w / "own.json"),
