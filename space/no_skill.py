@@ -33,6 +33,9 @@ _ASKING_HEADING = re.compile(
     | competenc(?:e|es|ies) | profile | looking\s+for | role | job | position | essential | desirable | must | education
     | knowledge | you(?:['’]?ll)?\s+(?:do|bring|have|need|are|will|offer) | your\s+(?:day|work|mission) ) \b"""
 )
+# "Experience with SQL" on a line of its own is what is asked for, and no heading of a list.
+_ASKS_ITSELF = re.compile(r"(?i)\b(?:experience|knowledge|skills?|education|competence)\s+(?:with|of|in)\b.*[^:]$")
+_BULLET = re.compile(r"^\s*\*\s+$")
 _NOT_A_REQUIREMENT = re.compile(
     r"""(?ix)
       equal[-\s]opportunit | regardless\s+of | without\s+regard\s+to | \brace\b.*\breligion\b
@@ -74,7 +77,7 @@ def cannot_ask(passages: Sequence[Passage], text: str) -> list[bool]:
         opens_list = False
         if _is_heading(passage, text):
             under_offer = bool(_OFFER_HEADING.match(passage.text))
-            opens_list = bool(_ASKING_HEADING.search(passage.text))
+            opens_list = bool(_ASKING_HEADING.search(passage.text)) and not _ASKS_ITSELF.search(passage.text)
         # "Pay: 17 an hour" is a line about the offer, and says nothing of the lines below it.
         field, colon, content = passage.text.partition(": ")
         about_offer = bool(colon and content and len(field.split()) <= 5 and _OFFER_HEADING.match(field))
@@ -89,4 +92,6 @@ def _is_heading(passage: Passage, text: str) -> bool:
         return False
     before = text[: passage.start].rpartition("\n")[2]
     after = text[passage.end : passage.end + 200].partition("\n")[0]
+    if _BULLET.match(before):
+        return False
     return not before.strip(" *#_\t\r") and not after.strip(" *#_:\t\r")
