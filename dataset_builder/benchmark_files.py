@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import csv
 import textwrap
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dataset_builder.contract import StageError
 
 UNUSABLE_LABELS = frozenset({"LABEL NOT PRESENT", "UNDERSPECIFIED"})
+TEST_FILES = "*_test.csv"
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,37 @@ class BenchmarkFile:
     without_skill: tuple[str, ...]
     rows: int
     dropped_rows: int
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """Every sentence, those without a skill last."""
+        return (*(query.sentence for query in self.queries), *self.without_skill)
+
+    def without(self, keys: Collection[str]) -> BenchmarkFile:
+        """The file without the sentences of these keys (see `text_key`)."""
+        queries = tuple(query for query in self.queries if text_key(query.sentence) not in keys)
+        rest = tuple(sentence for sentence in self.without_skill if text_key(sentence) not in keys)
+        return replace(self, queries=queries, without_skill=rest)
+
+
+def text_key(text: str) -> str:
+    """A text without case, spacing and punctuation: how sentences are compared when benchmarks are kept out."""
+    return "".join(character for character in text.casefold() if character.isalnum())
+
+
+def read_validation_file(path: str | Path) -> BenchmarkFile:
+    """Read a CSV to choose by: without the sentences that a `*_test.csv` beside it holds too (TECH shares some).
+
+    Raises:
+        StageError: as `read_benchmark_file`, for this file and the test files; or no sentence with a label is left.
+    """
+    path = Path(path)
+    content = read_benchmark_file(path)
+    tests = [read_benchmark_file(file) for file in sorted(path.parent.glob(TEST_FILES))]
+    kept = content.without({text_key(sentence) for test in tests for sentence in test.sentences})
+    if not kept.queries:
+        raise StageError(f"{path} has no sentence that does not stand in a test file beside it")
+    return kept
 
 
 def read_benchmark_file(

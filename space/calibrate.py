@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bulk_parts import RememberingEncoder
-from dataset_builder.benchmark_files import GoldSentence, read_benchmark_file
+from dataset_builder.benchmark_files import GoldSentence, read_validation_file
 from dataset_builder.contract import StageError, code_version, run_command, write_atomically
 from encoders import BACKENDS
 from no_skill import Gate
@@ -112,10 +112,10 @@ def false_positives_at_recall(scores: NDArray[Any], positive: NDArray[np.bool_],
 
 
 def read_validation(files: Sequence[Path]) -> list[GoldSentence]:
-    """Sentences of benchmark files, those that ask for nothing in the taxonomy too."""
+    """Sentences of benchmark files, those that ask for nothing in the taxonomy too; none that a test file holds."""
     sentences = []
     for file in files:
-        data = read_benchmark_file(file)
+        data = read_validation_file(file)
         sentences += [*data.queries, *(GoldSentence(sentence, ()) for sentence in data.without_skill)]
     return sentences
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dataset_builder.benchmark_files import GoldSentence, read_benchmark_file
+from dataset_builder.benchmark_files import GoldSentence, read_validation_file
 from dataset_builder.contract import StageError, code_version, run_command, sha256_of_file, write_atomically
 from encoders import Backend, LoadedEncoder, load_encoder
 from skill_finder import SkillFinderError
@@ -126,7 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--reference", type=Path, help="folder whose torch or ONNX weights are right; default: MODEL")
     parser.add_argument("--out", type=Path, default=Path("results/parity.json"))
     given = parser.parse_args(arguments)
-    queries = [query for file in given.queries for query in read_benchmark_file(file).queries]
+    queries = [query for file in given.queries for query in read_validation_file(file).queries]
     try:
         results = measure(given.model, given.reference or given.model, queries)
     except SkillFinderError as error:

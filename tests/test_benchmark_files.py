@@ -4,7 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from dataset_builder.benchmark_files import GoldSentence, group_rows, read_benchmark_file
+from dataset_builder.benchmark_files import (
+    GoldSentence,
+    group_rows,
+    read_benchmark_file,
+    read_validation_file,
+    text_key,
+)
 from dataset_builder.contract import StageError
 
 
@@ -92,3 +98,28 @@ def test_wrong_file(tmp_path: Path, content: bytes, message: str):
 def test_no_file(tmp_path: Path, name: str):
     with pytest.raises(StageError, match=r"does not exist. Give a CSV with the columns 'sentence' and 'label'"):
         read_benchmark_file(tmp_path / name)
+
+
+def test_text_key():
+    assert text_key("* We bake  bread, daily!") == "webakebreaddaily"
+
+
+def test_sentences_of_any_test_file_beside_it_are_no_validation(tmp_path: Path):
+    """Of four sentences one stands in its own test file, one with other spacing in another's, and one, which asks for
+    nothing, in a test file as well."""
+    header = "sentence,label\n"
+    path = tmp_path / "one_validation.csv"
+    path.write_text(header + "We bake.,bake\nWe sail!,sail\nWe smile.,UNDERSPECIFIED\nWe weld.,weld\nHello.,\n")
+    (tmp_path / "one_test.csv").write_text(header + "We bake.,bake\nWe smile.,UNDERSPECIFIED\n")
+    (tmp_path / "two_test.csv").write_text(header + "* we  sail,sail\n")
+    kept = read_validation_file(path)
+    assert kept.queries == (GoldSentence("We weld.", ("weld",)),)
+    assert kept.without_skill == ("Hello.",)
+    assert len(read_benchmark_file(path).queries) == 3
+
+
+def test_a_test_file_is_no_validation(tmp_path: Path):
+    path = tmp_path / "one_test.csv"
+    path.write_text("sentence,label\nWe bake.,bake\n")
+    with pytest.raises(StageError, match="no sentence that does not stand in a test file"):
+        read_validation_file(path)

@@ -6,7 +6,7 @@ import pytest
 from dataset_builder.benchmark_files import GoldSentence
 from no_skill import Gate
 from skill_finder import Settings
-from space.calibrate import THRESHOLDS, choose_threshold, qualities, settings_json
+from space.calibrate import THRESHOLDS, choose_threshold, qualities, read_validation, settings_json
 from tests.tiny_finder import tiny_finder
 
 SENTENCES = [GoldSentence("You bake bread", ("bake bread in ovens",)), GoldSentence("You plan shifts", ("R",))]
@@ -38,3 +38,12 @@ def test_settings_come_back(tmp_path):
     assert (back.threshold, back.agreement, back.calibrated_on) == (0.6, 0.3, "here")
     assert back.gate.weights.tolist() == [0.5, -0.25]
     assert (back.gate.bias, back.gate.least) == (0.125, 0.2)
+
+
+def test_test_sentences_choose_nothing(tmp_path):
+    """Of four sentences, one with and one without a skill stand in a test file as well."""
+    header = "sentence,label\n"
+    path = tmp_path / "x_validation.csv"
+    path.write_text(header + "We bake.,bake\nWe sail.,sail\nHello.,UNDERSPECIFIED\nBye.,UNDERSPECIFIED\n")
+    (tmp_path / "y_test.csv").write_text(header + "we bake,bake\nBye!,UNDERSPECIFIED\n")
+    assert read_validation([path]) == [GoldSentence("We sail.", ("sail",)), GoldSentence("Hello.", ())]

@@ -38,6 +38,13 @@ def test_rows_without_their_span_are_left_out(tmp_path):
         read_rows(tmp_path / "none.csv")
 
 
+def test_rows_of_test_sentences_are_left_out(tmp_path):
+    file = tmp_path / "x_validation.csv"
+    file.write_text(CSV + "we bake,bake,,bake\n", encoding="utf-8")
+    (tmp_path / "x_test.csv").write_text("sentence,label\nIn ovens bake SQL SQL!,sql\n", encoding="utf-8")
+    assert read_rows(file) == [Row("we bake", 3, 7, "bake")]
+
+
 def test_an_encoder_without_tokens_is_refused():
     with pytest.raises(SkillFinderError, match="no token vectors"):
         measure_evidence.measure(tiny_finder(), [Row("You know SQL and more of it", 9, 12, "SQL")])

@@ -35,7 +35,8 @@ def test_shares_and_rp_at_5_by_hand(folder):
 
 def test_the_command_compares_what_is_there(folder, tmp_path, capsys):
     queries = tmp_path / "q.csv"
-    queries.write_text("sentence,label\nbake bread,bread\nsql,sql\nnothing,unknown\n", encoding="utf-8")
+    queries.write_text("sentence,label\nbake bread,bread\nsql,sql\nnothing,unknown\nSail!,sql\n", encoding="utf-8")
+    (tmp_path / "q_test.csv").write_text("sentence,label\nsail,sql\n", encoding="utf-8")
     out = tmp_path / "parity.json"
     parity.main([str(folder), "--queries", str(queries), "--out", str(out)])
     (int8,) = json.loads(out.read_text(encoding="utf-8"))["backends"]

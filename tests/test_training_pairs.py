@@ -11,7 +11,7 @@ from tests.tiny_encoder import tiny_esco, tiny_labels, write_tiny_dataset
 from training.dataset_rows import DatasetRows, Row, read_dataset, split_revision
 from training.label_space import LabelSpace, label_space_of_esco, label_space_of_rows
 from training.literal_matches import match_literally, read_sentences
-from training.pairs import Inputs, StagePairs, collect_pairs, read_skillskape, text_key
+from training.pairs import Inputs, StagePairs, collect_pairs, read_skillskape
 from training.recipe import Source, Stage
 
 LABELS = label_space_of_esco(tiny_esco())
@@ -130,7 +130,6 @@ def test_no_benchmark_sentence_is_trained_on():
     found = collect_pairs(stage(synthetic={}, skillskape={}), given, 1, forbidden=["We bake bread daily."])
     assert texts(found) == ["We weld.", "we sail"]
     assert found.left_out == {"benchmark sentence": 2}
-    assert text_key("* We bake  bread, daily!") == "webakebreaddaily"
 
 
 def test_labels_nobody_knows_are_counted():

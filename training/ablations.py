@@ -19,14 +19,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from dataset_builder.benchmark_files import GoldSentence
+from dataset_builder.benchmark_files import GoldSentence, text_key
 from dataset_builder.contract import StageError, code_version, run_command, sha256_of_lines, write_atomically
 from dataset_builder.schema import fold_of
 from training.ablation_grid import BUDGET, FOLDS_HELD_OUT, GRID, Row, recipe_of
 from training.ablation_results import AblationResults, AblationRow, Scores, compare
 from training.base_model import open_encoder
 from training.label_space import LabelSpace
-from training.pairs import read_skillskape, text_key
+from training.pairs import read_skillskape
 from training.recipe import Recipe
 from training.run import Prepared, RunOptions, prepare, run_training
 from training.run_record import TrainingRecord

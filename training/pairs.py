@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dataset_builder.benchmark_files import text_key
 from dataset_builder.contract import StageError
 from dataset_builder.esco import EscoRelease
 from dataset_builder.schema import fold_of
@@ -99,11 +100,6 @@ def collect_pairs(
     if not mixed:
         raise StageError(f"stage {stage.name!r} has no training pair", "Do the dataset's labels stand in ESCO?")
     return StagePairs(tuple(mixed), {reason: count for reason, count in left_out.items() if count})
-
-
-def text_key(text: str) -> str:
-    """A text without case, spacing and punctuation: how sentences are compared when benchmarks are kept out."""
-    return "".join(character for character in text.casefold() if character.isalnum())
 
 
 def read_skillskape(name: str) -> list[tuple[str, tuple[str, ...]]]:

@@ -15,13 +15,12 @@ import numpy as np
 import torch
 from sentence_transformers.base.evaluation import BaseEvaluator
 
-from dataset_builder.benchmark_files import BenchmarkFile, GoldSentence, read_benchmark_file
+from dataset_builder.benchmark_files import TEST_FILES, GoldSentence, read_benchmark_file, read_validation_file
 from dataset_builder.contract import StageError
 from training.label_space import LabelSpace
 from training.losses import token_match_scores
-from training.pairs import text_key
 
-VALIDATION, TEST = "_validation.csv", "_test.csv"
+VALIDATION = "_validation.csv"
 DEFAULT_METRIC = Path(__file__).resolve().parent.parent / "eval" / "r_precision_at_k"
 ENCODE_BATCH = 128
 
@@ -56,17 +55,15 @@ def read_validation(place: str | Path) -> ValidationSet:
     files = sorted(path.glob(f"*{VALIDATION}")) if path.is_dir() else [path]
     if not files:
         raise StageError(f"{path} holds no file named *{VALIDATION}", "Give the benchmarks' folder, or one CSV file")
-    read = {file: read_benchmark_file(file) for file in files}
-    tests = [read_benchmark_file(file) for file in sorted(path.glob(f"*{TEST}"))] if path.is_dir() else []
-    test_keys = {text_key(sentence) for test in tests for sentence in _sentences(test)}
-    benchmarks, shared = [], 0
-    for file, content in read.items():
-        kept = tuple(query for query in content.queries if text_key(query.sentence) not in test_keys)
-        shared += len(content.queries) - len(kept)
-        if not kept:
-            raise StageError(f"{file} has no sentence that does not stand in a test file beside it")
-        benchmarks.append(Benchmark(file.name.removesuffix(".csv").removesuffix("_validation"), kept))
-    forbidden = [sentence for content in [*read.values(), *tests] for sentence in _sentences(content)]
+    whole = [read_benchmark_file(file) for file in files]
+    kept = [read_validation_file(file) for file in files]
+    tests = [read_benchmark_file(file) for file in sorted(files[0].parent.glob(TEST_FILES))]
+    benchmarks = [
+        Benchmark(file.name.removesuffix(".csv").removesuffix("_validation"), content.queries)
+        for file, content in zip(files, kept, strict=True)
+    ]
+    forbidden = [sentence for content in [*whole, *tests] for sentence in content.sentences]
+    shared = sum(len(before.queries) - len(after.queries) for before, after in zip(whole, kept, strict=True))
     return ValidationSet(tuple(benchmarks), tuple(forbidden), shared)
 
 
@@ -177,7 +174,3 @@ class SkillRanking(BaseEvaluator):  # type: ignore[misc]
             mask = torch.ones(1, tokens.shape[0], device=tokens.device)
             rows.append(token_match_scores(tokens[None].float(), mask, labels.float())[0].cpu().numpy())
         return np.stack(rows)
-
-
-def _sentences(content: BenchmarkFile) -> list[str]:
-    return [*(query.sentence for query in content.queries), *content.without_skill]
