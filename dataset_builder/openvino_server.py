@@ -23,6 +23,7 @@ MAX_RUNNING = 32
 BATCH_TOKENS = 512
 CACHE_GB = 2
 MAX_TOKENS = 1024
+KEEP_ALIVE_S = 600  # longer than any client waits between two requests, so that none meets a closed connection
 REMEDY = "pip install '.[openvino]'"
 
 
@@ -190,7 +191,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     name = options.name or options.gguf.resolve().parent.name
     app = make_app(Runner(OpenVinoEngine(options.gguf, options.max_running, options.threads)), name)
     print(f"--base-url http://{HOST}:{port}/v1 --model {name}", flush=True)
-    uvicorn.run(app, host=HOST, port=port, log_level="warning")
+    uvicorn.run(app, host=HOST, port=port, log_level="warning", timeout_keep_alive=KEEP_ALIVE_S)
 
 
 if __name__ == "__main__":

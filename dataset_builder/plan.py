@@ -61,7 +61,8 @@ class Endpoint:
 class Ask:
     """One request of the plan: one prompt sheet filled with one or more skills; `part` counts a skill's requests.
 
-    The first skill is the one that the plan asks about; a co-mention request names others beside it.
+    The first skill is the one that the plan asks about; a co-mention request names others beside it. `occupation` is
+    the label of the one that the request names, if it names one.
     """
 
     family: str
@@ -70,6 +71,7 @@ class Ask:
     part: int
     seed: int
     language: str = "en"
+    occupation: str = ""
 
     @property
     def styles(self) -> tuple[str, ...]:
@@ -79,7 +81,12 @@ class Ask:
     @property
     def messages(self) -> list[Message]:
         """Chat messages as they are sent."""
-        return FAMILIES[self.family].sheets[self.sheet].messages(self.skills, self.language)
+        return FAMILIES[self.family].sheets[self.sheet].messages(self.skills, self.language, self.occupation)
+
+    @property
+    def user_text(self) -> str:
+        """The last of the messages: what differs between requests."""
+        return FAMILIES[self.family].sheets[self.sheet].user_text(self.skills, self.occupation)
 
     @property
     def about(self) -> str:
@@ -97,17 +104,15 @@ class Ask:
     def key(self, endpoint: Endpoint, sampling: Sampling, attempt: int) -> str:
         """SHA-256 over everything that the answer depends on."""
         before, after = _shared_json(self.family, self.sheet, self.language, endpoint, sampling)
-        user = encode_basestring_ascii(FAMILIES[self.family].sheets[self.sheet].user_text(self.skills))
+        user = encode_basestring_ascii(self.user_text)
         request = f"[{before}, {user}, {after}, {self.seed_of(attempt)}, {attempt}]"
         return hashlib.sha256(request.encode("ascii")).hexdigest()
 
     @property
     def prompt_tokens(self) -> int:
         """Estimate of the prompt's tokens."""
-        text = FAMILIES[self.family].sheets[self.sheet].user_text(self.skills)
-        return (
-            round((_prefix_characters(self.family, self.sheet, self.language) + len(text)) / CHARACTERS_PER_TOKEN) + 8
-        )
+        characters = _prefix_characters(self.family, self.sheet, self.language) + len(self.user_text)
+        return round(characters / CHARACTERS_PER_TOKEN) + 8
 
 
 @dataclass(frozen=True)
@@ -148,7 +153,7 @@ def make_plan(
             raise StageError(f"no prompt family {family!r}", f"Families: {', '.join(FAMILIES)}")
         if lines < 1:
             raise StageError(f"family {family!r} with {lines} lines a skill", "Ask for at least 1")
-        if FAMILIES[family].skills_per_request > 1 and not any(one.essential_skills for one in release.occupations):
+        if FAMILIES[family].needs_occupations and not any(one.essential_skills for one in release.occupations):
             problem = f"family {family!r} needs occupations with their skills, and {release.version!r} has none"
             raise StageError(problem, "Give ESCO's occupationSkillRelations as well, or leave the family out")
     first_sheets = [stable_number(f"{seed}|{skill.uri}") for skill in chosen]
@@ -169,10 +174,10 @@ def make_plan(
 def ask_again(plan: Plan, release: EscoRelease, families: Sequence[str], seed: int, skills: Sequence[Skill]) -> Plan:
     """The plan with one more request at its end for each of some skills: the next part, as a larger plan would ask it.
 
-    The family is the first that asks about a skill alone, or the first where none does; a skill that the family cannot
+    The family is the first that can ask about every skill, or the first where none can; a skill that the family cannot
     ask about gets no request.
     """
-    family = next((name for name in families if FAMILIES[name].skills_per_request == 1), families[0])
+    family = next((name for name in families if not FAMILIES[name].needs_occupations), families[0])
     parts = Counter(ask.skills[0].uri for ask in plan.asks if ask.family == family)
     asker = _Asker(release, seed)
     more: list[Ask] = []
@@ -189,12 +194,15 @@ class _Asker:
         self._co_mentions = CoMentions(release)
 
     def asks(self, skill: Skill, first_sheet: int, family: str, part: int) -> Iterator[Ask]:
-        """One request about a skill, or none where the family needs partners that the skill does not have."""
-        alone = FAMILIES[family].skills_per_request == 1
-        partners = () if alone else self._co_mentions.partners_of(skill, f"{self._seed}|{part}")
-        if alone or partners:
-            sheet = (first_sheet + part) % len(FAMILIES[family].sheets)
-            yield Ask(family, sheet, (skill, *partners), part, self._seed, self._language)
+        """One request about a skill, or none where the family needs partners or an occupation that it does not have."""
+        about, salt = FAMILIES[family], f"{self._seed}|{part}"
+        partners = () if about.skills_per_request == 1 else self._co_mentions.partners_of(skill, salt)
+        occupation = self._co_mentions.occupation_of(skill, salt) if about.names_occupation else None
+        if (about.skills_per_request > 1 and not partners) or (about.names_occupation and occupation is None):
+            return
+        sheet = (first_sheet + part) % len(about.sheets)
+        label = occupation.label if occupation else ""
+        yield Ask(family, sheet, (skill, *partners), part, self._seed, self._language, label)
 
 
 def sample_skills(release: EscoRelease, limit: int, seed: int) -> tuple[Skill, ...]:

@@ -31,7 +31,8 @@ BULLET_STYLES = frozenset({BULLET, TOOLS})
 class Sheet:
     """One prompt: system text, worked examples as (user, assistant) texts, user template, and the lines' styles.
 
-    `user` has the placeholder {skill}: one line "label (description)" for each skill.
+    `user` has the placeholder {skill}: one line "label (description)" for each skill; and, where the family names an
+    occupation, {occupation}: its label.
     """
 
     system: str
@@ -57,23 +58,32 @@ class Sheet:
         turns = [f"[user]\n{user}\n[assistant]\n{assistant}" for user, assistant in self.examples]
         return "\n\n".join([self.system_in(language), *turns])
 
-    def user_text(self, skills: Sequence[Skill]) -> str:
+    def user_text(self, skills: Sequence[Skill], occupation: str = "") -> str:
         """The last message: what this request is about."""
-        return self.user.format(skill="; ".join(describe(skill) for skill in skills))
+        return self.user.format(skill="; ".join(describe(skill) for skill in skills), occupation=occupation)
 
-    def messages(self, skills: Sequence[Skill], language: str = "en") -> list[Message]:
+    def messages(self, skills: Sequence[Skill], language: str = "en", occupation: str = "") -> list[Message]:
         """Chat messages that ask about `skills`."""
-        return [*self.prefix(language), {"role": "user", "content": self.user_text(skills)}]
+        return [*self.prefix(language), {"role": "user", "content": self.user_text(skills, occupation)}]
 
 
 @dataclass(frozen=True)
 class PromptFamily:
-    """A named set of sheets. A skill's requests go round the sheets; `skills_per_request` is 1, or more together."""
+    """A named set of sheets. A skill's requests go round the sheets; `skills_per_request` is 1, or more together.
+
+    `names_occupation`: a request names an ESCO occupation that needs the skill, as the sector of the ad.
+    """
 
     name: str
     version: str
     sheets: tuple[Sheet, ...]
     skills_per_request: int = 1
+    names_occupation: bool = False
+
+    @property
+    def needs_occupations(self) -> bool:
+        """Whether requests can be made for a taxonomy with occupations only."""
+        return self.names_occupation or self.skills_per_request > 1
 
 
 def describe(skill: Skill, words: int = DESCRIPTION_WORDS) -> str:
@@ -185,4 +195,40 @@ _CO_MENTION = PromptFamily(
     skills_per_request=3,
 )
 
-FAMILIES = {family.name: family for family in (_STYLED, _PAPER, _CO_MENTION)}
+_IN_OCCUPATION = PromptFamily(
+    name="in-occupation",
+    version="1.0",
+    sheets=(
+        Sheet(
+            system=(
+                "You write lines for a job ad in the given field. Each line must need the given skill. Answer with 4 "
+                "numbered lines: requirement of at most 8 words, duty of at least 20 words, short bullet, sentence "
+                "that implies it."
+            ),
+            examples=(
+                (
+                    "Skill: manage budgets (Plan, monitor and report on the budget)\nField: clinic manager",
+                    "1. Proven record in hospital cost planning.\n"
+                    "2. Together with the head nurses you decide each autumn what the wards may spend on staff, drugs "
+                    "and equipment, and you tell the board every month where we stand.\n"
+                    "3. Yearly cost plan and monthly financial report\n"
+                    "4. If a new scanner turns out dearer than agreed, you find what else can wait until spring.",
+                ),
+                (
+                    "Skill: JavaScript (The techniques and principles of software development in JavaScript)\n"
+                    "Field: user interface developer",
+                    "1. Strong command of modern JavaScript and React.\n"
+                    "2. From the first sketch to the last bug fix you write the interactive parts of our booking pages "
+                    "and keep them quick in every browser that our guests use.\n"
+                    "3. TypeScript, Node.js, unit tests in Jest\n"
+                    "4. Visitors can drag and sort their seats without loading the page again.",
+                ),
+            ),
+            styles=(REQUIREMENT, DUTY, BULLET, IMPLICIT),
+            user="Skill: {skill}\nField: {occupation}",
+        ),
+    ),
+    names_occupation=True,
+)
+
+FAMILIES = {family.name: family for family in (_STYLED, _PAPER, _CO_MENTION, _IN_OCCUPATION)}

@@ -1,5 +1,6 @@
 """Plans: stable, breadth first, and about each skill alone; co-mentions come from occupations."""
 
+import dataclasses
 import hashlib
 import json
 
@@ -13,7 +14,7 @@ from dataset_builder.prompts import FAMILIES, STYLES, describe
 
 SKILLS = tuple(Skill(uri=f"urn:{number}", label=f"label {number}", description="Do it well.") for number in range(40))
 BAKER = Occupation(uri="urn:o:baker", label="baker", essential_skills=("urn:0", "urn:1", "urn:2", "urn:missing"))
-LONELY = Occupation(uri="urn:o:lonely", label="lonely", essential_skills=("urn:5",))
+LONELY = Occupation(uri="urn:o:lonely", label="lonely", essential_skills=("urn:5",), optional_skills=("urn:0", "urn:7"))
 RELEASE = EscoRelease(version="1.0", language="en", skills=SKILLS, occupations=(BAKER, LONELY))
 HERE = Endpoint("http://127.0.0.1:1/v1", "tiny")
 
@@ -63,7 +64,7 @@ def test_the_key_depends_on_everything_that_the_answer_depends_on():
     assert len(set(keys)) == 11
 
 
-@pytest.mark.parametrize("family", ["styled", "paper", "co-mention"])
+@pytest.mark.parametrize("family", FAMILIES)
 def test_the_key_is_the_hash_of_the_whole_request_as_json(family):
     """Journals of earlier versions are keyed by it, so it may never change."""
     endpoint, sampling = Endpoint("http://x/v1", 'a "model"', "prövider", "näme"), Sampling(0.5, 1.0, 16, True)
@@ -140,10 +141,34 @@ def test_a_co_mention_plan_asks_only_where_skills_go_together():
     assert all(len(ask.skills) > 1 for ask in asks)
 
 
-def test_a_co_mention_plan_without_occupations_is_an_error():
+def test_an_occupation_is_one_that_needs_the_skill_or_else_one_that_may_use_it():
+    """Skill 0 is essential to the baker; 7 is only optional, to the lonely one; 9 is in none, so nothing is asked."""
+    together = CoMentions(RELEASE)
+    assert together.occupation_of(SKILLS[0], "13|0") == BAKER
+    assert together.occupation_of(SKILLS[7], "13|0") == LONELY
+    assert together.occupation_of(SKILLS[9], "13|0") is None
+    asks = make_plan(RELEASE, {"in-occupation": 4}).asks
+    assert [(ask.skills[0].uri, ask.occupation) for ask in asks] == [
+        ("urn:0", "baker"),
+        ("urn:1", "baker"),
+        ("urn:2", "baker"),
+        ("urn:5", "lonely"),
+        ("urn:7", "lonely"),
+    ]
+    assert asks[0].messages[-1]["content"] == "Skill: label 0 (Do it well)\nField: baker"
+
+
+def test_another_occupation_is_another_request():
+    moved = EscoRelease("1.0", "en", SKILLS, (dataclasses.replace(BAKER, label="pastry baker"),))
+    one, two = make_plan(RELEASE, {"in-occupation": 4}).asks[0], make_plan(moved, {"in-occupation": 4}).asks[0]
+    assert one.key(HERE, Sampling(), 0) != two.key(HERE, Sampling(), 0)
+
+
+@pytest.mark.parametrize("family", ["co-mention", "in-occupation"])
+def test_a_plan_with_occupations_for_a_taxonomy_without_is_an_error(family):
     alone = EscoRelease(version="nursing", language="en", skills=SKILLS, occupations=(Occupation("urn:o", "o"),))
-    with pytest.raises(StageError, match=r"'co-mention' needs occupations .* 'nursing' has none. Give ESCO's occ"):
-        make_plan(alone, {"styled": 4, "co-mention": 2})
+    with pytest.raises(StageError, match=rf"'{family}' needs occupations .* 'nursing' has none. Give ESCO's occ"):
+        make_plan(alone, {"styled": 4, family: 2})
 
 
 @pytest.mark.parametrize("family", FAMILIES.values(), ids=lambda family: family.name)
@@ -188,6 +213,7 @@ def test_a_description_is_cut_at_a_sentence_end_where_one_is_near():
         ("styled", "1.0", "13604e19a696f77a"),
         ("paper", "1.0", "be68d68e798ba57b"),
         ("co-mention", "1.0", "3c4b4fa785dfeef9"),
+        ("in-occupation", "1.0", "220c5f6646db0737"),
     ],
 )
 def test_a_changed_prompt_needs_a_new_version(family, version, sha256):
