@@ -139,20 +139,26 @@ def test_same_seed_same_weights_other_seed_others(place: Path):
     assert not equal(place / "one", place / "three")
 
 
-def test_killed_in_the_second_epoch_it_ends_the_same(place: Path):
-    """12 steps an epoch, a checkpoint every 6: killed after that of step 18, in the second epoch of five."""
-    recipe = {**RECIPE, "checkpoints_per_epoch": 2, "stages": [{**STAGE, "epochs": 5}]}
-    train.main(command(place, "undisturbed", recipe))
-    killed = command(place, "killed", recipe)
-    run_until(killed, place / "killed" / "checkpoints" / "1-sentences" / "checkpoint-18" / "trainer_state.json")
-    assert not (place / "killed" / "training_record.json").exists()
+@pytest.mark.parametrize("label_memory", [0, 4])
+def test_killed_in_the_second_epoch_it_ends_the_same(place: Path, label_memory: int):
+    """12 steps an epoch, a checkpoint every 6: killed after that of step 18, in the second epoch of five.
+
+    A memory of labels that lasts 4 steps is in the middle of its life there.
+    """
+    stage = {**STAGE, "epochs": 5, "loss": {"name": "masked_mnrl", "label_memory": label_memory}}
+    recipe = {**RECIPE, "checkpoints_per_epoch": 2, "stages": [stage]}
+    whole, broken = place / f"undisturbed-{label_memory}", place / f"killed-{label_memory}"
+    train.main(command(place, whole.name, recipe))
+    killed = command(place, broken.name, recipe)
+    run_until(killed, broken / "checkpoints" / "1-sentences" / "checkpoint-18" / "trainer_state.json")
+    assert not (broken / "training_record.json").exists()
     # A checkpoint that was cut short: without its last file, trainer_state.json, it does not count.
-    cut = place / "killed" / "checkpoints" / "1-sentences" / "checkpoint-99"
+    cut = broken / "checkpoints" / "1-sentences" / "checkpoint-99"
     cut.mkdir()
     (cut / "model.safetensors").write_bytes(b"half")
     train.main(killed)
-    assert equal(place / "undisturbed", place / "killed")
-    one, two = TrainingRecord.load(place / "undisturbed"), TrainingRecord.load(place / "killed")
+    assert equal(whole, broken)
+    one, two = TrainingRecord.load(whole), TrainingRecord.load(broken)
     assert [point.loss for point in one.losses] == [point.loss for point in two.losses]
 
 

@@ -105,6 +105,7 @@ GRID: tuple[Row, ...] = (
     _one("negatives", "in_batch", "the batch's labels"),
     _one("negatives", "hierarchy", "and one sibling in ESCO", negatives={"kind": "hierarchy", "count": 1}),
     _one("negatives", "mined", "and one near label", negatives={"kind": "mined", "count": 1, "skip_nearest": 5}),
+    _one("negatives", "all_labels", "and every label, remembered", loss={**MASKED, "label_memory": 50}),
     _one("scoring", "cosine", "one vector a sentence"),
     _one("scoring", "token_match", "token-level score of ConTeXT-match", loss={**MASKED, "name": "token_match"}),
     _one("curriculum", "together", "definitions and sentences mixed", sources={**SENTENCES, "descriptions": {}}),

@@ -12,6 +12,7 @@ from transformers import TrainerCallback
 
 from training.batches import EpochBatches
 from training.energy import EnergyMeter
+from training.label_memory import LabelMemory
 
 ENERGY_EVERY_S = 30.0
 
@@ -70,6 +71,17 @@ class Clock(TrainerCallback):  # type: ignore[misc]
             "train_seconds": self.before["train_seconds"] + self.train_seconds,
         }
         return counts if energy is None else {**counts, "energy_kwh": energy}
+
+
+class MemoryRefresher(TrainerCallback):  # type: ignore[misc]
+    """Has the label memory made anew after a checkpoint, as a run that resumes from it must."""
+
+    def __init__(self, memory: LabelMemory) -> None:
+        self.memory = memory
+
+    def on_save(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+        """A checkpoint was written."""
+        self.memory.forget()
 
 
 class Marks(TrainerCallback):  # type: ignore[misc]

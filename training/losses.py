@@ -22,12 +22,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from training.batches import PAD, ignored
+from training.label_memory import LabelMemory, no_negatives
 from training.recipe import Loss
 
 Features = dict[str, Any]
 
 
-def make_loss(model: Any, loss: Loss, chunk_size: int = 0) -> nn.Module:
+def make_loss(model: Any, loss: Loss, chunk_size: int = 0, memory: LabelMemory | None = None) -> nn.Module:
     """The loss module that a recipe names; negatives are gathered across processes where there are several.
 
     Args:
@@ -35,11 +36,12 @@ def make_loss(model: Any, loss: Loss, chunk_size: int = 0) -> nn.Module:
         loss: the recipe's loss.
         chunk_size: anchors embedded at a time, each chunk padded to its own longest; 0 embeds all at once. The result
             is the same, but for which values dropout drops.
+        memory: all labels, for a loss that takes them as negatives.
     """
     if loss.name == "token_match":
         return TokenMatchLoss(model, loss, chunk_size)
     if loss.name == "masked_mnrl":
-        return MaskedRankingLoss(model, loss, chunk_size)
+        return MaskedRankingLoss(model, loss, chunk_size, memory)
     directions = ("query_to_doc", "doc_to_query") if loss.symmetric else ("query_to_doc",)
     options = {"scale": loss.scale, "directions": directions, "gather_across_devices": get_world_size() > 1}
     if loss.symmetric:
@@ -122,13 +124,15 @@ class MaskedRankingLoss(CachedLossMixin, nn.Module):  # type: ignore[misc]
             `matryoshka` adds up the losses of the embeddings cut to each of these sizes (Kusupati et al. 2022, arXiv
             2205.13147, equation 1); `mini_batch` caches gradients (Gao et al. 2021, arXiv 2101.06983).
         chunk_size: anchors embedded at a time.
+        memory: remembered embeddings of all labels: negatives of every sentence, beside those of the batch.
     """
 
-    def __init__(self, model: Any, loss: Loss, chunk_size: int = 0) -> None:
+    def __init__(self, model: Any, loss: Loss, chunk_size: int = 0, memory: LabelMemory | None = None) -> None:
         super().__init__()
         self.model = model
         self.loss = loss
         self.chunk_size = chunk_size
+        self.memory = memory
         self.mini_batch_size = loss.mini_batch
         self.uses_gradient_cache = loss.mini_batch > 0
 
@@ -156,10 +160,20 @@ class MaskedRankingLoss(CachedLossMixin, nn.Module):  # type: ignore[misc]
         first = get_rank() * local
         here = torch.arange(first, first + local, device=labels.device)
         everywhere = [gather(embedding) for embedding in embeddings]
-        skills = read_skills(gather_skills(labels), len(embeddings) - 2, "same_skill" in self.loss.mask)
+        negatives, all_labels = len(embeddings) - 2, gather_skills(labels)
+        skills = read_skills(all_labels, negatives, "same_skill" in self.loss.mask)
+        candidates = everywhere[1:]
+        if self.memory is not None:
+            remembered = self.memory.embeddings().to(embeddings[0].dtype)
+            candidates.append(remembered)
+            left_out = no_negatives(all_labels, negatives, len(remembered)) | self.memory.repeated
+            never = torch.zeros_like(left_out)
+            skills = BatchSkills(
+                skills.own, torch.cat([skills.positive, never], 1), torch.cat([skills.dropped, left_out], 1)
+            )
         total = embeddings[0].new_zeros(())
         for size in self.loss.matryoshka or (embeddings[0].shape[1],):
-            unit = [functional.normalize(embedding[:, :size], dim=1) for embedding in everywhere]
+            unit = [functional.normalize(embedding[:, :size], dim=1) for embedding in [everywhere[0], *candidates]]
             total = total + self._one_size(unit, skills, here)
         return total
 

@@ -88,7 +88,8 @@ class Loss:
 
     `mnrl` is the library's; `masked_mnrl` is ours, with `mask` naming which false negatives leave the denominator;
     `token_match` is ConTeXT-match's token-level score with the same masks. `several_positives` counts every in-batch
-    label that the sentence asks for as a positive. `mini_batch` above 0 uses gradient caching.
+    label that the sentence asks for as a positive. `mini_batch` above 0 uses gradient caching. `label_memory` above 0
+    makes every label of the label space a negative of every sentence, embedded anew after so many batches.
     """
 
     name: str = "mnrl"
@@ -99,6 +100,7 @@ class Loss:
     symmetric: bool = False
     matryoshka: tuple[int, ...] = ()
     mini_batch: int = 0
+    label_memory: int = 0
 
     def __post_init__(self) -> None:
         _need(self.name in LOSSES, f"loss name must be one of {', '.join(LOSSES)}, got {self.name!r}")
@@ -109,6 +111,8 @@ class Loss:
             not (self.several_positives and self.name == "mnrl"), "several_positives needs masked_mnrl or token_match"
         )
         _need(self.mini_batch >= 0, f"mini_batch must not be negative, got {self.mini_batch}")
+        _need(self.label_memory >= 0, f"label_memory must not be negative, got {self.label_memory}")
+        _need(not self.label_memory or self.name == "masked_mnrl", "label_memory needs masked_mnrl")
         both = self.name == "token_match" and (self.symmetric or self.matryoshka or self.mini_batch)
         _need(not both, "token_match goes with none of symmetric, matryoshka and mini_batch")
 

@@ -19,7 +19,8 @@ from dataset_builder.contract import Record, StageError
 from training.augmentation import Augmenter
 from training.base_model import open_encoder, without_normalisation
 from training.batches import PairCollator, StageExamples
-from training.callbacks import Bar, Marks
+from training.callbacks import Bar, Marks, MemoryRefresher
+from training.label_memory import LabelMemory
 from training.losses import make_loss
 from training.neighbours import HardNegatives, SkillLinks, linked_skills, merged, near_skills, nearest_skills, siblings
 from training.pairs import Inputs, StagePairs
@@ -117,7 +118,9 @@ def _trainer_of(job: StageJob, encoder: Any) -> SkillTrainer:
     recipe, stage = job.recipe, job.stage
     select_by = f"eval_{job.select_by}" if job.select_by else None
     arguments = training_arguments(recipe, stage, job.folder, select_by)
-    collator = PairCollator(_preprocess_of(encoder, recipe.max_tokens), job.inputs.labels)
+    preprocess, every = _preprocess_of(encoder, recipe.max_tokens), stage.loss.label_memory
+    collator = PairCollator(preprocess, job.inputs.labels)
+    memory = LabelMemory(encoder, preprocess, job.inputs.labels.labels, every) if every else None
     near = _near_of(job)
     trainer = SkillTrainer(
         examples=StageExamples(
@@ -130,10 +133,12 @@ def _trainer_of(job: StageJob, encoder: Any) -> SkillTrainer:
         watts=job.watts,
         model=encoder,
         args=arguments,
-        loss=make_loss(encoder, stage.loss, recipe.chunk_size),
+        loss=make_loss(encoder, stage.loss, recipe.chunk_size, memory),
         evaluator=job.evaluator if job.select_by else None,
     )
     times = recipe.validation.times_per_epoch if job.select_by else 0
+    if memory is not None:
+        trainer.add_callback(MemoryRefresher(memory))
     trainer.add_callback(Marks(times, recipe.checkpoints_per_epoch, stage.epochs))
     if trainer.is_world_process_zero():
         trainer.add_callback(TensorBoardCallback(SummaryWriter(str(job.tensorboard / stage.name))))
