@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from dataset_builder.chat_client import ChatClient
 from dataset_builder.journal import Entry, Journal
+from dataset_builder.languages import prepare_languages
 from dataset_builder.plan import Ask, Endpoint, Plan, Sampling
 from dataset_builder.sending import NOT_SENT, Limits, Progress, Sender
 
@@ -97,6 +98,7 @@ class Generation:
         """
         todo = self.missing()
         if todo:
+            prepare_languages()  # before the first reply waits for it, and with it all others
             asyncio.run(self._run(todo, client))
         return self.progress
 

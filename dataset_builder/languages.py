@@ -30,6 +30,11 @@ def _identifier() -> Any:
     return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
 
 
+def prepare_languages() -> None:
+    """Load what `is_foreign` needs: half a second that it takes at its first call otherwise."""
+    _known()
+
+
 @lru_cache(maxsize=1 << 18)
 def is_foreign(text: str, language: str) -> bool:
     """Whether `text` is in another language than `language` (two letters) with a probability of at least SURE.

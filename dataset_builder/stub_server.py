@@ -110,9 +110,12 @@ class StubServer:
         body = await reader.readexactly(int(headers.get("content-length", "0")))
         self.authorizations.add(headers.get("authorization", ""))
         self.requests += 1
+        come = self._loop.time()
         fault = self._fault()
+        status, content, extra = self._answer(body, fault)
         if self.behaviour.latency_s:
-            await asyncio.sleep(self.behaviour.latency_s)
+            # What the answer itself took is part of the latency.
+            await asyncio.sleep(self.behaviour.latency_s - (self._loop.time() - come))
         if fault:
             self.faults[fault] += 1
         if fault == "reset":
@@ -121,7 +124,6 @@ class StubServer:
         if fault == "hang":
             await asyncio.sleep(self.behaviour.hang_s)
             return False
-        status, content, extra = self._answer(body, fault)
         reason = _STATUS.get(status, "Error")
         kind = "text/html" if fault == "html" else "application/json"
         head = f"HTTP/1.1 {status} {reason}\r\nContent-Type: {kind}\r\nContent-Length: {len(content)}\r\n{extra}\r\n"
