@@ -78,12 +78,13 @@ def _existing(path: Path) -> Path | None:
 
 
 def _int8_file(folder: Path) -> Path | None:
-    """The quantised export that suits this processor, or the first there is."""
+    """The quantised export by blocks, which suits any processor; else the one for this processor, or the first."""
     files = sorted(
         path for path in (folder / "onnx").glob("model*.onnx") if "int8" in path.name or "uint8" in path.name
     )
     wanted = "arm64" if platform.machine() in ("arm64", "aarch64") else _x86_kind()
-    return next((path for path in files if wanted in path.name), files[0] if files else None)
+    by_name = [path for name in ("blocks", wanted) for path in files if name in path.name]
+    return next(iter([*by_name, *files]), None)
 
 
 def _x86_kind() -> str:

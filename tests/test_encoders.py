@@ -61,6 +61,8 @@ def test_int8_comes_first_and_fits_the_processor(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(encoders.platform, "machine", lambda: "aarch64")
     assert load_encoder(copy).weight_file.name == "model_qint8_arm64.onnx"
     assert load_encoder(copy, "onnx").weight_file.name == "model.onnx"
+    shutil.copy(plain, copy / "onnx/model_quint8_blocks.onnx")
+    assert load_encoder(copy).weight_file.name == "model_quint8_blocks.onnx"
 
 
 def test_refusals(folder, tmp_path):

@@ -1,6 +1,6 @@
 """A model folder -> its ONNX, int8 ONNX and static forms, each measured against the model itself.
 
-    python -m training.export MODEL_DIR --int8 avx512_vnni avx2 --static STATIC_DIR \
+    python -m training.export MODEL_DIR --int8 blocks avx512_vnni --static STATIC_DIR \
         --esco ESCO_ZIP --validation BENCHMARKS_DIR --out results/exports.json
 
 ONNX files go into MODEL_DIR/onnx/ under the names that sentence-transformers reads.
@@ -24,7 +24,7 @@ from dataset_builder.esco import read_esco
 from training.base_model import open_encoder, weight_files
 from training.export_record import ExportedForm, ExportResults
 from training.label_space import LabelSpace, label_space_of_esco
-from training.onnx_files import INT8_FILES, OnnxEncoder, export_onnx, quantise
+from training.onnx_files import BLOCKS, INT8_FILES, OnnxEncoder, export_onnx, quantise
 from training.run import processor_name, usable_cores, use_threads
 from training.static_model import distil
 from training.validation import DEFAULT_METRIC, SkillRanking, ValidationSet, load_metric, read_validation
@@ -70,7 +70,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("model", help="a trained model's folder")
     parser.add_argument("--esco", required=True, nargs="+", help="the label space to measure with")
-    parser.add_argument("--int8", nargs="*", default=["avx512_vnni"], choices=tuple(INT8_FILES), help="processors")
+    kinds = "int8 forms: blocks runs everywhere and is nearest to the model (default: %(default)s)"
+    parser.add_argument("--int8", nargs="*", default=[BLOCKS], choices=tuple(INT8_FILES), help=kinds)
     parser.add_argument("--static", metavar="DIR", help="write a static model there too")
     parser.add_argument("--static-dimensions", type=int, default=256)
     parser.add_argument("--validation", metavar="DIR_OR_CSV", help="measure RP@5 on *_validation.csv")
