@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -126,6 +127,18 @@ def test_the_same_command_again_does_nothing(trained: Path, place: Path, capsys:
     train.main(command(place, "trained", RECIPE, "--validation", str(place / "benchmarks"), "--watts", "10"))
     assert "nothing to do" in capsys.readouterr().out
     assert (trained / "training_record.json").stat().st_mtime_ns == before
+
+
+def test_a_record_from_before_a_recipe_could_say_more_is_still_its_own(trained: Path, place: Path):
+    """What the record does not say has its default; another value than the default is another recipe."""
+    old = shutil.copytree(trained, place / "old")
+    record = json.loads((old / TrainingRecord.FILE_NAME).read_text(encoding="utf-8"))
+    del record["recipe"]["stages"][0]["loss"]["label_memory"]
+    (old / TrainingRecord.FILE_NAME).write_text(json.dumps(record), encoding="utf-8")
+    train.main(command(place, "old", RECIPE, "--validation", str(place / "benchmarks"), "--watts", "10"))
+    changed = {**RECIPE, "stages": [{**STAGE, "loss": {"name": "masked_mnrl", "label_memory": 3}}]}
+    with pytest.raises(StageError, match="holds a model of another recipe"):
+        train.main(command(place, "old", changed))
 
 
 def test_another_recipe_does_not_overwrite(trained: Path, place: Path):

@@ -24,8 +24,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from dataset_builder.contract import Record, StageError, Strict, code_version, run_command
+from training.machine import processor_name, usable_cores, use_threads
 from training.recipe import read_recipe
-from training.run import Prepared, RunOptions, prepare, processor_name, usable_cores, use_threads
+from training.run import Prepared, RunOptions, prepare
 
 RECIPE = Path(__file__).with_name("recipes") / "paper.yaml"
 RELEASES = Path(__file__).resolve().parent.parent / "dataset_builder" / "releases"

@@ -24,8 +24,8 @@ from dataset_builder.esco import read_esco
 from training.base_model import open_encoder, weight_files
 from training.export_record import ExportedForm, ExportResults
 from training.label_space import LabelSpace, label_space_of_esco
+from training.machine import processor_name, usable_cores, use_threads
 from training.onnx_files import BLOCKS, INT8_FILES, OnnxEncoder, export_onnx, quantise
-from training.run import processor_name, usable_cores, use_threads
 from training.static_model import distil
 from training.validation import DEFAULT_METRIC, SkillRanking, ValidationSet, load_metric, read_validation
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +12,6 @@ from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Any
 
-import torch
 from transformers import set_seed
 from transformers.utils.logging import disable_progress_bar
 
@@ -24,11 +22,11 @@ from training.dataset_rows import DatasetRows, read_dataset
 from training.energy import EnergyMeter
 from training.label_space import LabelSpace, label_space_of_esco, label_space_of_rows
 from training.literal_matches import read_sentences
+from training.machine import hardware, use_threads
 from training.pairs import Inputs, StagePairs, collect_pairs, read_skillskape
-from training.recipe import Recipe
+from training.recipe import Recipe, recipe_from_dict
 from training.run_record import (
     DatasetSource,
-    Hardware,
     LossPoint,
     TrainingRecord,
     ValidationPoint,
@@ -128,19 +126,6 @@ def prepare(recipe: Recipe, options: RunOptions) -> Prepared:
     return Prepared(recipe, options, base, inputs, validation, pairs)
 
 
-def use_threads(threads: int | None) -> None:
-    """Share the usable cores among this machine's processes; accelerate's own guess is one thread on some machines."""
-    if threads is not None and threads < 1:
-        raise StageError(f"--threads must be at least 1, got {threads}")
-    processes = max(int(os.environ.get("LOCAL_WORLD_SIZE", "1")), 1)
-    torch.set_num_threads(threads or max(usable_cores() // processes, 1))
-
-
-def usable_cores() -> int:
-    """CPU cores that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _labels_of(dataset: DatasetRows, esco: EscoRelease | None) -> LabelSpace:
     if esco is not None:
         return label_space_of_esco(esco)
@@ -160,7 +145,7 @@ def _holds_this_run(prepared: Prepared) -> bool:
     if (out / TrainingRecord.FILE_NAME).is_file():
         record = TrainingRecord.load(out)
         same = (
-            record.recipe == prepared.recipe.as_dict()
+            _whole(record.recipe) == prepared.recipe.as_dict()
             and record.dataset.sha256 == prepared.inputs.dataset.sha256
             and record.base_model.weights_sha256 == prepared.base.source.weights_sha256
             and record.label_space_sha256 == prepared.inputs.labels.sha256
@@ -169,9 +154,19 @@ def _holds_this_run(prepared: Prepared) -> bool:
             raise StageError(f"{out} holds a model of another recipe or other inputs", remedy)
         return True
     begun = out / CHECKPOINTS / RUN_FILE
-    if begun.is_file() and json.loads(begun.read_text(encoding="utf-8")) != prepared.identity:
-        raise StageError(f"{out / CHECKPOINTS} was begun with another recipe or other inputs", remedy)
+    if begun.is_file():
+        identity = json.loads(begun.read_text(encoding="utf-8"))
+        if {**identity, "recipe": _whole(identity["recipe"])} != prepared.identity:
+            raise StageError(f"{out / CHECKPOINTS} was begun with another recipe or other inputs", remedy)
     return False
+
+
+def _whole(recipe: dict[str, Any]) -> dict[str, Any]:
+    """A recipe on file with the defaults of what was added to recipes since; as it is where it is none any more."""
+    try:
+        return recipe_from_dict(recipe).as_dict()
+    except StageError:
+        return recipe
 
 
 def _run_stages(prepared: Prepared) -> list[StageOutcome]:
@@ -238,7 +233,7 @@ def make_record(prepared: Prepared, outcomes: Sequence[StageOutcome]) -> Trainin
         duration_s=sum(outcome.seconds for outcome in outcomes),
         energy_kwh=None if None in measured else sum(value or 0.0 for value in measured),
         energy_method=EnergyMeter(options.watts).read().method,
-        hardware=_hardware(max(outcome.peak_memory_bytes for outcome in outcomes)),
+        hardware=hardware(max(outcome.peak_memory_bytes for outcome in outcomes)),
         libraries={name: version_of(name) for name in LIBRARIES},
         losses=[
             LossPoint(step=point.step + offset, loss=point.loss)
@@ -253,26 +248,6 @@ def make_record(prepared: Prepared, outcomes: Sequence[StageOutcome]) -> Trainin
         best_step=before[-1] + outcomes[-1].best_step,
         weights_sha256=sha256_of_weights(last),
     )
-
-
-def _hardware(peak_memory_bytes: int) -> Hardware:
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    return Hardware(
-        processes=int(os.environ.get("WORLD_SIZE", "1")),
-        device=gpu or processor_name(),
-        cpu_cores=usable_cores(),
-        peak_memory_bytes=peak_memory_bytes,
-    )
-
-
-def processor_name() -> str:
-    """What this machine calls its processor."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(named, "") or platform.machine()
 
 
 def _finish(prepared: Prepared, record: TrainingRecord) -> None:
