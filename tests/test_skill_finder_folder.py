@@ -1,0 +1,94 @@
+"""A model folder -> a finder: what it must hold, and what is refused."""
+
+import json
+
+import numpy as np
+import pytest
+
+from skill_finder import Settings, SkillFinder, SkillFinderError
+from skill_index import Skill, build_index
+from tests.tiny_finder import SKILLS, tiny_model
+
+
+class TestModelFolder:
+    @pytest.fixture(scope="class")
+    def folder(self, tmp_path_factory):
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+        from safetensors.numpy import save_file
+
+        from encoders import load_encoder
+        from skill_index import sha256_of_file, sha256_of_lines
+
+        folder = tiny_model(tmp_path_factory.mktemp("model") / "tiny")
+        index = build_index(SKILLS, load_encoder(folder, "torch"), "x")
+        (folder / "label_index").mkdir()
+        rows = [
+            {
+                "uri": skill.uri, "label": skill.label, "alternative_labels": list(skill.alternative_labels),
+                "type": skill.type, "broader_uris": list(skill.broader_uris), "group": skill.group,
+            }
+            for skill in SKILLS
+        ]  # fmt: skip
+        pq.write_table(pa.Table.from_pylist(rows), folder / "label_index/skills.parquet")
+        metadata = {
+            "format": "1",
+            "weights_sha256": json.dumps({"model.safetensors": sha256_of_file(folder / "model.safetensors")}),
+            "labels_sha256": sha256_of_lines([skill.label for skill in SKILLS]),
+            "esco_version": "1.1.0",
+            "esco_language": "en",
+            "model": "tiny",
+        }
+        file = folder / "label_index/label_embeddings.safetensors"
+        save_file({"embeddings": index.vectors.astype(np.float16)}, file, metadata)
+        return folder
+
+    def test_a_model_folder_is_enough(self, folder):
+        finder = SkillFinder.from_pretrained(folder)
+        assert finder.index.taxonomy == "ESCO 1.1.0 (en)"
+        assert finder.backend == "torch"
+        assert finder.rank("bake bread in ovens", 1)[0].label == "bake bread in ovens"
+
+    def test_settings_are_read_from_the_folder(self, folder):
+        settings = {"format": 1, "threshold": 0.42, "calibrated_on": "x", "extra": 1}
+        (folder / "skill_finder.json").write_text(json.dumps(settings), encoding="utf-8")
+        assert SkillFinder.from_pretrained(folder).settings == Settings(0.42, "x", None)
+        (folder / "skill_finder.json").write_text('{"format": 3, "threshold": 1}', encoding="utf-8")
+        with pytest.raises(SkillFinderError, match="format 3"):
+            SkillFinder.from_pretrained(folder)
+        (folder / "skill_finder.json").unlink()
+
+    def test_changed_weights_are_refused(self, folder, tmp_path):
+        import shutil
+
+        copy = shutil.copytree(folder, tmp_path / "copy")
+        weights = copy / "model.safetensors"
+        weights.write_bytes(weights.read_bytes()[:-4] + b"\1\2\3\4")
+        with pytest.raises(SkillFinderError, match="other weights"):
+            SkillFinder.from_pretrained(copy)
+
+    def test_changed_labels_are_refused(self, folder, tmp_path):
+        import shutil
+
+        import pyarrow.parquet as pq
+
+        copy = shutil.copytree(folder, tmp_path / "copy")
+        table = copy / "label_index/skills.parquet"
+        pq.write_table(pq.read_table(table).take(list(reversed(range(len(SKILLS))))), table)
+        with pytest.raises(SkillFinderError, match="other labels"):
+            SkillFinder.from_pretrained(copy)
+
+    def test_a_folder_without_a_model_or_index_says_so(self, folder, tmp_path):
+        with pytest.raises(SkillFinderError, match="no weights"):
+            SkillFinder.from_pretrained(tmp_path)
+        with pytest.raises(SkillFinderError, match="neither a model folder nor a Hub id"):
+            SkillFinder.from_pretrained(tmp_path / "nowhere")
+        with pytest.raises(SkillFinderError, match="onnx-int8"):
+            SkillFinder.from_pretrained(folder, "onnx-int8")
+
+    def test_an_own_list_replaces_the_index(self, folder):
+        finder = SkillFinder.from_pretrained(
+            folder, skills=[Skill("1", "juggle"), Skill("2", "sing")], taxonomy="circus"
+        )
+        assert finder.index.taxonomy == "circus"
+        assert finder.rank("juggle", 1)[0].uri == "1"
