@@ -18,7 +18,7 @@ from typing import Any, Literal
 import openai
 from openai.types import Batch
 
-from dataset_builder.chat_client import JSON_SCHEMA, KEY_VARIABLE, NO_KEY, Reply, reply_in
+from dataset_builder.chat_client import JSON_SCHEMA, KEY_VARIABLE, NO_KEY, Reply, reply_in, with_extra
 from dataset_builder.contract import StageError, write_atomically
 from dataset_builder.generate import Generation
 from dataset_builder.journal import REFUSAL, Entry, Journal
@@ -71,6 +71,9 @@ class BatchSender:
             StageError: the server says no, a batch failed, its replies are another plan's, or the budget is used up.
         """
         try:
+            if not generation.missing():
+                # Batches on their way are then those of a later round, whose plan is wider.
+                return BatchStep(0, 0, 0, 0)
             kept, unfinished = self.collect(generation)
             missing = generation.missing()
             sent = 0 if unfinished else self.submit(generation, missing)
@@ -128,7 +131,7 @@ class BatchSender:
     def _line(self, generation: Generation, index: int, attempt: int) -> str:
         """One request as a line of JSON; its custom_id is the journal's key."""
         ask, sampling = generation.plan.asks[index], generation.sampling
-        body = {
+        body: dict[str, Any] = {
             "model": self._model,
             "messages": ask.messages,
             "max_tokens": ask.max_tokens(sampling),
@@ -136,8 +139,8 @@ class BatchSender:
             "top_p": sampling.top_p,
             "seed": ask.seed_of(attempt),
             **({"response_format": JSON_SCHEMA} if sampling.json_schema else {}),
-            **self._extra,
         }
+        body = with_extra(body, self._extra)
         key = ask.key(generation.endpoint, sampling, attempt)
         return json.dumps({"custom_id": key, "method": "POST", "url": "/v1/chat/completions", "body": body})
 

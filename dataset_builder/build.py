@@ -21,6 +21,7 @@ from dataset_builder.journal import Journal
 from dataset_builder.plan import Plan, make_plan, sample_skills, skills_in_file
 from dataset_builder.release_folder import ReleaseFacts, write_release
 from dataset_builder.rounds import run_rounds
+from dataset_builder.schema import DatasetManifest
 from dataset_builder.sending import Progress
 from dataset_builder.taxonomy_csv import read_label_space
 
@@ -74,12 +75,14 @@ def replies_getter(options: BuildOptions) -> Callable[[Generation], bool]:
     def live(generation: Generation) -> bool:
         if noted_batches(generation.journal):
             raise StageError("batches are on their way with these requests", "Add --batch to collect them")
+        refuse_what_would_be_lost(generation, options)
         endpoint = options.endpoint
         client = ChatClient(endpoint.base_url, endpoint.model, options.timeout_s, options.extra_body)
         stop_early(generation.run(client), options)
         return True
 
     def by_batch(generation: Generation) -> bool:
+        refuse_what_would_be_lost(generation, options)
         endpoint = options.endpoint
         sender = BatchSender(endpoint.base_url, endpoint.model, options.timeout_s, options.extra_body)
         step = sender.step(generation)
@@ -91,6 +94,20 @@ def replies_getter(options: BuildOptions) -> Callable[[Generation], bool]:
     if options.journal_only:
         return from_journal
     return by_batch if options.batch else live
+
+
+def refuse_what_would_be_lost(generation: Generation, options: BuildOptions) -> None:
+    """Leave before anything is paid for that the folder, which holds its version already, could not take in.
+
+    Raises:
+        StageError: the folder is written and the journal lacks replies of the plan.
+    """
+    missing = len(generation.missing()) if (options.out / DatasetManifest.FILE_NAME).is_file() else 0
+    if missing:
+        raise StageError(
+            f"{options.out} is written already, and {missing:,} requests of this plan have no reply",
+            f"Give another --version and --out, with --journal {options.journal} to keep the replies that are there",
+        )
 
 
 def stop_early(progress: Progress, options: BuildOptions) -> None:

@@ -94,6 +94,8 @@ def parse_options(arguments: Sequence[str] | None = None) -> BuildOptions:
     if parsed.round_trip_encoder and not (parsed.round_trip_k or parsed.benchmarks):
         raise StageError("--round-trip-encoder needs --round-trip-k, or --benchmarks to choose it on")
     out = Path(parsed.out)
+    out = out if out.name not in ("", "..") else out.resolve()
+    extra = _extra_body(parsed.extra_body)
     return BuildOptions(
         esco=tuple(parsed.esco),
         language=parsed.language,
@@ -103,7 +105,13 @@ def parse_options(arguments: Sequence[str] | None = None) -> BuildOptions:
         previous=parsed.previous,
         journal=Path(parsed.journal) if parsed.journal else out.with_name(f"{out.name}.journal.sqlite"),
         endpoint=Endpoint(parsed.base_url, parsed.model, parsed.provider, parsed.model_name),
-        sampling=Sampling(parsed.temperature, parsed.top_p, parsed.tokens_per_line, parsed.json_schema),
+        sampling=Sampling(
+            parsed.temperature,
+            parsed.top_p,
+            parsed.tokens_per_line,
+            parsed.json_schema,
+            json.dumps(extra, sort_keys=True) if extra else "",
+        ),
         limits=_limits(parsed),
         filters=FilterOptions(
             language=parsed.language,
@@ -120,7 +128,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> BuildOptions:
         skills_file=parsed.skills_file,
         timeout_s=parsed.timeout,
         seconds_per_request=parsed.seconds_per_request,
-        extra_body=_extra_body(parsed.extra_body),
+        extra_body=extra,
         dry_run=parsed.dry_run,
         journal_only=parsed.journal_only,
         batch=parsed.batch,
@@ -243,7 +251,7 @@ def _add_server(group: argparse._ArgumentGroup) -> None:
     bound = "bounds a reply: N times the lines asked for (default: %(default)s)"
     add("--tokens-per-line", type=int, default=32, metavar="N", help=bound)
     add("--json-schema", action="store_true", help="ask for JSON by schema, where the server supports it")
-    add("--extra-body", metavar="JSON", help="more fields for each request, for servers that know more")
+    add("--extra-body", metavar="JSON", help="more fields for each request; null leaves one out")
 
 
 def _add_limits(group: argparse._ArgumentGroup) -> None:

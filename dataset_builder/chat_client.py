@@ -22,7 +22,9 @@ from dataset_builder.prompts import Message
 KEY_VARIABLE = "OPENAI_API_KEY"
 NO_KEY = "not-needed"
 MAX_BODY_BYTES = 4_000_000
+STOP_STATUSES = frozenset({401, 402, 403, 404})  # key, balance, rights, model
 STOP_CODES = frozenset({"insufficient_quota", "invalid_api_key", "model_not_found", "billing_not_active"})
+NO_MONEY = ("credit balance", "insufficient balance", "insufficient credit", "exceeded your current quota", "billing")
 JSON_SCHEMA = {
     "type": "json_schema",
     "json_schema": {
@@ -79,7 +81,8 @@ class ChatClient:
         base_url: the server's address, as in http://127.0.0.1:8000/v1.
         model: the model's name as the server knows it.
         timeout_s: seconds until a reply counts as hanging.
-        extra_body: more fields for the request's JSON, for servers that know more than the standard.
+        extra_body: more fields for the request's JSON, for servers that know more than the standard; null leaves a
+            field of ours out.
     """
 
     def __init__(
@@ -112,8 +115,8 @@ class ChatClient:
             "top_p": top_p,
             "seed": seed,
             **({"response_format": JSON_SCHEMA} if json_schema else {}),
-            **(self._extra or {}),
         }
+        request = with_extra(request, self._extra)
         try:
             # The typed method walks through every message twice, a third of a request's whole cost; the body is ours
             # to read anyway, for it may be anything.
@@ -135,8 +138,10 @@ class ChatClient:
 
     def _meaning(self, error: openai.APIStatusError) -> Exception:
         status, code, text = error.status_code, str(error.code or ""), self._safe(error.message)
-        if status in (401, 403) or code in STOP_CODES or (status == 404):
+        no_money = status == 402 or any(words in text.lower() for words in NO_MONEY if status < 500)
+        if status in STOP_STATUSES or code in STOP_CODES or no_money:
             hint = f"Check {KEY_VARIABLE}" if status in (401, 403) else "Check --model and --base-url"
+            hint = "Check the account's balance; replies are kept" if no_money else hint
             return StopError(f"the server says no ({status}): {text}", hint)
         if status in (408, 409, 429) or status >= 500:
             crowded = status in (429, 503)
@@ -149,6 +154,13 @@ class ChatClient:
         """One short line of the server's text, without the key should the server repeat it."""
         short = " ".join(text.replace(self._key, "***").split()) if self._key != NO_KEY else " ".join(text.split())
         return short[:200]
+
+
+def with_extra(request: dict[str, Any], extra: dict[str, Any] | None) -> dict[str, Any]:
+    """A request's JSON with more fields, without those that are null there."""
+    extra = extra or {}
+    left_out = {name for name, value in extra.items() if value is None}
+    return {name: value for name, value in {**request, **extra}.items() if name not in left_out}
 
 
 def _connection_kind(error: openai.APIConnectionError) -> str:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from tqdm import tqdm
 
 from dataset_builder.chat_client import ChatClient
-from dataset_builder.journal import Entry, Journal
+from dataset_builder.journal import REFUSAL, Entry, Journal
 from dataset_builder.languages import prepare_languages
 from dataset_builder.plan import Ask, Endpoint, Plan, Sampling
 from dataset_builder.sending import NOT_SENT, Limits, Progress, Sender
@@ -54,6 +54,7 @@ class Generation:
         self.limits = limits
         self.language = language
         self.progress = Progress()
+        self._held: list[Entry] = []
 
     def chains(self) -> Iterator[Chain]:
         """What the journal has for each ask, in the plan's order."""
@@ -117,6 +118,8 @@ class Generation:
             workers = [asyncio.create_task(self._work(queue, sender, bar)) for _ in range(self.limits.concurrency)]
             try:
                 await asyncio.gather(*workers)
+                if not sender.stopping.is_set():
+                    self._put_held()
             finally:
                 for worker in workers:
                     worker.cancel()
@@ -157,12 +160,25 @@ class Generation:
                 if isinstance(entry, str):
                     self.progress.failed[index] = entry
                     break
-                self.journal.put(entry)
+                self._keep(entry)
                 self.progress.spend(entry, self.plan.asks[index])
                 if entry.settled:
                     break
             bar.update(1)
             bar.set_postfix(self._postfix(), refresh=False)
+
+    def _keep(self, entry: Entry) -> None:
+        """Put an entry into the journal; a refusal only when a reply follows, or the run ends well.
+
+        Refusals that stop the run mean something general, such as an empty account, and must be asked again.
+        """
+        self._held.append(entry)
+        if entry.kind != REFUSAL:
+            self._put_held()
+
+    def _put_held(self) -> None:
+        self.journal.put_many(self._held)
+        self._held = []
 
     def _postfix(self) -> dict[str, str]:
         now = self.progress

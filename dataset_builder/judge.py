@@ -38,6 +38,7 @@ BY_HAND = "judge_by_hand.csv"
 COLUMNS = ("sentence", "skill", "description", "verdict")
 YES, NO, UNCLEAR = "yes", "no", "unclear"
 MAX_TRIES = 7
+MOST_UNCLEAR = 0.5  # share of verdicts
 FIRST_WAIT_S = 0.5
 
 SYSTEM = (
@@ -119,7 +120,7 @@ async def judge_pairs(pairs: Sequence[Judged], client: ChatClient, concurrency: 
     """Ask a server about every pair, `concurrency` at once, at temperature 0.
 
     Raises:
-        StageError: the server says no, or gives no verdict however often it is asked.
+        StageError: the server says no, gives no verdict however often it is asked, or seldom says yes or no.
     """
     free = asyncio.Semaphore(concurrency)
     bar = tqdm(total=len(pairs), desc="judging", unit="pair")
@@ -131,10 +132,16 @@ async def judge_pairs(pairs: Sequence[Judged], client: ChatClient, concurrency: 
         return replace(pair, verdict=verdict)
 
     try:
-        return list(await asyncio.gather(*map(one, pairs)))
+        judged = list(await asyncio.gather(*map(one, pairs)))
     finally:
         bar.close()
         await client.close()
+    unclear = sum(pair.verdict == UNCLEAR for pair in judged)
+    if unclear > len(judged) * MOST_UNCLEAR:
+        raise StageError(
+            f"{unclear} of {len(judged)} verdicts are neither yes nor no", "Take a model that answers with one word"
+        )
+    return judged
 
 
 async def _verdict(pair: Judged, client: ChatClient) -> str:

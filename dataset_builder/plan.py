@@ -30,12 +30,16 @@ TOKENS_PER_LINE = 20
 
 @dataclass(frozen=True)
 class Sampling:
-    """How the model is sampled. `tokens_per_line` bounds a reply: max_tokens is that times the lines asked for."""
+    """How the model is sampled. `tokens_per_line` bounds a reply: max_tokens is that times the lines asked for.
+
+    `extra` is the JSON of the further fields of a request, "" where there are none.
+    """
 
     temperature: float = 0.8
     top_p: float = 0.95
     tokens_per_line: int = 32
     json_schema: bool = False
+    extra: str = ""
 
     def max_tokens(self, lines: int) -> int:
         """Bound on the tokens of a reply with so many lines."""
@@ -241,7 +245,9 @@ def _shared_json(family: str, sheet: int, language: str, endpoint: Endpoint, sam
     prefix = hashlib.sha256(json.dumps(about.prefix(language)).encode("utf-8")).hexdigest()
     before = json.dumps([*endpoint.identity, prefix])[1:-1]
     max_tokens = sampling.max_tokens(len(about.styles))
-    return before, json.dumps([sampling.temperature, sampling.top_p, max_tokens, sampling.json_schema])
+    after = [sampling.temperature, sampling.top_p, max_tokens, sampling.json_schema]
+    # Only where there is one: journals of before are keyed without.
+    return before, json.dumps([*after, *([sampling.extra] if sampling.extra else [])])
 
 
 @lru_cache(maxsize=64)

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import numpy as np
 
-from dataset_builder.benchmark_files import read_benchmark_file
+from dataset_builder.benchmark_files import read_validation_file
 from dataset_builder.contract import StageError
 from dataset_builder.esco import EscoRelease
 from dataset_builder.filters import Report
@@ -102,7 +102,7 @@ def bound_on_validation(encoder: Encoder, release: EscoRelease, folder: str | Pa
     position = {label: index for index, label in enumerate(release.labels)}
     texts, golds = [], []
     for path in sorted(Path(folder).glob("*_validation.csv")):
-        for query in read_benchmark_file(path).queries:
+        for query in read_validation_file(path).queries:
             for label in query.labels:
                 if label in position:
                     texts.append(query.sentence)

@@ -16,7 +16,9 @@ from dataset_builder.plan import MAX_ATTEMPTS, Ask, Endpoint, Sampling
 from dataset_builder.replies import MAX_REPLY_CHARACTERS, parse_reply
 
 NOT_SENT = "not sent"
+# So many refusals in a row, before the first reply and after it, mean that something general is wrong.
 MAX_REFUSALS_AT_START = 5
+MAX_REFUSALS_IN_A_ROW = 25
 FIRST_PROMPT_RATIO = 1.5  # until the server has counted a prompt
 
 
@@ -121,7 +123,8 @@ class Sender:
         self._requests = MinuteBudget(limits.requests_per_minute)
         self._tokens = MinuteBudget(limits.tokens_per_minute)
         self._pause_until = 0.0
-        self._refused_at_start: int | None = 0
+        self._replied = False
+        self._refused_in_a_row = 0
 
     def stop(self, reason: str) -> None:
         """Send nothing more; what is in flight may finish."""
@@ -170,7 +173,7 @@ class Sender:
             self._progress.waits[kind] += 1
             tries += not crowded
             now = time.monotonic()
-            if crowded and wait_s is not None:
+            if crowded and wait_s is not None and now + wait_s <= patient_until:
                 self._pause_until = max(self._pause_until, now + wait_s)
             wait_s = backoff_s(tries, self._limits.backoff_base_s, self._jitter) if wait_s is None else wait_s
             if tries >= self._limits.max_tries or now + wait_s > patient_until:
@@ -194,14 +197,15 @@ class Sender:
             seed=ask.seed_of(attempt),
             json_schema=self._sampling.json_schema,
         )
-        self._refused_at_start = None
+        self._replied, self._refused_in_a_row = True, 0
         return reply
 
     def _refusal(self, ask: Ask, attempt: int, text: str) -> Entry:
-        if self._refused_at_start is not None:
-            self._refused_at_start += 1
-            if self._refused_at_start >= MAX_REFUSALS_AT_START:
-                raise StopError(f"the server refused the first {MAX_REFUSALS_AT_START} requests ({text})")
+        self._refused_in_a_row += 1
+        most = MAX_REFUSALS_IN_A_ROW if self._replied else MAX_REFUSALS_AT_START
+        if self._refused_in_a_row >= most:
+            which = f"{most} requests in a row" if self._replied else f"the first {most} requests"
+            raise StopError(f"the server refused {which} ({text})", "Replies are kept, these refusals are not")
         key = ask.key(self._endpoint, self._sampling, attempt)
         return Entry(key, REFUSAL, text, "", 0, 0, True, ask.about)
 

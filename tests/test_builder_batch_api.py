@@ -130,6 +130,18 @@ def test_submit_come_back_collect_build(arguments, tmp_path, capsys):
     assert len(Provider.uploads) == 2
 
 
+def test_a_second_round_is_collected_as_well(arguments, tmp_path):
+    """4 lines a skill leave every skill short of 5: another 6 requests, whose batch is of a wider plan."""
+    Provider.done = True
+    batch = [*arguments, "--batch", "--at-least", "5", "--rounds", "1"]
+    for _ in range(3):
+        assert not (tmp_path / "d").exists()
+        build.main(batch)
+    assert [len(upload) for upload in Provider.uploads] == [SKILLS, SKILLS]
+    assert DatasetManifest.load(tmp_path / "d").tokens.requests == 2 * SKILLS
+    assert list(tmp_path.glob("*.batches.json")) == []
+
+
 def test_a_batch_and_a_live_run_give_the_same_bytes(arguments, tmp_path):
     """The stub and the batch provider answer a request alike; the journals are then interchangeable."""
     Provider.done = True

@@ -11,6 +11,7 @@ import pytest
 
 from dataset_builder import build
 from dataset_builder.contract import EXIT_INTERRUPTED, StageError, run_command
+from dataset_builder.journal import Journal
 from dataset_builder.schema import DatasetManifest
 from dataset_builder.stub_server import StubBehaviour, StubServer
 
@@ -112,6 +113,22 @@ def test_failed_requests_have_their_file_and_the_sums_match(esco, tmp_path):
     assert {line["class"] for line in lines} == {"http 500"}
 
 
+def test_nothing_is_asked_that_a_written_folder_could_not_take_in(esco, tmp_path, capsys):
+    """After an outage the folder stands without some replies: the same command asks for none, another version for them
+    alone."""
+    with StubServer(StubBehaviour(fault_share=0.4, faults=("500",), seed=3)) as faulty:
+        build.main(arguments(esco, tmp_path / "d", faulty.url, "--max-tries", "1", "--provider", "stub"))
+    missing = len((tmp_path / "d" / "failed_requests.jsonl").read_text().splitlines())
+    with StubServer() as well:
+        assert run_command(build.main, arguments(esco, tmp_path / "d", well.url, "--provider", "stub")) == 2
+        assert f"{missing} requests of this plan have no reply" in capsys.readouterr().err
+        assert well.requests == 0
+        more = ["--provider", "stub", "--journal", str(tmp_path / "d.journal.sqlite")]
+        build.main(arguments(esco, tmp_path / "e", well.url, *more, version="0.2.0"))
+        assert well.requests == missing
+    assert DatasetManifest.load(tmp_path / "e").skills.accepted == 12
+
+
 @pytest.mark.parametrize(
     ("more", "words"),
     [
@@ -132,6 +149,25 @@ def test_what_makes_no_sense_is_one_line(esco, tmp_path, capsys, more, words):
     error = capsys.readouterr().err.strip()
     assert words in error
     assert len(error.splitlines()) == 1
+
+
+def test_a_folder_may_be_where_one_stands(esco, tmp_path, server, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    build.main(arguments(esco, ".", server.url))
+    assert DatasetManifest.load(tmp_path / "here").skills.accepted == 12
+    assert (tmp_path / "here.journal.sqlite").is_file()
+
+
+def test_more_fields_of_a_request_are_part_of_what_is_asked(esco, tmp_path, server):
+    """Other replies are to be had with another field, and the old ones with none."""
+    build.main(arguments(esco, tmp_path / "d", server.url))
+    with Journal(tmp_path / "d.journal.sqlite") as journal:
+        before = len(journal)
+    given = ["--extra-body", '{"top_k": 5}', "--journal", str(tmp_path / "d.journal.sqlite")]
+    build.main(arguments(esco, tmp_path / "e", server.url, *given))
+    with Journal(tmp_path / "d.journal.sqlite") as journal:
+        assert len(journal) == 2 * before
 
 
 def test_a_version_is_three_numbers(esco, tmp_path):

@@ -76,6 +76,13 @@ def test_json_by_schema_and_more_fields_are_sent_where_asked_for(server):
     assert server.asked[0]["top_k"] == 20
 
 
+def test_null_leaves_a_field_out(server):
+    """Newer models of some providers take max_completion_tokens, and no max_tokens."""
+    ask(server, extra={"max_tokens": None, "max_completion_tokens": 200})
+    assert "max_tokens" not in server.asked[0]
+    assert server.asked[0]["max_completion_tokens"] == 200
+
+
 @pytest.mark.parametrize(
     ("status", "body", "words"),
     [
@@ -84,6 +91,8 @@ def test_json_by_schema_and_more_fields_are_sent_where_asked_for(server):
         (404, {"error": {"message": "no such model"}}, r"\(404\).*Check --model"),
         (400, {"error": {"message": "The model `x` does not exist"}}, "Check --model"),
         (429, {"error": {"message": "pay first", "code": "insufficient_quota"}}, r"\(429\).*pay first"),
+        (402, {"error": {"message": "nothing left"}}, r"\(402\).*nothing left.*balance"),
+        (400, {"error": {"message": "Your credit balance is too low"}}, r"\(400\).*too low.*balance"),
     ],
 )
 def test_a_no_to_everything_stops(server, status, body, words):

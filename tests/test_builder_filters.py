@@ -217,14 +217,17 @@ def test_a_text_is_embedded_once_however_often_filters_run():
 def test_the_bound_is_the_rank_that_95_percent_of_gold_labels_reach(tmp_path):
     """Twenty pairs: nineteen at rank 1, one at rank 3. ceil(0.95 x 20) = 19, so the 19th rank counts: 1.
 
-    With one more at rank 2 (after bread, level with budgets) ceil(0.95 x 21) = 20, and the 20th of 1 x 19, 2, 3 is 2.
+    With two more at 1 and 2 (after bread, level with budgets) ceil(0.95 x 22) = 21, and the 21st of 1 x 20, 2, 3 is 2.
+    What a test file holds as well does not count: of 21 the 20th is 1 again.
     """
     rows = [(f"bake bread {number}", "bake bread") for number in range(19)] + [("bake budgets", "C++")]
     write_benchmark(tmp_path, "x_validation.csv", *rows)
     encoder = WordEncoder()
     assert bound_on_validation(encoder, RELEASE, tmp_path, names_of(encoder)) == 1
-    write_benchmark(tmp_path, "y_validation.csv", ("bake bread 2", "C++"))
+    write_benchmark(tmp_path, "y_validation.csv", ("bake bread 2", "C++"), ("bake bread yes", "bake bread"))
     assert bound_on_validation(encoder, RELEASE, tmp_path, names_of(encoder)) == 2
+    write_benchmark(tmp_path, "y_test.csv", ("bake bread 2", "C++"))
+    assert bound_on_validation(encoder, RELEASE, tmp_path, names_of(encoder)) == 1
     with pytest.raises(StageError, match=r"_validation\.csv"):
         bound_on_validation(encoder, RELEASE, tmp_path / "none", names_of(encoder))
 

@@ -107,6 +107,42 @@ def test_requests_that_the_server_refuses_from_the_start_stop_the_run(journal):
         assert server.requests == 5
 
 
+def test_refusals_that_never_end_stop_the_run_and_are_not_kept(journal):
+    """An account that is empty after some replies may say 400 to all that follows: 25 in a row are no accident."""
+    with StubServer() as server:
+        run(generation_for(server, journal, count=4), server)
+        kept = len(journal)
+        server.behaviour.latency_s = 0.001
+        generation = generation_for(server, journal, count=60, limits=Limits(concurrency=1))
+        answer = server._answer
+        server._answer = lambda body, fault: answer(body, fault) if server.requests < 15 else (400, b"{}", "")
+        with pytest.raises(StopError, match="refused 25 requests in a row"):
+            run(generation, server)
+    assert len(journal) == kept + 10
+    assert {entry.kind for entry in journal.entries()} == {"reply"}
+
+
+def test_a_refusal_between_replies_is_kept(journal):
+    with StubServer() as server:
+        answer = server._answer
+        server._answer = lambda body, fault: answer(body, fault) if server.requests % 3 else (400, b"{}", "")
+        run(generation_for(server, journal, count=9, limits=Limits(concurrency=1)), server)
+        assert server.requests == 9
+        assert Counter(entry.kind for entry in journal.entries()) == {"reply": 6, "refusal": 3}
+        run(generation_for(server, journal, count=9), server)
+        assert server.requests == 9
+
+
+def test_a_wait_longer_than_the_patience_holds_up_nobody(journal):
+    """The first reply asks for a day: its request fails at once, the others are answered."""
+    with StubServer(StubBehaviour(retry_after_s=86_400)) as server:
+        fault = iter(["429 with retry-after"])
+        server._fault = lambda: next(fault, None)
+        progress = run(generation_for(server, journal, count=5, limits=Limits(concurrency=1)), server)
+    assert Counter(progress.failed.values()) == {"http 429": 1}
+    assert len(journal) == 4
+
+
 def test_outages_are_not_kept_so_that_a_resume_repeats_them(journal):
     broken = StubBehaviour(fault_share=1.0, faults=("500",))
     limits = Limits(concurrency=4, backoff_base_s=0.001, max_tries=2)

@@ -73,16 +73,15 @@ def test_a_file_that_cannot_be_counted_is_an_error(tmp_path, text, words):
         read_accuracy(tmp_path / "j.csv")
 
 
-def test_a_server_judges_every_pair_whatever_it_says(dataset):
-    """The stub answers with lines of a job ad: its first word is neither yes nor no."""
+def test_a_server_that_does_not_judge_is_an_error(dataset):
+    """The stub answers with lines of a job ad, whose first word is neither yes nor no; another refuses to answer."""
     pairs = sample_pairs(dataset, RELEASE, 12)
     with StubServer() as server:
-        judged = asyncio.run(judge.judge_pairs(pairs, ChatClient(server.url, "stub")))
+        with pytest.raises(StageError, match="12 of 12 verdicts are neither yes nor no"):
+            asyncio.run(judge.judge_pairs(pairs, ChatClient(server.url, "stub")))
         assert server.requests == 12
-    assert [pair.verdict for pair in judged] == ["unclear"] * 12
-    with StubServer(StubBehaviour(status=400)) as server:
-        judged = asyncio.run(judge.judge_pairs(pairs[:2], ChatClient(server.url, "stub")))
-    assert [pair.verdict for pair in judged] == ["unclear"] * 2
+    with StubServer(StubBehaviour(status=400)) as server, pytest.raises(StageError, match="2 of 2 verdicts"):
+        asyncio.run(judge.judge_pairs(pairs[:2], ChatClient(server.url, "stub")))
 
 
 def test_an_outage_is_an_error_and_not_a_verdict(dataset, monkeypatch):
@@ -91,6 +90,7 @@ def test_an_outage_is_an_error_and_not_a_verdict(dataset, monkeypatch):
     with StubServer(StubBehaviour(fault_share=1.0, faults=("500",))) as server:
         with pytest.raises(StageError, match=r"no verdict after 7 tries \(http 500\)"):
             asyncio.run(judge.judge_pairs(pairs, ChatClient(server.url, "stub")))
+    monkeypatch.setattr(judge, "MOST_UNCLEAR", 1.0)  # the stub's lines are no verdicts
     with StubServer(StubBehaviour(fault_share=0.3, faults=("503", "reset"))) as server:
         judged = asyncio.run(judge.judge_pairs(pairs, ChatClient(server.url, "stub")))
     assert len(judged) == 3
