@@ -11,20 +11,24 @@ text is read once, and after a crash the same command goes on. One row an ad: ro
 from __future__ import annotations
 
 import argparse
+import hashlib
 import itertools
+import json
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from app import HERE, open_service
-from bulk_parts import PART_ROWS, Parts, PartWorker, in_parts
+from bulk_output import PART_ROWS, Parts
+from bulk_parts import PartWorker, in_parts
 from bulk_rows import AdSource, Row
 from dataset_builder.contract import StageError, run_command
 from encoders import BACKENDS
 from skill_finder import SkillFinder, SkillFinderError
-from skill_index import sha256_of_lines
+from skill_index import sha256_of_file, sha256_of_lines
 
 ESTIMATE_SECONDS = 10.0
 
@@ -47,16 +51,37 @@ def run_local(source: AdSource, parts: Parts, worker: PartWorker, quiet: bool = 
 
 def run_settings(source: AdSource, finder: SkillFinder, given: argparse.Namespace) -> dict[str, Any]:
     """What must be the same for a run to go on where it was."""
+    weights = getattr(finder.encoder, "weight_file", None)
+    index = finder.index
     return {
-        "input": [[str(file), file.stat().st_size] for file in source.files] or source.place,
+        "input": source.state(),
+        "split": source.split,
         "text column": source.text_column,
         "key column": source.key_column,
         "threshold": finder.settings.threshold if given.threshold is None else given.threshold,
         "number of skills": given.top_k,
         "model": finder.name,
-        "taxonomy": sha256_of_lines([skill.uri for skill in finder.index.skills]),
+        "weights": sha256_of_file(weights) if weights else "",
+        "backend": finder.backend,
+        "calibration": json.dumps(asdict(finder.settings), default=lambda array: array.tolist(), sort_keys=True),
+        "taxonomy": sha256_of_lines([*map(repr, index.skills), hashlib.sha256(index.vectors.tobytes()).hexdigest()]),
         "part size": PART_ROWS,
     }
+
+
+def check_output(source: AdSource, out: Path) -> None:
+    """Refuse an output that would be read as input, or cannot be written.
+
+    Raises:
+        StageError: the output is the input, lies in its folder, or is a folder.
+    """
+    place, target = Path(source.place).resolve(), out.resolve()
+    if target == place:
+        raise StageError(f"the output {out} is the input itself", "Name another output")
+    if target.is_dir():
+        raise StageError(f"the output {out} is a folder", "Name a file, such as skills.parquet")
+    if place.is_dir() and target.is_relative_to(place):
+        raise StageError(f"the output {out} lies in the folder of the input", "Write it elsewhere")
 
 
 def estimate(finder: SkillFinder, ads: int, seconds: float = ESTIMATE_SECONDS) -> str:
@@ -89,29 +114,39 @@ def _duration(seconds: float) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run over a file, or estimate."""
     given = _parser().parse_args(arguments)
+    _check_numbers(given)
+    if not given.estimate and not (given.input and given.output):
+        raise StageError("give an input and an output", "Such as: python -m space.bulk ads.csv skills.parquet")
     try:
-        finder = open_service(given.model, given.skills, given.backend).finder
         if given.estimate:
-            print(estimate(finder, given.ads))
+            print(estimate(open_service(given.model, given.skills, given.backend).finder, given.ads))
             return
-        if not given.input or not given.output:
-            raise StageError("give an input and an output", "Such as: python -m space.bulk ads.csv skills.parquet")
-        if given.threshold is not None and not -1 <= given.threshold <= 1:
-            raise StageError(f"--threshold must be between -1 and 1, got {given.threshold}")
         source = AdSource(given.input, given.text_column, given.key_column, given.split)
-        parts = Parts(given.output)
+        check_output(source, given.output)
         next(source.rows(), None)
-        parts.open(run_settings(source, finder, given), given.restart)
-        if given.engine == "ray":
-            from bulk_ray import run_on_ray
+        finder = open_service(given.model, given.skills, given.backend).finder
+        parts = Parts(given.output)
+        with parts.held():
+            parts.open(run_settings(source, finder, given), given.restart)
+            if given.engine == "ray":
+                from bulk_ray import run_on_ray
 
-            count = run_on_ray(source, parts, given)
-        else:
-            count = run_local(source, parts, PartWorker(finder, given.threshold, given.top_k))
-        rows = parts.join(count)
+                count = run_on_ray(source, parts, given)
+            else:
+                count = run_local(source, parts, PartWorker(finder, given.threshold, given.top_k))
+            made = parts.join(count)
     except SkillFinderError as error:
         raise StageError(str(error)) from None
-    print(f"{given.output}: {rows:,} ads")
+    print(f"{given.output}: {made.rows:,} ads" + (f", {made.errors:,} with an error" if made.errors else ""))
+
+
+def _check_numbers(given: argparse.Namespace) -> None:
+    if given.threshold is not None and not -1 <= given.threshold <= 1:
+        raise StageError(f"--threshold must be between -1 and 1, got {given.threshold}")
+    for option in ("top_k", "workers", "ads"):
+        value = getattr(given, option)
+        if value is not None and value < 1:
+            raise StageError(f"--{option.replace('_', '-')} must be at least 1, got {value}")
 
 
 def _parser() -> argparse.ArgumentParser:

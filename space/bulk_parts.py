@@ -1,126 +1,23 @@
-"""Rows of ads -> part files of skills, then one Parquet file.
-
-A part is a fixed range of rows, written under a temporary name and renamed: its presence means that its rows are done.
-So a run that was killed goes on where it was, and loses or doubles nothing, whichever engine goes on with it.
-"""
+"""Rows of ads -> rows of the output, a part at a time, with what comes again in the ads done once."""
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from bulk_output import PART_ROWS
 from bulk_rows import Row
 from skill_finder import SkillFinder, SkillFinderError
 from skill_index import Encoder, Vectors
 from skill_match import SkillMatch
 
-PART_ROWS = 512
 # Texts found at once: their passages are encoded together, sorted by length.
 TEXTS_AT_ONCE = 64
 # Passages and ads that come again ("We offer:", the same ad twice): 50,000 vectors of 384 are 77 MB.
 VECTORS_KEPT, TEXTS_KEPT = 50_000, 20_000
-RUN_FILE = "run.json"
-
-
-@dataclass(frozen=True)
-class Parts:
-    """The folder of parts beside the output file."""
-
-    out: Path
-
-    @property
-    def folder(self) -> Path:
-        """Where the parts lie until the output is whole."""
-        return self.out.with_name(self.out.name + ".parts")
-
-    def path(self, number: int) -> Path:
-        """File of part `number`."""
-        return self.folder / f"part-{number:08d}.parquet"
-
-    def open(self, settings: dict[str, Any], restart: bool) -> None:
-        """Start, or go on with, a run of these settings.
-
-        Raises:
-            SkillFinderError: the parts that are there were made with other settings.
-        """
-        if restart:
-            shutil.rmtree(self.folder, ignore_errors=True)
-        file = self.folder / RUN_FILE
-        if file.is_file():
-            before = json.loads(file.read_text(encoding="utf-8"))
-            changed = sorted(name for name in settings if settings[name] != before.get(name))
-            if changed:
-                raise SkillFinderError(
-                    f"{self.folder} holds parts of a run with another {changed[0]}; add --restart to begin again"
-                )
-            return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        _write(file, json.dumps(settings, indent=1).encode())
-
-    def is_done(self, number: int) -> bool:
-        """Whether part `number` is whole."""
-        return self.path(number).is_file()
-
-    def save(self, number: int, rows: Sequence[dict[str, Any]]) -> None:
-        """Write a part: all of it or nothing."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        path = self.path(number)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        pq.write_table(pa.Table.from_pylist(list(rows), schema=output_schema()), temporary, compression="zstd")
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-
-    def join(self, parts: int) -> int:
-        """Write the output file from `parts` parts, part by part; remove them, and return how many rows it has."""
-        import pyarrow.parquet as pq
-
-        temporary = self.out.with_name(f".{self.out.name}.{os.getpid()}.tmp")
-        rows = 0
-        try:
-            with pq.ParquetWriter(temporary, output_schema(), compression="zstd") as writer:
-                for number in range(parts):
-                    table = pq.read_table(self.path(number))
-                    writer.write_table(table)
-                    rows += table.num_rows
-            temporary.replace(self.out)
-        finally:
-            temporary.unlink(missing_ok=True)
-        shutil.rmtree(self.folder)
-        return rows
-
-
-def _write(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_bytes(data)
-    temporary.replace(path)
-
-
-def output_schema() -> Any:
-    """Columns of the output: one row an ad, in the order of the input."""
-    import pyarrow as pa
-
-    skill = pa.struct(
-        {
-            "uri": pa.string(),
-            "label": pa.string(),
-            "type": pa.string(),
-            "score": pa.float32(),
-            "start": pa.int64(),
-            "end": pa.int64(),
-        }
-    )
-    return pa.schema({"row": pa.int64(), "key": pa.string(), "skills": pa.list_(skill), "error": pa.string()})
 
 
 class RememberingEncoder:

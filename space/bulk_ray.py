@@ -12,7 +12,8 @@ import math
 import os
 from typing import Any
 
-from bulk_parts import PART_ROWS, Parts, PartWorker
+from bulk_output import PART_ROWS, Parts
+from bulk_parts import PartWorker
 from bulk_rows import AdSource
 from skill_index import SkillFinderError
 

@@ -55,6 +55,11 @@ class AdSource:
             return sorted(file for file in path.rglob("*") if _kind_of(file) and not file.name.startswith("."))
         return [path] if path.exists() else []
 
+    def state(self) -> list[Any]:
+        """What changes when the ads do: path, bytes and time of each file, or the Hub's name."""
+        found = [(file.resolve(), file.stat()) for file in self.files]
+        return [[str(file), stat.st_size, stat.st_mtime_ns] for file, stat in found] or [self.place]
+
     def rows(self, start: int = 0) -> Iterator[Row]:
         """Rows from number `start` on.
 

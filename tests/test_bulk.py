@@ -16,7 +16,8 @@ import pytest
 
 import bulk
 import bulk_parts
-from bulk_parts import Parts, PartWorker, RememberingEncoder, in_parts
+from bulk_output import Joined, Parts
+from bulk_parts import PartWorker, RememberingEncoder, in_parts
 from bulk_rows import AdSource, Row
 from skill_finder import SkillFinderError
 from tests.tiny_finder import WordEncoder, tiny_finder
@@ -156,7 +157,7 @@ class TestRun:
         done = parts.path(0).stat().st_mtime_ns
         count = bulk.run_local(source, parts, PartWorker(tiny_finder()), quiet=True)
         assert parts.path(0).stat().st_mtime_ns == done
-        assert (count, parts.join(count)) == (3, 6)
+        assert (count, parts.join(count)) == (3, Joined(6, 0))
         assert pq.read_table(tmp_path / "out.parquet").to_pylist() == whole
 
 
@@ -164,7 +165,8 @@ KILLED = """
 import sys, time
 sys.path[:0] = [{repo!r}, {space!r}]
 import bulk, bulk_parts
-from bulk_parts import Parts, PartWorker
+from bulk_output import Parts
+from bulk_parts import PartWorker
 from bulk_rows import AdSource
 from tests.tiny_finder import tiny_finder
 bulk.PART_ROWS = 2
