@@ -7,15 +7,13 @@ there is none, the stock MiniLM that ships as a package, and the page says so.
 from __future__ import annotations
 
 import argparse
-import atexit
 import contextlib
+import functools
 import importlib.util
 import os
 import re
-import shutil
 import sys
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -37,6 +35,7 @@ if str(HERE) not in sys.path:
     sys.path.insert(0, str(HERE))
 
 from encoders import BACKENDS, load_encoder  # noqa: E402
+from page_guard import private_upload_folder, sweep  # noqa: E402
 from page_service import PageService  # noqa: E402
 from skill_finder import Settings, SkillFinder, SkillFinderError, model_folder  # noqa: E402
 from skill_index import sha256_of_file  # noqa: E402
@@ -145,6 +144,7 @@ def build_page(service: PageService) -> Any:
     """The whole page as Gradio Blocks, and its endpoints."""
     import gradio as gr
 
+    from page_guard import fetch_nothing
     from page_own_list import own_list_tab
     from page_tabs import compare_tab, find_tab, sentence_tab
 
@@ -162,14 +162,13 @@ def build_page(service: PageService) -> Any:
         gr.HTML(_colophon(service))
         for name in ENDPOINTS:
             gr.api(_endpoint(service, name), api_name=name)
-    page.queue(max_size=MAX_WAITING, default_concurrency_limit=AT_ONCE)
+    fetch_nothing()
+    page.queue(max_size=MAX_WAITING, default_concurrency_limit=AT_ONCE, api_open=False)
     return page
 
 
 def _endpoint(service: PageService, name: str) -> Any:
     """A method of the service whose problems reach the caller as one sentence; all but one are no MCP tools."""
-    import functools
-
     import gradio as gr
 
     from page_service import PageError
@@ -207,11 +206,13 @@ def _colophon(service: PageService) -> str:
     )
 
 
-def launch_options() -> dict[str, Any]:
-    """How the page is served: limits, privacy and looks."""
+def launch_options(chores: Sequence[Callable[[], None]] = ()) -> dict[str, Any]:
+    """How the page is served: limits, privacy and looks. `chores` are done every half minute."""
+    from starlette.middleware import Middleware
     from starlette.responses import JSONResponse
     from starlette.routing import Route
 
+    from page_guard import Guard, doing
     from page_theme import page_theme
 
     async def health(_: Any) -> JSONResponse:
@@ -226,7 +227,11 @@ def launch_options() -> dict[str, Any]:
         "enable_monitoring": False,
         "state_session_capacity": 500,
         "mcp_server": importlib.util.find_spec("mcp") is not None,
-        "app_kwargs": {"routes": [Route("/health", health)]},
+        "app_kwargs": {
+            "routes": [Route("/health", health)],
+            "middleware": [Middleware(Guard)],
+            "lifespan": doing(chores),
+        },
         "theme": page_theme(),
         "css": _file("page.css"),
         "head": f"<style>{_file('page_frame.css')}</style><script>{_file('page.js')}</script>",
@@ -238,15 +243,6 @@ def _file(name: str) -> str:
     return (HERE / name).read_text(encoding="utf-8")
 
 
-def use_private_temporary_folder() -> None:
-    """Let Gradio keep uploads, for the moment until they are read, in memory where there is /dev/shm."""
-    parent = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 (a private folder is made in it)
-    folder = tempfile.mkdtemp(prefix="skill-finder-", dir=parent)
-    os.environ["GRADIO_TEMP_DIR"] = folder
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Open the page and serve it until Ctrl-C."""
     parser = argparse.ArgumentParser(prog="python -m space.app", description="Open the skill finder page.")
@@ -256,14 +252,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 lets other machines in")
     parser.add_argument("--port", type=int, default=DEFAULT_PORT)
     given = parser.parse_args(arguments)
-    use_private_temporary_folder()
+    uploads = private_upload_folder()
     service = open_service(given.model, given.skills, given.backend)
     page = build_page(service)
     on_space = "SPACE_ID" in os.environ
     try:
         page.launch(
             server_name="0.0.0.0" if on_space else given.host,  # noqa: S104 (a Space is its own container)
-            server_port=given.port, prevent_thread_lock=True, **launch_options(),
+            server_port=given.port, prevent_thread_lock=True, **launch_options([functools.partial(sweep, uploads)]),
         )  # fmt: skip
     except OSError:
         raise SkillFinderError(f"port {given.port} is in use. Choose another with --port") from None

@@ -28,15 +28,17 @@ def running_page(service: PageService | None = None):
         page.close(verbose=False)
 
 
-def call(address: str, endpoint: str, *values, timeout_s: float = 60.0):
-    """Result of an endpoint; raises RuntimeError with the message when it refuses."""
+def post(address: str, path: str, values: dict, timeout_s: float = 60.0):
     request = urllib.request.Request(
-        f"{address}/gradio_api/call/{endpoint}",
-        json.dumps({"data": list(values)}).encode(),
-        {"Content-Type": "application/json"},
+        f"{address}/gradio_api/{path}", json.dumps(values).encode(), {"Content-Type": "application/json"}
     )
     with urllib.request.urlopen(request, timeout=timeout_s) as reply:
-        event = json.load(reply)["event_id"]
+        return json.load(reply)
+
+
+def call(address: str, endpoint: str, *values, timeout_s: float = 60.0):
+    """Result of an endpoint; raises RuntimeError with the message when it refuses."""
+    event = post(address, f"call/{endpoint}", {"data": list(values)}, timeout_s)["event_id"]
     with urllib.request.urlopen(f"{address}/gradio_api/call/{endpoint}/{event}", timeout=timeout_s) as stream:
         kind = ""
         for raw in stream:
@@ -48,4 +50,29 @@ def call(address: str, endpoint: str, *values, timeout_s: float = 60.0):
                 if kind == "error":
                     raise RuntimeError(json.dumps(data))
                 return data[0]
+    raise RuntimeError("the stream ended without a result")
+
+
+def fn_index(page, name: str, event: str = "", place: int = 0) -> int:
+    """Number of the page's event whose function is called `name`."""
+    found = [
+        number
+        for number, fn in page.fns.items()
+        if fn.name == name and (not event or any(target[1] == event for target in fn.targets))
+    ]
+    return found[place]
+
+
+def run_event(address: str, number: int, values: list, session: str, timeout_s: float = 60.0) -> list:
+    """Outputs of an event of the page, as a browser's session gets them; raises RuntimeError when it fails."""
+    join = {"data": values, "fn_index": number, "session_hash": session}
+    event = post(address, "queue/join", join, timeout_s)["event_id"]
+    with urllib.request.urlopen(f"{address}/gradio_api/queue/data?session_hash={session}", timeout=timeout_s) as stream:
+        for raw in stream:
+            line = raw.decode().strip()
+            message = json.loads(line.removeprefix("data:")) if line.startswith("data:") else {}
+            if message.get("msg") == "process_completed" and message["event_id"] == event:
+                if not message["success"]:
+                    raise RuntimeError(json.dumps(message["output"]))
+                return message["output"]["data"]
     raise RuntimeError("the stream ended without a result")

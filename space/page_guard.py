@@ -1,0 +1,152 @@
+"""Requests to the page's server -> refused before Gradio reads them, or let through; and what uploads leave is swept.
+
+Gradio serves more than this page needs: recordings that it writes to the disk, files of a visitor's session, calls past
+its queue, addresses that it fetches for a visitor, and bodies of any length. All of that is closed here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextlib
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+# A file of 5 MB in its wrapping; or two texts of 100,000 characters, each escaped twice over (24 bytes).
+MAX_BODY_BYTES = 6 * 1024 * 1024
+MAX_DISCARDED_BYTES = 64 * 1024 * 1024
+# Uploads lie in memory until they are read: all of them together.
+MAX_WAITING_BYTES = 512 * 1024 * 1024
+MAX_WAITING_FILES = 5_000
+FORGET_UPLOADS_S = 300
+CHORES_EVERY_S = 30.0
+UPLOAD = "/gradio_api/upload"
+# What the page, programs and assistants send to; everything else takes no body.
+OPEN_TO_POST = (UPLOAD, *(f"/gradio_api/{name}" for name in ("queue/join", "call/", "cancel", "mcp", "reset")))
+CLOSED = ("/gradio_api/deep_link",)
+_READING = ("GET", "HEAD", "OPTIONS")
+_TOO_LARGE = "That is more than this page takes."
+
+
+class Guard:
+    """ASGI middleware: 404 for what the page never uses, 413 for bodies too large, 503 while too many files wait."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse, or pass on with the body counted."""
+        refusal = await _refusal(scope) if scope["type"] == "http" else None
+        if refusal:
+            await _discard(receive)
+            await refusal(scope, receive, send)
+            return
+        received = 0
+
+        async def counted() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > MAX_BODY_BYTES:
+                await _discard(receive)
+                raise HTTPException(413, _TOO_LARGE)
+            return message
+
+        await self.app(scope, counted, send)
+
+
+async def _discard(receive: Receive) -> None:
+    """Read on without keeping anything: a browser that is cut off while it sends shows no answer."""
+    size, more = 0, True
+    while more and size < MAX_DISCARDED_BYTES:
+        message = await receive()
+        size += len(message.get("body", b""))
+        more = message.get("more_body", False)
+
+
+async def _refusal(scope: Scope) -> PlainTextResponse | None:
+    path = scope["path"]
+    if path.startswith(CLOSED) or (scope["method"] not in _READING and not path.startswith(OPEN_TO_POST)):
+        return PlainTextResponse("Not found.", 404)
+    length = Headers(scope=scope).get("content-length", "0")
+    if length.isdecimal() and int(length) > MAX_BODY_BYTES:
+        return PlainTextResponse(_TOO_LARGE, 413)
+    if path.startswith(UPLOAD) and scope["method"] == "POST" and await run_in_threadpool(_too_many_wait):
+        return PlainTextResponse("Too many files are being read. Try again in a few minutes.", 503)
+    return None
+
+
+def _too_many_wait() -> bool:
+    from gradio.utils import get_upload_folder
+
+    size = 0
+    for number, path in enumerate(Path(get_upload_folder()).rglob("*")):
+        with contextlib.suppress(OSError):
+            size += path.stat().st_size if path.is_file() else 0
+        if size > MAX_WAITING_BYTES or number > MAX_WAITING_FILES:
+            return True
+    return False
+
+
+def fetch_nothing() -> None:
+    """Let Gradio refuse to fetch an address: it does so for any file that a visitor's request names by one."""
+    import gradio as gr
+    from gradio import processing_utils
+
+    async def refuse(url: str, cache_dir: str) -> str:
+        raise gr.Error("This page opens no addresses. Send the text itself.", print_exception=False)
+
+    # There is no setting for it.
+    processing_utils.async_ssrf_protected_download = refuse
+
+
+def private_upload_folder() -> Path:
+    """A folder where Gradio keeps uploads until they are read, in memory where there is /dev/shm; gone at exit."""
+    parent = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 (a private folder is made in it)
+    folder = tempfile.mkdtemp(prefix="skill-finder-", dir=parent)
+    os.environ["GRADIO_TEMP_DIR"] = folder
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
+
+
+def sweep(folder: Path) -> None:
+    """Delete what lies in the folder of uploads for longer than any upload needs: aborted and unread files, folders."""
+    oldest = time.time() - FORGET_UPLOADS_S
+    for root, _, names in os.walk(folder, topdown=False):
+        for path in (*(Path(root) / name for name in names), Path(root)):
+            with contextlib.suppress(OSError):
+                if path != folder and path.stat().st_mtime < oldest:
+                    path.rmdir() if path.is_dir() else path.unlink()
+
+
+def doing(chores: Sequence[Callable[[], None]]) -> Callable[[Any], Any]:
+    """A lifespan of the server that does the chores again and again; one that fails stops no other."""
+
+    async def repeat() -> None:
+        while True:
+            await asyncio.sleep(CHORES_EVERY_S)
+            for chore in chores:
+                with contextlib.suppress(Exception):
+                    await run_in_threadpool(chore)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Any) -> AsyncIterator[None]:
+        task = asyncio.create_task(repeat())
+        try:
+            yield
+        finally:
+            task.cancel()
+
+    return lifespan

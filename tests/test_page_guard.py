@@ -1,0 +1,175 @@
+"""What the server refuses before the page sees it: closed routes, bodies too large, addresses to fetch, old uploads."""
+
+import asyncio
+import contextlib
+import http.client
+import json
+import os
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+import page_guard
+from tests.running_page import call, fn_index, run_event, running_page
+
+METADATA = "http://169.254.169.254/latest/meta-data/"
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    uploads = tmp_path_factory.mktemp("uploads")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_TEMP_DIR", str(uploads))
+        with running_page() as (address, page):
+            yield address, page, uploads
+
+
+def send(address: str, path: str, body: bytes, kind: str = "application/json", method: str = "POST"):
+    """(status, body) of one request."""
+    request = urllib.request.Request(f"{address}{path}", body, {"Content-Type": kind}, method=method)
+    try:
+        with urllib.request.urlopen(request, timeout=30) as reply:
+            return reply.status, reply.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read()
+
+
+def form(data: bytes, field: str = "files", name: str = "ad.txt") -> bytes:
+    head = f'--xx\r\nContent-Disposition: form-data; name="{field}"; filename="{name}"\r\n\r\n'
+    return head.encode() + data + b"\r\n--xx--\r\n"
+
+
+def send_form(address: str, path: str, body: bytes):
+    return send(address, path, body, "multipart/form-data; boundary=xx")
+
+
+def files_in(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def test_programs_still_get_in(served):
+    from gradio_client import Client
+
+    client = Client(served[0], verbose=False, analytics_enabled=False, download_files=False)
+    assert client.predict("You know SQL", -1, 5, api_name="/find_skills")[0]["label"] == "SQL"
+
+
+@pytest.mark.parametrize("path", ["process_recording", "component_server", "run/find_skills", "api/find_skills"])
+def test_routes_that_the_page_never_uses_are_closed(served, path):
+    before = set(Path(tempfile.gettempdir()).iterdir())
+    body = form(b"x" * 2_000_000, "video")
+    assert send_form(served[0], f"/gradio_api/{path}", body)[0] == 404
+    new = set(Path(tempfile.gettempdir()).iterdir()) - before
+    assert not [path for path in new if path.is_file() and path.stat().st_size == 2_000_000]
+    assert send(served[0], f"/gradio_api/{path}", json.dumps({"data": ["SQL", -1, 5]}).encode())[0] == 404
+
+
+def test_a_session_is_never_written_to_a_file(served):
+    """Gradio's deep links write what a visitor pasted into a file that stays."""
+    address, page, uploads = served
+    run_event(address, fn_index(page, "find"), ["xyzzy bake bread", 0.5, 5, True, False], "deep")
+    assert send(address, "/gradio_api/deep_link?session_hash=deep", None, method="GET")[0] == 404
+    assert not any(b"xyzzy" in file.read_bytes() for file in files_in(uploads))
+
+
+@pytest.mark.parametrize("address_to_fetch", [METADATA, "http://127.0.0.1:1/x.txt", "https://example.com/ad.txt"])
+def test_no_address_is_fetched_for_a_visitor(served, monkeypatch, capfd, address_to_fetch):
+    import safehttpx
+
+    fetched = []
+
+    async def fetch(url, *_, **__):
+        fetched.append(url)
+        raise OSError("a test tried to fetch")
+
+    monkeypatch.setattr(safehttpx, "get", fetch)
+    file = {"path": address_to_fetch, "orig_name": "ad.txt", "meta": {"_type": "gradio.FileData"}}
+    address, page, _ = served
+    with pytest.raises(RuntimeError) as refused:
+        run_event(address, fn_index(page, "<lambda>", "upload"), [file], "fetch")
+    assert "Traceback" not in str(refused.value)
+    with pytest.raises(RuntimeError):
+        call(address, "find_skills", file, -1, 5)
+    assert fetched == []
+    said = capfd.readouterr()
+    assert address_to_fetch not in said.out + said.err
+    assert call(address, "find_skills", "You know SQL", -1, 5)[0]["label"] == "SQL"
+
+
+@pytest.mark.parametrize("path", ["/gradio_api/queue/join", "/gradio_api/call/find_skills", "/gradio_api/mcp/"])
+def test_a_body_over_the_limit_is_refused(served, path):
+    body = json.dumps({"data": ["x" * page_guard.MAX_BODY_BYTES, -1, 5]}).encode()
+    assert send(served[0], path, body)[0] == 413
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [("/gradio_api/call/find_skills", "application/json"), ("/gradio_api/upload", "multipart/form-data; boundary=xx")],
+)
+def test_a_body_of_unsaid_length_is_counted(served, path, kind):
+    """Chunked: no Content-Length tells its size beforehand."""
+    connection = http.client.HTTPConnection(urlsplit(served[0]).netloc, timeout=30)
+    small = [form(b"x" * 100, name=f"{n}.txt")[: -len(b"--xx--\r\n")] for n in range(3)]
+    chunks = [*small, *([b"x" * 500_000] * (page_guard.MAX_BODY_BYTES // 500_000 + 1))]
+    with contextlib.closing(connection):
+        connection.request("POST", path, iter(chunks), {"Content-Type": kind}, encode_chunked=True)
+        assert connection.getresponse().status == 413
+    assert send(served[0], "/health", None, method="GET") == (200, b'{"status":"ok"}')
+
+
+def test_many_files_in_one_request_are_held_to_the_same_limit(served):
+    """Three files of 4 MB each: each is under the limit of a file, together they are over that of a request."""
+    part = form(b"x" * 4_000_000)[: -len(b"--xx--\r\n")]
+    assert send_form(served[0], "/gradio_api/upload", part * 3 + b"--xx--\r\n")[0] == 413
+
+
+def test_uploads_that_wait_are_bounded(served, monkeypatch):
+    monkeypatch.setattr(page_guard, "MAX_WAITING_BYTES", 1000)
+    assert send_form(served[0], "/gradio_api/upload", form(b"y" * 1001))[0] == 200
+    status, said = send_form(served[0], "/gradio_api/upload", form(b"z"))
+    assert (status, b"Try again" in said) == (503, True)
+    for file in files_in(served[2]):
+        file.unlink()
+    assert send_form(served[0], "/gradio_api/upload", form(b"z"))[0] == 200
+
+
+def test_what_uploads_leave_behind_is_swept_once_it_is_old(tmp_path):
+    old, fresh = tmp_path / "hash" / "ad.txt", tmp_path / "other" / "ad.txt"
+    aborted = tmp_path / "tmpabc"
+    for file in (old, fresh, aborted):
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(b"x")
+    long_ago = time.time() - page_guard.FORGET_UPLOADS_S - 1
+    for path in (old, aborted, old.parent):
+        os.utime(path, (long_ago, long_ago))
+    page_guard.sweep(tmp_path)
+    assert files_in(tmp_path) == [fresh]
+    os.utime(old.parent, (long_ago, long_ago))
+    page_guard.sweep(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["other"]
+    page_guard.sweep(tmp_path / "not there")
+
+
+def test_chores_run_while_the_page_is_served(monkeypatch):
+    monkeypatch.setattr(page_guard, "CHORES_EVERY_S", 0.01)
+    done = []
+
+    def fails():
+        done.append("fails")
+        raise OSError("disk")
+
+    async def serve():
+        async with page_guard.doing([fails, lambda: done.append("next")])(None):
+            await asyncio.sleep(0.2)
+
+    asyncio.run(serve())
+    assert done.count("next") > 1
+    assert done.count("fails") > 1
+    count = len(done)
+    time.sleep(0.05)
+    assert len(done) == count
