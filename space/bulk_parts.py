@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -15,9 +16,10 @@ from skill_index import Encoder, Vectors
 from skill_match import SkillMatch
 
 # Texts found at once: their passages are encoded together, sorted by length.
-TEXTS_AT_ONCE = 64
+TEXTS_AT_ONCE, CHARS_AT_ONCE = 64, 500_000
 # Passages and ads that come again ("We offer:", the same ad twice): 50,000 vectors of 384 are 77 MB.
 VECTORS_KEPT, TEXTS_KEPT = 50_000, 20_000
+PLAIN_TEXT = "You plan the work of a team."
 
 
 class RememberingEncoder:
@@ -37,7 +39,8 @@ class RememberingEncoder:
         result = np.stack([made[sentence] if sentence in made else self._known[sentence] for sentence in sentences])
         for sentence in sentences:
             if sentence in made:
-                self._known[sentence] = made[sentence]
+                # A copy: a row of the batch would keep the whole batch.
+                self._known[sentence] = made[sentence].copy()
             self._known.move_to_end(sentence)
         while len(self._known) > self._kept:
             self._known.popitem(last=False)
@@ -53,7 +56,7 @@ class PartWorker:
         self.finder.encoder = self.encoder
         self.threshold = threshold
         self.top_k = top_k
-        self._found: OrderedDict[str, list[dict[str, Any]]] = OrderedDict()
+        self._found: OrderedDict[bytes, list[dict[str, Any]]] = OrderedDict()
 
     def work(self, rows: Sequence[Row], first_row: int) -> list[dict[str, Any]]:
         """Output rows for `rows`, the first of which is row `first_row` of the input."""
@@ -61,36 +64,68 @@ class PartWorker:
         out = []
         for number, row in enumerate(rows, first_row):
             error = row.error or (errors.get(row.text) if row.text is not None else None)
-            skills = [] if error or row.text is None else self._found[row.text]
+            skills = [] if error or row.text is None else self._found[_digest(row.text)]
             out.append({"row": number, "key": row.key, "skills": skills, "error": error})
         while len(self._found) > TEXTS_KEPT:
             self._found.popitem(last=False)
         return out
 
     def _find_new(self, texts: Sequence[str]) -> dict[str, str]:
-        """Find the skills of texts not seen lately; returns what went wrong, by text."""
+        """Find the skills of texts not seen lately; returns what went wrong, by text, which is not remembered."""
         errors: dict[str, str] = {}
-        fresh = [text for text in dict.fromkeys(texts) if text not in self._found]
-        for text in texts:
-            if text in self._found:
-                self._found.move_to_end(text)
-        for start in range(0, len(fresh), TEXTS_AT_ONCE):
-            chunk = fresh[start : start + TEXTS_AT_ONCE]
-            try:
-                found = self._matches(chunk)
-            except SkillFinderError:
-                found = []
-                for text in chunk:
-                    try:
-                        found += self._matches([text])
-                    except SkillFinderError as error:
-                        errors[text] = str(error)
-                        found.append([])
-            self._found.update(zip(chunk, map(_as_rows, found), strict=True))
+        digests = {text: _digest(text) for text in texts}
+        for digest in digests.values():
+            if digest in self._found:
+                self._found.move_to_end(digest)
+        for chunk in text_chunks([text for text, digest in digests.items() if digest not in self._found]):
+            for text, found in zip(chunk, self._found_or_error(chunk), strict=True):
+                if isinstance(found, Exception):
+                    errors[text] = str(found) if isinstance(found, SkillFinderError) else _in_one_line(found)
+                else:
+                    self._found[digests[text]] = _as_rows(found)
         return errors
+
+    def _found_or_error(self, texts: Sequence[str]) -> Sequence[list[SkillMatch] | Exception]:
+        """Matches of each text, or what finding them raised."""
+        results: list[list[SkillMatch] | Exception] = []
+        try:
+            results += self._matches(texts)
+            return results
+        except Exception:
+            for text in texts:
+                try:
+                    results += self._matches([text])
+                except Exception as error:  # whatever one text does, the others are read
+                    results.append(error)
+        if all(isinstance(result, Exception) for result in results):
+            # Where not even this can be read, no text is to blame: the run ends, and can go on later.
+            self._matches([PLAIN_TEXT])
+        return results
 
     def _matches(self, texts: Sequence[str]) -> list[list[SkillMatch]]:
         return self.finder.find_skills_batch(texts, top_k=self.top_k, threshold=self.threshold, narrow=False)
+
+
+def text_chunks(texts: Sequence[str]) -> Iterator[list[str]]:
+    """Texts to find at once: not too many, and not too much text in all."""
+    chunk: list[str] = []
+    chars = 0
+    for text in texts:
+        if chunk and (len(chunk) == TEXTS_AT_ONCE or chars + len(text) > CHARS_AT_ONCE):
+            yield chunk
+            chunk, chars = [], 0
+        chunk.append(text)
+        chars += len(text)
+    if chunk:
+        yield chunk
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def _in_one_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
 
 
 def _as_rows(matches: Sequence[SkillMatch]) -> list[dict[str, Any]]:

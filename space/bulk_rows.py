@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import csv
 import gzip
+import itertools
 import json
+import re
+import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -15,8 +18,14 @@ from skill_index import SkillFinderError
 
 KINDS = (".parquet", ".csv", ".jsonl", ".csv.gz", ".jsonl.gz")
 READ_AT_ONCE = 1024
+# Unbuffered, a whole row group would be read at once: a million ads as pandas writes them.
+READ_BYTES = 1024**2
+# Fields may be left out where they are empty; one that none of so many lines has is misspelt.
+FIRST_LINES = 1000
 # A CSV cell longer than this is a broken quote, not an ad.
 MAX_CELL_CHARS = 16 * 1024**2
+# JSON may hold half of a pair ("\\ud83d"), which neither tokenizers nor UTF-8 take.
+_HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -67,6 +76,8 @@ class AdSource:
             SkillFinderError: nothing there, an unknown kind of file, or no such column.
         """
         files = self.files
+        if not files and Path(self.place).is_dir():
+            raise SkillFinderError(f"the folder {self.place} holds none of {', '.join(KINDS)}")
         if not files:
             yield from self._rows_on_hub(start)
             return
@@ -77,11 +88,17 @@ class AdSource:
                 if to_skip >= count:
                     to_skip -= count
                     continue
-            for row in self._rows_in(file):
-                if to_skip:
-                    to_skip -= 1
-                    continue
-                yield row
+                rows, to_skip = self._rows_of_parquet(file, to_skip), 0
+            else:
+                rows = self._rows_of_text(file)
+            try:
+                for row in rows:
+                    if to_skip:
+                        to_skip -= 1
+                        continue
+                    yield row
+            except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+                raise SkillFinderError(f"{file} cannot be read to its end ({error})") from None
 
     def count(self) -> int | None:
         """How many rows there are; None for a Hub dataset."""
@@ -92,29 +109,36 @@ class AdSource:
             return sum(map(_parquet_rows, files))
         return sum(1 for _ in self.rows())
 
-    def _rows_in(self, file: Path) -> Iterator[Row]:
+    def _rows_of_text(self, file: Path) -> Iterator[Row]:
         kind = _kind_of(file)
-        if kind == ".parquet":
-            return self._rows_of_parquet(file)
         if kind in (".csv", ".csv.gz"):
             return self._rows_of_csv(file)
         if kind in (".jsonl", ".jsonl.gz"):
             return self._rows_of_jsonl(file)
         raise SkillFinderError(f"{file} is not one of {', '.join(KINDS)}")
 
-    def _rows_of_parquet(self, file: Path) -> Iterator[Row]:
+    def _rows_of_parquet(self, file: Path, start: int) -> Iterator[Row]:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         try:
-            table = pq.ParquetFile(file)
+            table = pq.ParquetFile(file, buffer_size=READ_BYTES)
         except (pa.ArrowInvalid, OSError) as error:
             raise SkillFinderError(f"{file} is not a Parquet file ({error})") from None
         self._check_columns(table.schema_arrow.names, file)
-        columns = [self.text_column, *([self.key_column] if self.key_column else [])]
-        for batch in table.iter_batches(READ_AT_ONCE, columns=columns):
-            for values in batch.to_pylist():
-                yield self._row(values)
+        columns = list(dict.fromkeys([self.text_column, *([self.key_column] if self.key_column else [])]))
+        first = 0
+        while first < table.num_row_groups and start >= table.metadata.row_group(first).num_rows:
+            start -= table.metadata.row_group(first).num_rows
+            first += 1
+        groups = range(first, table.num_row_groups)
+        try:
+            for batch in table.iter_batches(READ_AT_ONCE, row_groups=groups, columns=columns):
+                for values in _values_of(batch.slice(start)):
+                    yield self._row(values)
+                start = max(0, start - batch.num_rows)
+        except pa.ArrowException as error:
+            raise SkillFinderError(f"{file} cannot be read to its end ({error})") from None
 
     def _rows_of_csv(self, file: Path) -> Iterator[Row]:
         with _open_text(file) as lines, _large_cells():
@@ -128,14 +152,16 @@ class AdSource:
                 raise SkillFinderError(f"{file} line {reader.line_num}: {error}") from None
 
     def _rows_of_jsonl(self, file: Path) -> Iterator[Row]:
+        if found := _fields_of(file):
+            self._check_columns(found, file)
         with _open_text(file) as lines:
             for number, line in enumerate(lines, 1):
                 if not line.strip():
                     continue
                 try:
                     values = json.loads(line)
-                except (json.JSONDecodeError, RecursionError):
-                    yield Row(None, None, f"line {number} is not JSON")
+                except (ValueError, RecursionError):  # also a number of thousands of digits
+                    yield Row(None, None, f"line {number} is not JSON that can be read")
                     continue
                 if not isinstance(values, dict) or self.text_column not in values:
                     yield Row(None, None, f"line {number} has no field {self.text_column!r}")
@@ -144,7 +170,7 @@ class AdSource:
 
     def _rows_on_hub(self, start: int) -> Iterator[Row]:
         name, _, revision = self.place.partition("@")
-        if name.count("/") != 1 or name.startswith((".", "/", "~")):
+        if name.count("/") != 1 or name.startswith((".", "/", "~")) or _kind_of(Path(name)):
             raise SkillFinderError(f"{self.place} is neither a file, a folder nor a dataset on the Hub")
         from datasets import load_dataset
 
@@ -157,13 +183,13 @@ class AdSource:
 
     def _row(self, values: dict[str, Any]) -> Row:
         key = values.get(self.key_column) if self.key_column else None
-        key = None if key is None else str(key)
+        key = None if key is None else _HALF_CHARACTER.sub("\ufffd", str(key))
         text = values.get(self.text_column)
         if text is None:
             return Row(None, key, "no text")
         if not isinstance(text, str):
             return Row(None, key, f"the text is a {type(text).__name__}")
-        return Row(text, key)
+        return Row(_HALF_CHARACTER.sub("\ufffd", text), key)
 
     def _check_columns(self, found: list[str], file: Path) -> None:
         for column in (self.text_column, self.key_column):
@@ -186,8 +212,38 @@ def _parquet_rows(file: Path) -> int:
         raise SkillFinderError(f"{file} is not a Parquet file ({error})") from None
 
 
+def _values_of(batch: Any) -> list[dict[str, Any]]:
+    """The batch's rows; where a string is no UTF-8, as some writers leave it, its bytes as well as they can be read."""
+    import pyarrow as pa
+
+    try:
+        return list(batch.to_pylist())
+    except UnicodeDecodeError:
+        to_bytes = {pa.string(): pa.binary(), pa.large_string(): pa.large_binary()}
+        columns = [
+            column.view(to_bytes[column.type]) if column.type in to_bytes else column for column in batch.columns
+        ]
+        rows = pa.RecordBatch.from_arrays(columns, batch.schema.names).to_pylist()
+        return [{name: _decoded(value) for name, value in row.items()} for row in rows]
+
+
+def _decoded(value: Any) -> Any:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+
+
+def _fields_of(file: Path) -> list[str]:
+    """Names of the fields of the first lines of a JSONL file."""
+    found: dict[str, None] = {}
+    with _open_text(file) as lines:
+        for line in itertools.islice(lines, FIRST_LINES):
+            with suppress(ValueError, RecursionError):
+                values = json.loads(line)
+                found.update(dict.fromkeys(values if isinstance(values, dict) else ()))
+    return list(found)
+
+
 def _open_text(file: Path) -> IO[str]:
     """UTF-8 text, packed or not; bytes that are none become replacement characters rather than an end."""
-    if file.name.endswith(".gz"):
+    if file.name.lower().endswith(".gz"):
         return gzip.open(file, "rt", encoding="utf-8-sig", errors="replace", newline="")
     return file.open(encoding="utf-8-sig", errors="replace", newline="")

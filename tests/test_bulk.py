@@ -77,7 +77,7 @@ class TestInput:
         rows = run(AdSource(str(file), "text"), tmp_path / "out.parquet")
         assert [row["error"] for row in rows] == [
             None,
-            "line 2 is not JSON",
+            "line 2 is not JSON that can be read",
             "line 3 has no field 'text'",
             "no text",
             "the text is a int",
