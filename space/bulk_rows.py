@@ -122,7 +122,7 @@ class AdSource:
         import pyarrow.parquet as pq
 
         try:
-            table = pq.ParquetFile(file, buffer_size=READ_BYTES)
+            table = pq.ParquetFile(file, buffer_size=READ_BYTES, pre_buffer=False)
         except (pa.ArrowInvalid, OSError) as error:
             raise SkillFinderError(f"{file} is not a Parquet file ({error})") from None
         self._check_columns(table.schema_arrow.names, file)
