@@ -6,27 +6,31 @@ work it bounds, and every refusal is a sentence for the person who dropped the f
 
 from __future__ import annotations
 
-import io
 import re
 import subprocess
 import sys
-import zipfile
+from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
 
 import pdf_text
+import word_text
 
 MAX_FILE_BYTES = 5 * 1024 * 1024
 MAX_TEXT_CHARS = 100_000
 MAX_PDF_PAGES = pdf_text.MAX_PAGES
-# Time on the wall; its time on the processor is limited to 10 seconds in pdf_text.py.
+# Time on the wall; time on the processor is limited in process_limits.py.
 MAX_SECONDS = 30.0
-MAX_UNPACKED_BYTES = 20 * 1024 * 1024
-MAX_PACKING_RATIO = 200
 _PDF_REFUSALS = {
     3: "The PDF is locked with a password. Save it without one, or paste its text.",
     4: f"The PDF has more than {MAX_PDF_PAGES} pages.",
 }
-_WORD_NAMESPACE = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
+_WORD_REFUSALS = {
+    3: "The Word file is locked with a password. Save it without one.",
+    4: "The Word file unpacks to something far too large.",
+    5: "This is not a Word file. Use .txt, .pdf or .docx, or paste the text.",
+    6: "The Word file holds something that Word does not write.",
+}
 
 
 class UnreadableFileError(ValueError):
@@ -48,9 +52,9 @@ def read_document(data: bytes, name: str = "") -> str:
     if not data.strip():
         raise UnreadableFileError("The file is empty.")
     if data[:1024].lstrip().startswith(b"%PDF-"):
-        text = _read_pdf(data)
+        text = _read_apart(pdf_text, data, "PDF", _PDF_REFUSALS)
     elif data.startswith(b"PK\x03\x04"):
-        text = _read_docx(data)
+        text = _read_apart(word_text, data, "Word file", _WORD_REFUSALS)
     elif name.lower().endswith((".pdf", ".docx")):
         raise UnreadableFileError("This is not a real PDF or Word file. Paste the text instead.")
     else:
@@ -67,72 +71,29 @@ def _read_plain(data: bytes) -> str:
     for mark, encoding in ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"), (b"", "utf-8-sig")):
         if data.startswith(mark):
             try:
-                return data.decode(encoding)
+                text = data.decode(encoding)
             except UnicodeDecodeError:
                 break
+            # NUL is UTF-8 too: a binary, or text of two or four bytes a letter without its mark.
+            if "\0" not in text:
+                return text
+            break
     # Old office files: every byte is a letter in cp1252, so look for what text never holds.
     if b"\0" in data or sum(byte < 9 or 13 < byte < 32 for byte in data[:4096]) > 2:
         raise UnreadableFileError("This is not a text file. Use .txt, .pdf or .docx, or paste the text.")
     return data.decode("cp1252", errors="replace")
 
 
-def _read_pdf(data: bytes) -> str:
-    """Read in a process of its own, whose time and memory end with it: a crafted PDF can ask for any amount."""
-    command = [sys.executable, "-I", str(Path(pdf_text.__file__))]
+def _read_apart(script: ModuleType, data: bytes, name: str, refusals: Mapping[int, str]) -> str:
+    """Read in a process of its own, whose time and memory end with it: a crafted file can ask for any amount."""
+    command = [sys.executable, "-E", "-s", str(Path(str(script.__file__)).resolve())]
     try:
         done = subprocess.run(command, input=data, capture_output=True, timeout=MAX_SECONDS, check=False)
     except subprocess.TimeoutExpired:
-        raise UnreadableFileError("The PDF takes too long to read. Paste its text instead.") from None
+        raise UnreadableFileError(f"The {name} takes too long to read. Paste its text instead.") from None
     if done.returncode == 0:
         return done.stdout.decode("utf-8", errors="replace")
-    raise UnreadableFileError(_PDF_REFUSALS.get(done.returncode, "The PDF is damaged. Paste its text instead."))
-
-
-def _read_docx(data: bytes) -> str:
-    """Paragraphs and table cells of a Word file, read as a stream: a table with a million cells stays small."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            if "word/document.xml" not in archive.namelist():
-                raise UnreadableFileError("This is not a Word file. Use .txt, .pdf or .docx, or paste the text.")
-            info = archive.getinfo("word/document.xml")
-            if info.file_size > MAX_UNPACKED_BYTES or info.file_size > MAX_PACKING_RATIO * max(info.compress_size, 1):
-                raise UnreadableFileError("The Word file unpacks to something far too large.")
-            if info.flag_bits & 1:
-                raise UnreadableFileError("The Word file is locked with a password. Save it without one.")
-            with archive.open(info) as member:
-                # The size in the zip's directory may be a lie: never read more than the limit.
-                xml = member.read(MAX_UNPACKED_BYTES + 1)
-    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
-        if isinstance(error, UnreadableFileError):
-            raise
-        raise UnreadableFileError("The Word file is damaged. Paste its text instead.") from None
-    if len(xml) > MAX_UNPACKED_BYTES:
-        raise UnreadableFileError("The Word file unpacks to something far too large.")
-    return _text_of_word_xml(xml)
-
-
-def _text_of_word_xml(xml: bytes) -> str:
-    from xml.etree import ElementTree
-
-    # A document type can define entities that grow without end; Word never writes one.
-    if b"<!DOCTYPE" in xml or b"<!ENTITY" in xml:
-        raise UnreadableFileError("The Word file holds something that Word does not write.")
-    parts: list[str] = []
-    size = 0
-    breaks = {"p": "\n", "br": "\n", "cr": "\n", "tab": "\t", "tc": "\t"}
-    try:
-        for _, element in ElementTree.iterparse(io.BytesIO(xml)):  # noqa: S314 (no entities: checked above)
-            name = element.tag.removeprefix(_WORD_NAMESPACE)
-            piece = (element.text or "") if name == "t" else breaks.get(name, "")
-            parts.append(piece)
-            size += len(piece)
-            element.clear()
-            if size > MAX_TEXT_CHARS * 2:
-                break
-    except ElementTree.ParseError:
-        raise UnreadableFileError("The Word file is damaged. Paste its text instead.") from None
-    # A cell ends with its paragraph's break and then its own tab: the break alone is enough.
-    return re.sub(r"\n\t", "\t", "".join(parts))
+    raise UnreadableFileError(refusals.get(done.returncode, f"The {name} is damaged. Paste its text instead."))
 
 
 def _without_controls(text: str) -> str:

@@ -7,27 +7,27 @@ import io
 import logging
 import sys
 
+from process_limits import limit_this_process
+
 MAX_PAGES = 50
 MAX_CHARS = 150_000
 MEMORY_BYTES = 1024**3
-CPU_S = 10
 
 
 def main() -> int:
     """Read, limit, write."""
-    try:
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-        resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S))
-    except (ImportError, ValueError):
-        # Not on this system; the caller's time limit still holds.
-        sys.setrecursionlimit(500)
+    limit_this_process(MEMORY_BYTES)
     from pypdf import PdfReader
+    from pypdf.errors import DependencyError
 
     logging.getLogger("pypdf").setLevel(logging.CRITICAL)
-    reader = PdfReader(io.BytesIO(sys.stdin.buffer.read()))
-    if reader.is_encrypted and not reader.decrypt(""):
+    data = io.BytesIO(sys.stdin.buffer.read())
+    try:
+        reader = PdfReader(data)
+        if reader.is_encrypted and not reader.decrypt(""):
+            return 3
+    except DependencyError:
+        # Locked in a way that this installation cannot unlock.
         return 3
     if len(reader.pages) > MAX_PAGES:
         return 4

@@ -21,7 +21,7 @@ def paragraph(text: str) -> str:
     return f"<w:p><w:r><w:t>{text}</w:t></w:r></w:p>"
 
 
-def pdf(text: str = "You bake bread", pages: int = 1, password: str = "") -> bytes:
+def pdf(text: str = "You bake bread", pages: int = 1, password: str = "", algorithm: str = "RC4-128") -> bytes:
     from pypdf import PdfWriter
     from pypdf.generic import DecodedStreamObject, DictionaryObject, NameObject
 
@@ -39,7 +39,7 @@ def pdf(text: str = "You bake bread", pages: int = 1, password: str = "") -> byt
             {NameObject("/Font"): DictionaryObject({NameObject("/F1"): writer._add_object(font)})}
         )
     if password:
-        writer.encrypt(password, algorithm="RC4-128")
+        writer.encrypt(password, algorithm=algorithm)
     out = io.BytesIO()
     writer.write(out)
     return out.getvalue()

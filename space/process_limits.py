@@ -1,0 +1,17 @@
+"""Limits on the memory and time of this process: for those that read files from strangers and end with them."""
+
+import sys
+
+CPU_S = 10
+
+
+def limit_this_process(memory_bytes: int) -> None:
+    """From here on the system ends the process once it goes beyond `memory_bytes` or `CPU_S` seconds of work."""
+    try:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+        resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S))
+    except (ImportError, ValueError):
+        # Not on this system; the caller's time limit still holds.
+        sys.setrecursionlimit(500)
