@@ -64,6 +64,11 @@ class AdSource:
             return sorted(file for file in path.rglob("*") if _kind_of(file) and not file.name.startswith("."))
         return [path] if path.exists() else []
 
+    @property
+    def is_parquet(self) -> bool:
+        """Whether rows can be reached by number without reading those before."""
+        return all(_kind_of(file) == ".parquet" for file in self.files)
+
     def state(self) -> list[Any]:
         """What changes when the ads do: path, bytes and time of each file, or the Hub's name."""
         found = [(file.resolve(), file.stat()) for file in self.files]
@@ -105,7 +110,7 @@ class AdSource:
         files = self.files
         if not files:
             return None
-        if all(_kind_of(file) == ".parquet" for file in files):
+        if self.is_parquet:
             return sum(map(_parquet_rows, files))
         return sum(1 for _ in self.rows())
 

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from argparse import Namespace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -23,7 +22,6 @@ from skill_finder import SkillFinderError
 from tests.tiny_finder import WordEncoder, tiny_finder
 
 ADS = ["You bake bread", "We pay well", "You know SQL and R", "You bake bread", "", "Plan shifts of employees"]
-CSV_SKILLS = "id,label\n1,bake bread in ovens\n2,SQL\n"
 
 
 def write_parquet(path, texts, column="text"):
@@ -220,32 +218,3 @@ def test_estimate_says_how_long(monkeypatch):
     said = bulk.estimate(tiny_finder(), 100, seconds=0.05)
     assert "100 ads take about" in said
     assert float(said.split()[0]) > 0
-
-
-@pytest.mark.slow
-def test_ray_gives_the_same_file(tmp_path, monkeypatch):
-    """Two workers on this machine; skipped only where ray is not installed."""
-    ray = pytest.importorskip("ray")
-    from bulk_ray import run_on_ray
-    from tests.test_taxonomy import stub_model
-
-    model, skills = stub_model(tmp_path), tmp_path / "skills.csv"
-    skills.write_text(CSV_SKILLS, encoding="utf-8")
-    ads = write_parquet(tmp_path / "ads.parquet", [f"bread {i}" for i in range(1100)])
-    source = AdSource(str(ads), "text")
-    given = Namespace(workers=2, model=str(model), skills=str(skills), backend="auto", threshold=0.0, top_k=1)
-    monkeypatch.setattr(bulk, "PART_ROWS", 512)
-    monkeypatch.setattr(bulk_parts.in_parts, "__defaults__", (512,))
-    try:
-        by_ray = Parts(tmp_path / "ray.parquet")
-        by_ray.open({}, restart=False)
-        by_ray.join(run_on_ray(source, by_ray, given))
-    finally:
-        ray.shutdown()
-    from app import open_service
-
-    here = Parts(tmp_path / "local.parquet")
-    here.open({}, restart=False)
-    finder = open_service(str(model), str(skills)).finder
-    here.join(bulk.run_local(source, here, PartWorker(finder, 0.0, 1), quiet=True))
-    assert pq.read_table(tmp_path / "ray.parquet").equals(pq.read_table(tmp_path / "local.parquet"))
