@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
@@ -70,9 +71,9 @@ class AdSource:
         return all(_kind_of(file) == ".parquet" for file in self.files)
 
     def state(self) -> list[Any]:
-        """What changes when the ads do: path, bytes and time of each file, or the Hub's name."""
+        """What changes when the ads do: path, bytes and time of each file, or the Hub's name and commit."""
         found = [(file.resolve(), file.stat()) for file in self.files]
-        return [[str(file), stat.st_size, stat.st_mtime_ns] for file, stat in found] or [self.place]
+        return [[str(file), stat.st_size, stat.st_mtime_ns] for file, stat in found] or [self.place, self.commit]
 
     def rows(self, start: int = 0) -> Iterator[Row]:
         """Rows from number `start` on.
@@ -173,18 +174,40 @@ class AdSource:
                     continue
                 yield self._row(values)
 
-    def _rows_on_hub(self, start: int) -> Iterator[Row]:
+    @cached_property
+    def commit(self) -> str:
+        """The commit that the name of a Hub dataset means now.
+
+        Raises:
+            SkillFinderError: the Hub knows no such dataset, or does not answer.
+        """
         name, _, revision = self.place.partition("@")
         if name.count("/") != 1 or name.startswith((".", "/", "~")) or _kind_of(Path(name)):
             raise SkillFinderError(f"{self.place} is neither a file, a folder nor a dataset on the Hub")
+        from huggingface_hub import HfApi
+
+        try:
+            return str(HfApi().dataset_info(name, revision=revision or None).sha)
+        except Exception as error:  # of several libraries, whose error types have no common parent
+            raise SkillFinderError(f"cannot open the dataset {self.place} ({type(error).__name__})") from None
+
+    def _rows_on_hub(self, start: int) -> Iterator[Row]:
+        commit, number = self.commit, start
         from datasets import load_dataset
 
         try:
-            stream = load_dataset(name, revision=revision or None, split=self.split, streaming=True)
-        except (OSError, ValueError) as error:
-            raise SkillFinderError(f"cannot open the dataset {self.place} ({type(error).__name__})") from None
-        for values in stream.skip(start):
-            yield self._row(values)
+            stream = load_dataset(self.place.partition("@")[0], revision=commit, split=self.split, streaming=True)
+        except Exception as error:
+            raise SkillFinderError(f"cannot open the dataset {self.place} ({_in_short(error)})") from None
+        try:
+            for number, values in enumerate(stream.skip(start), start):
+                if number == start:
+                    self._check_columns(list(values), self.place)
+                yield self._row(values)
+        except SkillFinderError:
+            raise
+        except Exception as error:
+            raise SkillFinderError(f"{self.place} cannot be read beyond row {number} ({_in_short(error)})") from None
 
     def _row(self, values: dict[str, Any]) -> Row:
         key = values.get(self.key_column) if self.key_column else None
@@ -196,11 +219,15 @@ class AdSource:
             return Row(None, key, f"the text is a {type(text).__name__}")
         return Row(_HALF_CHARACTER.sub("\ufffd", text), key)
 
-    def _check_columns(self, found: list[str], file: Path) -> None:
+    def _check_columns(self, found: list[str], file: Path | str) -> None:
         for column in (self.text_column, self.key_column):
             if column and column not in found:
                 names = ", ".join(found)[:300] or "none"
                 raise SkillFinderError(f"{file} has no column {column!r} (found: {names})")
+
+
+def _in_short(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
 
 def _kind_of(file: Path) -> str:
