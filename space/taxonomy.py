@@ -1,7 +1,8 @@
 """A file of skills -> skills and their vectors, encoded once and kept by the hash of names and encoder.
 
 Understands an own list as CSV (columns id and label, and, where they are, description, aliases and type), ESCO's
-skills_en.csv or a folder that holds one, and the skills.parquet of a dataset release.
+skills_en.csv or a folder that holds one, and the skills.parquet of a dataset release. Skills are found by label and
+aliases; a description stays with its skill and moves no score, since models are trained to meet sentences at names.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import io
 import os
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -141,19 +143,33 @@ def encode_skills(
     """
     labels = [skill.label for skill in skills]
     file = cache / f"{sha256_of_lines([encoder_id, *labels])[:32]}.safetensors" if cache else None
-    if file and file.is_file():
-        from safetensors.numpy import load_file
-
-        return SkillIndex(tuple(skills), load_file(file)["embeddings"].astype(np.float32), name)
+    kept = _kept(file, len(labels)) if file else None
+    if kept is not None:
+        return SkillIndex(tuple(skills), kept.astype(np.float32), name)
     parts = []
     for start in range(0, len(labels), ENCODE_AT_ONCE):
         parts.append(normalised(encoder.encode(labels[start : start + ENCODE_AT_ONCE])))
         if progress:
             progress(min(start + ENCODE_AT_ONCE, len(labels)), len(labels))
-    vectors = np.concatenate(parts)
+    # As they are kept, so that a run that finds them and one that makes them give the same scores.
+    vectors = np.concatenate(parts).astype(np.float16)
     if file:
-        _save(file, vectors)
-    return SkillIndex(tuple(skills), vectors, name)
+        # A folder that cannot be written, or a full disk, costs the next run some time and this one nothing.
+        with suppress(OSError):
+            _save(file, vectors)
+    return SkillIndex(tuple(skills), vectors.astype(np.float32), name)
+
+
+def _kept(file: Path, count: int) -> np.ndarray | None:
+    """`count` vectors as `_save` wrote them; None where there are none, or a broken file."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        vectors: np.ndarray = load_file(file)["embeddings"]
+    except (OSError, SafetensorError, KeyError):
+        return None
+    return vectors if vectors.ndim == 2 and len(vectors) == count else None
 
 
 def _save(file: Path, vectors: np.ndarray) -> None:
@@ -163,7 +179,7 @@ def _save(file: Path, vectors: np.ndarray) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=file.parent) as folder:
         temporary = Path(folder) / file.name
-        save_file({"embeddings": vectors.astype(np.float16)}, temporary)
+        save_file({"embeddings": vectors}, temporary)
         temporary.replace(file)
 
 
