@@ -5,25 +5,24 @@ r"""How fast skills are found here, ours beside what else people run: writes res
         --sentences benchmarks/tech_test.csv benchmarks/house_test.csv usajobs/sentences.txt.gz \
         --queries benchmarks/tech_validation.csv benchmarks/house_validation.csv
 
-All systems read the same ads, made by joining the given sentences, in one run on the cores that are there. A system
-that is not installed is left out and named. The loop is what a user would write with sentence-transformers: one
-sentence after the other, a search over all labels for each. Ours runs as space.bulk does (evidence is passages, not
-words), and as a visitor of the page has it where latency is measured. esco-skill-extractor runs its own code; it first
-encodes its own list, which is not timed. MODEL needs torch weights for the loop and for esco-skill-extractor. RP@5 is
-measured where --queries are given. Memory is the peak of a fresh process that does nothing else.
+All systems read the same ads, made by joining the given sentences, in one run on the cores that are there. No sentence
+comes twice before all have come, and each figure says how many of its passages differ: ours encodes the same one once,
+the loop and the bare encoder every time. A system that is not installed is left out and named. The loop is what a user
+would write with sentence-transformers: one sentence after the other, a search over all labels for each. Ours runs as
+space.bulk does (evidence is passages, not words), and as a visitor of the page has it where latency is measured.
+esco-skill-extractor runs its own code; it first encodes its own list, which is not timed. MODEL needs torch weights for
+the loop and for esco-skill-extractor. RP@5 is measured where --queries are given. Memory is the peak of a fresh process
+that does nothing else.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import csv
-import gzip
 import json
 import multiprocessing
 import os
 import platform
-import random
 import resource
 import socket
 import statistics
@@ -37,17 +36,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from bench_ads import SENTENCES_AN_AD, make_ads, passages_of, read_sentences
 from dataset_builder.benchmark_files import GoldSentence, read_benchmark_file
 from dataset_builder.contract import StageError, code_version, run_command, write_atomically
 from encoders import Backend, load_encoder
 from other_systems import PACKAGE, OtherExtractor, loop_of_a_user
 from parity import TOP, r_precision, top_skills
-from passages import split_passages
 from skill_finder import SkillFinder, SkillFinderError
 from skill_index import SkillIndex, read_index
 
 HERE = Path(__file__).resolve().parent
-SENTENCES_AN_AD = 44
 VISITORS = (1, 8, 32)
 ADS_A_VISITOR = 4
 MEMORY_ADS = 64
@@ -56,11 +54,12 @@ TIMED_BACKENDS: tuple[Backend, ...] = ("torch", "onnx", "onnx-int8")
 
 @dataclass(frozen=True)
 class Rate:
-    """What one system did: `ads` ads of `sentences` passages in `seconds`."""
+    """What one system did: `ads` ads of `sentences` passages, `distinct` of them different, in `seconds`."""
 
     system: str
     ads: int
     sentences: int
+    distinct: int
     seconds: float
 
     @property
@@ -73,31 +72,10 @@ class Rate:
         """Passages a second, as our splitter counts them."""
         return self.sentences / self.seconds
 
-
-def read_sentences(path: Path) -> list[str]:
-    """Sentences of a CSV with a column `sentence`, or of a text file, packed or not, one a line.
-
-    Raises:
-        StageError: no such file.
-    """
-    if not path.is_file():
-        raise StageError(f"{path} does not exist", "Give files of sentences with --sentences")
-    opened = (
-        gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8-sig", newline="")
-    )
-    with opened as lines:
-        if path.suffix == ".csv":
-            return list(dict.fromkeys(row["sentence"] for row in csv.DictReader(lines)))
-        return [line.strip() for line in lines if line.strip()]
-
-
-def make_ads(sources: Sequence[Sequence[str]], count: int, seed: int = 0) -> list[str]:
-    """`count` ads of 44 lines, drawn in turn from each source."""
-    chance = random.Random(seed)
-    return [
-        "\n".join(f"- {chance.choice(sources[line % len(sources)])}" for line in range(SENTENCES_AN_AD))
-        for _ in range(count)
-    ]
+    @property
+    def distinct_share(self) -> float:
+        """Share of passages left when each is counted once."""
+        return self.distinct / self.sentences
 
 
 def timed(system: str, ads: Sequence[str], run: Callable[[Sequence[str]], Any]) -> Rate:
@@ -106,16 +84,18 @@ def timed(system: str, ads: Sequence[str], run: Callable[[Sequence[str]], Any]) 
     started = time.perf_counter()
     run(ads)
     seconds = time.perf_counter() - started
-    return Rate(system, len(ads), sum(len(split_passages(ad)) for ad in ads), seconds)
+    passages = passages_of(ads)
+    return Rate(system, len(ads), len(passages), len(set(passages)), seconds)
 
 
 def timed_encoding(backend: str, ads: Sequence[str], encode: Callable[[list[str]], Any]) -> Rate:
     """Time the encoder alone on every passage of all ads: what ours is measured against."""
-    passages = [passage.text for ad in ads for passage in split_passages(ad)]
+    passages = passages_of(ads)
     encode(passages[:SENTENCES_AN_AD])
     started = time.perf_counter()
     encode(passages)
-    return Rate(f"bare encoding, {backend}", len(ads), len(passages), time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    return Rate(f"bare encoding, {backend}", len(ads), len(passages), len(set(passages)), seconds)
 
 
 def latencies(finder: SkillFinder, ads: Sequence[str], visitors: int) -> dict[str, float]:
@@ -267,12 +247,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _as_figure(figure: Any) -> Any:
     if not isinstance(figure, Rate):
         return figure
-    return {**asdict(figure), "ads_per_s": figure.ads_per_s, "sentences_per_s": figure.sentences_per_s}
+    derived = ("ads_per_s", "sentences_per_s", "distinct_share")
+    return {**asdict(figure), **{name: getattr(figure, name) for name in derived}}
 
 
 def _in_words(figure: Any) -> str:
     if isinstance(figure, Rate):
-        return f"{figure.ads_per_s:.1f} ads a second, {figure.sentences_per_s:,.0f} sentences a second"
+        distinct = f"{100 * figure.distinct_share:.0f}% of them distinct"
+        return f"{figure.ads_per_s:.1f} ads a second, {figure.sentences_per_s:,.0f} sentences a second ({distinct})"
     return json.dumps(figure)
 
 

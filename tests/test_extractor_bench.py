@@ -1,25 +1,56 @@
 """The bench's parts: ads from sentences, rates by hand, what is missing, and its --help."""
 
+from collections import Counter
+
 import pytest
 
 from dataset_builder.contract import StageError
 from space import bench
+from space.bench_ads import make_ads, read_sentences
 from tests.test_taxonomy import stub_model
 from tests.tiny_finder import with_index
 
 
-def test_ads_are_drawn_in_turn_and_the_same_every_time():
-    ads = bench.make_ads([["a"], ["b"]], 2)
-    assert ads == bench.make_ads([["a"], ["b"]], 2)
-    assert [line[2:] for line in ads[0].splitlines()] == ["a", "b"] * 22
+def lines_of(ads):
+    return [line[2:] for ad in ads for line in ad.splitlines()]
+
+
+def test_no_sentence_comes_again_before_all_have_come():
+    """A small source and a large one: 2 ads of 44 lines out of 4 + 90 sentences hold 88 different ones.
+
+    3 ads have 132 lines: all 94 sentences, and 38 of them twice.
+    """
+    sources = [[f"small {i}" for i in range(4)], [f"large {i}" for i in range(90)]]
+    ads = make_ads(sources, 2)
+    assert ads == make_ads(sources, 2)
+    assert len(set(lines_of(ads))) == 88
+    times = Counter(lines_of(make_ads(sources, 3)))
+    assert (len(times), Counter(times.values())) == (94, {1: 56, 2: 38})
+
+
+def test_a_sentence_that_two_sources_share_is_one():
+    assert set(Counter(lines_of(make_ads([["a", "b"], ["b", "c"], ["d"]], 1))).values()) == {11}
+
+
+def test_no_sentences_are_no_ads():
+    with pytest.raises(StageError, match="no sentence"):
+        make_ads([[], []], 1)
 
 
 def test_a_rate_by_hand():
-    """3 ads of 44 lines in 2 seconds: 1.5 ads and 66 passages a second."""
-    rate = bench.Rate("x", 3, 3 * 44, 2.0)
-    assert (rate.ads_per_s, rate.sentences_per_s) == (1.5, 66.0)
+    """3 ads of 44 lines in 2 seconds: 1.5 ads and 66 passages a second; of 132 passages 33 differ: a quarter."""
+    rate = bench.Rate("x", 3, 3 * 44, 33, 2.0)
+    assert (rate.ads_per_s, rate.sentences_per_s, rate.distinct_share) == (1.5, 66.0, 0.25)
     timed = bench.timed("x", ["- You bake\n- You sing"] * 3, lambda ads: None)
-    assert (timed.ads, timed.sentences) == (3, 6)
+    assert (timed.ads, timed.sentences, timed.distinct) == (3, 6, 2)
+    bare = bench.timed_encoding("x", ["- You bake\n- You sing"] * 3, lambda texts: None)
+    assert (bare.ads, bare.sentences, bare.distinct) == (3, 6, 2)
+
+
+def test_what_is_written_and_printed_says_how_many_sentences_differ():
+    rate = bench.Rate("x", 3, 132, 33, 2.0)
+    assert bench._as_figure(rate)["distinct_share"] == 0.25
+    assert bench._in_words(rate) == "1.5 ads a second, 66 sentences a second (25% of them distinct)"
 
 
 def test_every_backend_there_is_timed_and_the_others_are_named(tmp_path, monkeypatch):
@@ -38,9 +69,12 @@ def test_every_backend_there_is_timed_and_the_others_are_named(tmp_path, monkeyp
 
 def test_sentences_are_read_and_missing_files_named(tmp_path):
     (tmp_path / "a.csv").write_text("sentence,label\nx,1\nx,2\ny,3\n", encoding="utf-8")
-    assert bench.read_sentences(tmp_path / "a.csv") == ["x", "y"]
+    assert read_sentences(tmp_path / "a.csv") == ["x", "y"]
     with pytest.raises(StageError, match="does not exist"):
-        bench.read_sentences(tmp_path / "b.csv")
+        read_sentences(tmp_path / "b.csv")
+    (tmp_path / "c.csv").write_text("text,label\nx,1\n", encoding="utf-8")
+    with pytest.raises(StageError, match="no column 'sentence'"):
+        read_sentences(tmp_path / "c.csv")
 
 
 def test_help_says_how_to_install_the_other_extractor(capsys):
