@@ -4,15 +4,17 @@ r"""How fast skills are found here, ours beside what else people run: writes res
     PYTHONPATH=artifacts/other python -m space.bench MODEL \
         --sentences benchmarks/tech_test.csv benchmarks/house_test.csv usajobs/sentences.txt.gz \
         --queries benchmarks/tech_validation.csv benchmarks/house_validation.csv
+    python -m space.bench
 
-All systems read the same ads, made by joining the given sentences, in one run on the cores that are there. No sentence
-comes twice before all have come, and each figure says how many of its passages differ: ours encodes the same one once,
-the loop and the bare encoder every time. A system that is not installed is left out and named. The loop is what a user
-would write with sentence-transformers: one sentence after the other, a search over all labels for each. Ours runs as
-space.bulk does (evidence is passages, not words), and as a visitor of the page has it where latency is measured.
-esco-skill-extractor runs its own code; it first encodes its own list, which is not timed. MODEL needs torch weights for
-the loop and for esco-skill-extractor. RP@5 is measured where --queries are given. Memory is the peak of a fresh process
-that does nothing else.
+The last takes the released model and the released dataset's sentences of this repository. All systems read the same
+ads, made by joining the given sentences, in one run on the cores that are there. No sentence comes twice before all have
+come, and each figure says how many of its passages differ: ours encodes the same one once, the loop and the bare encoder
+every time. A system that is not installed is left out and named. The loop is what a user would write with
+sentence-transformers: one sentence after the other, a search over all labels for each. Ours runs as space.bulk does
+(evidence is passages, not words), and as a visitor of the page has it where latency is measured. esco-skill-extractor
+runs its own code; it first encodes its own list, which is not timed. MODEL needs torch weights for the loop and for
+esco-skill-extractor. RP@5 is measured where --queries are given. Memory is the peak of a fresh process that does nothing
+else.
 """
 
 from __future__ import annotations
@@ -36,7 +38,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bench_ads import SENTENCES_AN_AD, make_ads, passages_of, read_sentences
+from app import newest_release
+from bench_ads import (
+    MOST_ADS,
+    SENTENCES_AN_AD,
+    make_ads,
+    most_ads,
+    passages_of,
+    read_sentences,
+    released_sentences,
+)
 from dataset_builder.benchmark_files import GoldSentence, read_benchmark_file
 from dataset_builder.contract import StageError, code_version, run_command, write_atomically
 from encoders import Backend, load_encoder
@@ -214,17 +225,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and write."""
     parser = argparse.ArgumentParser(prog="python -m space.bench", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("model", type=Path, help="model folder with a label index")
-    parser.add_argument("--sentences", type=Path, nargs="+", required=True, help="CSV with a column sentence, or text")
+    parser.add_argument(
+        "model", type=Path, nargs="?", help="folder with a label index; default: the newest release"
+    )
+    sentences_help = "CSV or Parquet with a column sentence, or text, one a line; default: the released dataset here"
+    parser.add_argument("--sentences", type=Path, nargs="+", help=sentences_help)
     parser.add_argument("--queries", type=Path, nargs="*", default=[], help="benchmark CSVs to measure RP@5 with")
     parser.add_argument("--static", type=Path, help="folder of a static model, if there is one")
-    parser.add_argument("--ads", type=int, default=2000, help="how many ads to make")
+    parser.add_argument(
+        "--ads", type=int, help=f"default: while no sentence repeats, {MOST_ADS:,} at most"
+    )
     parser.add_argument("--loop-ads", type=int, default=100, help="the slow systems read only so many of them")
     parser.add_argument("--out", type=Path, default=Path("results/extractor.json"))
     given = parser.parse_args(arguments)
-    ads = make_ads([read_sentences(path) for path in given.sentences], given.ads)
+    model = given.model or newest_release()
+    if model is None:
+        raise StageError("this repository holds no released model", "Give a model folder")
+    files = given.sentences or [released_sentences()]
+    sources = [read_sentences(path) for path in files]
+    ads = make_ads(sources, most_ads(sources) if given.ads is None else given.ads)
     queries = [query for file in given.queries for query in read_benchmark_file(file).queries]
-    task = Task(given.model, ads, min(given.loop_ads, given.ads), given.static, queries)
+    task = Task(model, ads, min(given.loop_ads, len(ads)), given.static, queries)
     figures: dict[str, Any] = {}
     try:
         for name, figure in measure(task):
@@ -233,11 +254,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except SkillFinderError as error:
         raise StageError(str(error)) from None
     about = {
-        "model": given.model.name,
+        "model": model.name,
         "code_version": code_version(),
         "cpu_cores": len(os.sched_getaffinity(0)),
         "processor": platform.processor() or platform.machine(),
-        "ads": given.ads,
+        "sentences_from": [path.name for path in files],
+        "ads": len(ads),
         "sentences_an_ad": SENTENCES_AN_AD,
         "words_an_ad": statistics.mean(len(ad.split()) for ad in ads),
     }

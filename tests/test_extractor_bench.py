@@ -1,11 +1,14 @@
 """The bench's parts: ads from sentences, rates by hand, what is missing, and its --help."""
 
+import json
 from collections import Counter
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from dataset_builder.contract import StageError
-from space import bench
+from space import bench, bench_ads
 from space.bench_ads import make_ads, read_sentences
 from tests.test_taxonomy import stub_model
 from tests.tiny_finder import with_index
@@ -75,6 +78,41 @@ def test_sentences_are_read_and_missing_files_named(tmp_path):
     (tmp_path / "c.csv").write_text("text,label\nx,1\n", encoding="utf-8")
     with pytest.raises(StageError, match="no column 'sentence'"):
         read_sentences(tmp_path / "c.csv")
+
+
+def test_parquet_is_read_and_the_release_of_a_clone_found(tmp_path, monkeypatch):
+    for version in ("v0.9.0", "v0.10.0"):
+        (tmp_path / version / "pairs").mkdir(parents=True)
+        rows = pa.table({"sentence": [version, version, "x"]})
+        pq.write_table(rows, tmp_path / version / "pairs" / "train.parquet")
+    monkeypatch.setattr(bench_ads, "RELEASES", tmp_path)
+    assert read_sentences(bench_ads.released_sentences()) == ["v0.10.0", "x"]
+    monkeypatch.setattr(bench_ads, "RELEASES", tmp_path / "nothing")
+    with pytest.raises(StageError, match="holds no dataset"):
+        bench_ads.released_sentences()
+
+
+@pytest.mark.parametrize(("sentences", "ads"), [(10, 1), (87, 1), (88, 2), (44 * 3000, 2000)])
+def test_so_many_ads_that_no_sentence_repeats(sentences, ads):
+    assert bench_ads.most_ads([[str(i) for i in range(sentences)], ["0"]]) == ads
+
+
+def test_the_command_without_arguments(tmp_path, monkeypatch):
+    """88 sentences are two ads without a repetition; the loop reads no more than there are."""
+    seen = []
+    rows = pa.table({"sentence": [f"bake {i}" for i in range(88)]})
+    pq.write_table(rows, tmp_path / "train.parquet")
+    monkeypatch.setattr(bench, "newest_release", lambda: tmp_path / "v1.2.3")
+    monkeypatch.setattr(bench, "released_sentences", lambda: tmp_path / "train.parquet")
+    monkeypatch.setattr(bench, "measure", lambda task: seen.append(task) or [("x", bench.Rate("x", 2, 88, 88, 2.0))])
+    bench.main(["--out", str(tmp_path / "extractor.json")])
+    written = json.loads((tmp_path / "extractor.json").read_text(encoding="utf-8"))
+    assert (written["model"], written["ads"], written["sentences_from"]) == ("v1.2.3", 2, ["train.parquet"])
+    assert written["figures"]["x"]["distinct_share"] == 1.0
+    assert (len(seen[0].ads), seen[0].loop_ads) == (2, 2)
+    monkeypatch.setattr(bench, "newest_release", lambda: None)
+    with pytest.raises(StageError, match="no released model"):
+        bench.main([])
 
 
 def test_help_says_how_to_install_the_other_extractor(capsys):
