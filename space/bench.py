@@ -7,14 +7,14 @@ r"""How fast skills are found here, ours beside what else people run: writes res
     python -m space.bench
 
 The last takes the released model and the released dataset's sentences of this repository. All systems read the same
-ads, made by joining the given sentences, in one run on the cores that are there. No sentence comes twice before all have
-come, and each figure says how many of its passages differ: ours encodes the same one once, the loop and the bare encoder
-every time. A system that is not installed is left out and named. The loop is what a user would write with
+ads, made by joining the given sentences, in one run on the cores that are there. No sentence comes twice before all
+have come, and each figure says how many of its passages differ: ours encodes the same one once, the loop and the bare
+encoder every time. A system that is not installed is left out and named. The loop is what a user would write with
 sentence-transformers: one sentence after the other, a search over all labels for each. Ours runs as space.bulk does
 (evidence is passages, not words), and as a visitor of the page has it where latency is measured. esco-skill-extractor
 runs its own code; it first encodes its own list, which is not timed. MODEL needs torch weights for the loop and for
-esco-skill-extractor. RP@5 is measured where --queries are given. Memory is the peak of a fresh process that does nothing
-else.
+esco-skill-extractor. RP@5 is measured where --queries are given. Memory is the peak of a fresh process that does
+nothing else.
 """
 
 from __future__ import annotations
@@ -225,16 +225,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and write."""
     parser = argparse.ArgumentParser(prog="python -m space.bench", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument(
-        "model", type=Path, nargs="?", help="folder with a label index; default: the newest release"
-    )
+    parser.add_argument("model", type=Path, nargs="?", help="folder with a label index; default: the newest release")
     sentences_help = "CSV or Parquet with a column sentence, or text, one a line; default: the released dataset here"
     parser.add_argument("--sentences", type=Path, nargs="+", help=sentences_help)
     parser.add_argument("--queries", type=Path, nargs="*", default=[], help="benchmark CSVs to measure RP@5 with")
     parser.add_argument("--static", type=Path, help="folder of a static model, if there is one")
-    parser.add_argument(
-        "--ads", type=int, help=f"default: while no sentence repeats, {MOST_ADS:,} at most"
-    )
+    parser.add_argument("--ads", type=int, help=f"default: while no sentence repeats, {MOST_ADS:,} at most")
     parser.add_argument("--loop-ads", type=int, default=100, help="the slow systems read only so many of them")
     parser.add_argument("--out", type=Path, default=Path("results/extractor.json"))
     given = parser.parse_args(arguments)
