@@ -36,6 +36,7 @@ _ASKING_HEADING = re.compile(
 # "Experience with SQL" on a line of its own is what is asked for, and no heading of a list.
 _ASKS_ITSELF = re.compile(r"(?i)\b(?:experience|knowledge|skills?|education|competence)\s+(?:with|of|in)\b.*[^:]$")
 _BULLET = re.compile(r"^\s*\*\s+$")
+_AROUND_HEADING = " *#_\t\r\u2002"
 _NOT_A_REQUIREMENT = re.compile(
     r"""(?ix)
       equal[-\s]opportunit | regardless\s+of | without\s+regard\s+to | \brace\b.*\breligion\b
@@ -70,14 +71,23 @@ class Gate:
 
 
 def cannot_ask(passages: Sequence[Passage], text: str) -> list[bool]:
-    """For each passage, whether its words or the heading above it say that it asks for nothing."""
+    """For each passage, whether its words or the heading above it say that it asks for nothing.
+
+    Args:
+        passages: passages of `text`, in its order.
+        text: the user's text with its markup blanked.
+    """
     under_offer = False
     verdicts = []
+    line = end_of_last = 0
     for passage in passages:
         opens_list = False
-        if _is_heading(passage, text):
+        line = max(line, text.rfind("\n", line, passage.start) + 1)
+        # On a line that holds more than the passage, only what lies between is looked at.
+        if end_of_last <= line and _is_heading(passage, text, line):
             under_offer = bool(_OFFER_HEADING.match(passage.text))
             opens_list = bool(_ASKING_HEADING.search(passage.text)) and not _ASKS_ITSELF.search(passage.text)
+        end_of_last = passage.end
         # "Pay: 17 an hour" is a line about the offer, and says nothing of the lines below it.
         field, colon, content = passage.text.partition(": ")
         about_offer = bool(colon and content and len(field.split()) <= 5 and _OFFER_HEADING.match(field))
@@ -86,12 +96,12 @@ def cannot_ask(passages: Sequence[Passage], text: str) -> list[bool]:
     return verdicts
 
 
-def _is_heading(passage: Passage, text: str) -> bool:
-    """A short line of its own, ending in a colon or in no mark at all, and not a bullet."""
+def _is_heading(passage: Passage, text: str, line: int) -> bool:
+    """A short line of its own, which starts at `line`, ending in a colon or in no mark at all, and not a bullet."""
     if len(passage.text.split()) > 7 or passage.text[-1] in ".,;!" or ": " in passage.text:
         return False
-    before = text[: passage.start].rpartition("\n")[2]
+    before = text[line : passage.start]
     after = text[passage.end : passage.end + 200].partition("\n")[0]
     if _BULLET.match(before):
         return False
-    return not before.strip(" *#_\t\r") and not after.strip(" *#_:\t\r")
+    return not before.strip(_AROUND_HEADING) and not after.strip(_AROUND_HEADING + ":")

@@ -7,6 +7,7 @@ linear in the length of the text, whatever the text.
 from __future__ import annotations
 
 import re
+import string
 
 _BLOCK = frozenset(
     """address article aside blockquote br dd div dl dt fieldset figcaption figure footer form h1 h2 h3 h4 h5 h6 header
@@ -22,6 +23,8 @@ _BREAKS = str.maketrans({"\r": "\n", "\v": "\n", "\f": "\n", "\x85": "\n", "\u20
 _ODD_BLANKS = re.compile(
     "[\u00a0\u1680\u2000-\u200b\u200e\u200f\u202a-\u202f\u205f\u2060-\u2069\u3000\ufeff\u00ad\x00-\x08\x0e-\x1f\x7f]"
 )
+_KNOWN = _BLOCK | _INLINE | frozenset(_WITH_CONTENT)
+_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 # A blank unlike the reader's own: four plain spaces are a gap between table cells, a long tag is not.
 _EN_SPACE = "\u2002"
 _NAMED_BLANKS = re.compile(r"&(?:nbsp|ensp|emsp|thinsp|#160|#xa0);", re.IGNORECASE)
@@ -40,16 +43,16 @@ def blank_markup(text: str) -> str:
 
 
 def _without_hidden_parts(text: str) -> str:
+    # Not str.lower: a few letters change their length in lower case, and offsets must stay.
+    lowered = text.translate(_LOWER)
     for opening, closing in [("<!--", "-->"), *((f"<{name}", f"</{name}") for name in _WITH_CONTENT)]:
-        text = _blank_between(text, opening, closing)
+        if opening in lowered:
+            text = _blank_between(text, lowered, opening, closing)
+            lowered = text.translate(_LOWER)
     return text
 
 
-def _blank_between(text: str, opening: str, closing: str) -> str:
-    lowered = text.lower()
-    # A few letters change their length in lower case; offsets matter more than finding a tag there.
-    if len(lowered) != len(text) or opening not in lowered:
-        return text
+def _blank_between(text: str, lowered: str, opening: str, closing: str) -> str:
     parts, position = [], 0
     while (start := lowered.find(opening, position)) >= 0:
         end = lowered.find(closing, start)
@@ -69,12 +72,19 @@ def _without_tags(text: str) -> str:
     # In a page of HTML a line break in the source is only a blank; in an ad with one stray <br> it is a break.
     if blocks >= 2 and blocks * 2 >= text.count("\n"):
         text = text.replace("\n", " ")
-    return _TAG.sub(_blank_for_tag, text)
+    item_end = -1
 
+    def blank(found: re.Match[str]) -> str:
+        nonlocal item_end
+        name, length, opens = found.group(1).lower(), len(found.group()), found.group()[1] != "/"
+        # The paragraph in "<li><p>" starts no line of its own: its bullet stands before it.
+        starts_item = opens and item_end >= 0 and not text[item_end : found.start()].strip()
+        item_end = found.end() if starts_item or (opens and name == "li") else -1
+        if opens and name == "li":
+            return "\n•" + " " * (length - 2)
+        if name in _BLOCK and not starts_item:
+            return "\n" + " " * (length - 1)
+        # A mask such as <ORGANIZATION> is a word of the ad, not a tag.
+        return _EN_SPACE * length if name in _KNOWN else found.group()
 
-def _blank_for_tag(found: re.Match[str]) -> str:
-    name, length = found.group(1).lower(), len(found.group())
-    if name in _BLOCK:
-        return "\n" + " " * (length - 1)
-    # A mask such as <ORGANIZATION> is a word of the ad, not a tag.
-    return _EN_SPACE * length if name in _INLINE or name in _WITH_CONTENT else found.group()
+    return _TAG.sub(blank, text)

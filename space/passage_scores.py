@@ -11,6 +11,7 @@ import numpy as np
 from lexicon import Lexicon, NameFound
 from name_words import NameWords, words_of
 from no_skill import Gate, cannot_ask
+from page_markup import blank_markup
 from passages import Passage, split_list, split_passages
 from skill_index import SkillIndex, Vectors
 from skill_match import Evidence, FoundBy
@@ -32,11 +33,15 @@ UNITS_AT_ONCE = 256
 
 @dataclass(frozen=True)
 class Unit:
-    """A passage and, where it lists things, its items: what is encoded and scored."""
+    """A passage and, where it lists things, its items: what is encoded and scored.
+
+    `letters`: the user's text there, letter for letter, with its markup blanked.
+    """
 
     passage: Passage
     items: tuple[Passage, ...]
     cannot_ask: bool
+    letters: str
 
     @property
     def spans(self) -> tuple[Passage, ...]:
@@ -56,9 +61,10 @@ class Hit:
 def read_units(text: str) -> list[Unit]:
     """Split a text into what is scored, in the order of the text."""
     passages = split_passages(text)
-    silent = cannot_ask(passages, text)
+    plain = blank_markup(text)
+    silent = cannot_ask(passages, plain)
     return [
-        Unit(passage, () if mute else tuple(split_list(passage, text)), mute)
+        Unit(passage, () if mute else tuple(split_list(passage, text)), mute, plain[passage.start : passage.end])
         for passage, mute in zip(passages, silent, strict=True)
     ]
 
@@ -77,17 +83,16 @@ class Rule:
     agreement: float = 0.0
     use_words: bool = True
 
-    def hits(self, text: str, unit: Unit, scores: Vectors, chance: float, least: float) -> list[Hit]:
+    def hits(self, unit: Unit, scores: Vectors, chance: float, least: float) -> list[Hit]:
         """Hits of one unit.
 
         Args:
-            text: the user's text.
-            unit: a passage of it.
+            unit: a passage of the user's text.
             scores: (1 + items, skills), cosine.
             chance: that the passage names a skill.
             least: under it, only names that cannot mean anything else count.
         """
-        written = self.written(text, unit, scores, sure_only=chance < least) if self.use_words else []
+        written = self.written(unit, scores, sure_only=chance < least) if self.use_words else []
         if chance < least:
             return written
         return [*written, *self._meant(unit, scores, {hit.skill for hit in written})]
@@ -122,12 +127,12 @@ class Rule:
             scored.append((skill, min(float(cosines[skill]) + gain - less, 1.0)))
         return sorted(scored, key=lambda pair: -pair[1])
 
-    def written(self, text: str, unit: Unit, scores: Vectors | None, sure_only: bool = False) -> list[Hit]:
+    def written(self, unit: Unit, scores: Vectors | None, sure_only: bool = False) -> list[Hit]:
         """Names written in the passage. Where there are scores, all but plain labels need the encoder's consent."""
         start = unit.passage.start
         hits = []
         by_place: dict[tuple[int, int], list[NameFound]] = defaultdict(list)
-        for name in self.lexicon.find(text[start : unit.passage.end]):
+        for name in self.lexicon.find(unit.letters):
             by_place[name.start, name.end].append(name)
         for (name_start, name_end), names in by_place.items():
             name = max(names, key=lambda one: _meaning_of(one, scores))
@@ -155,7 +160,7 @@ class PassageScorer:
     gate: Gate | None
     rule: Rule
 
-    def hits(self, text: str, units: Sequence[Unit], vector_of: Mapping[str, Vectors]) -> list[Hit]:
+    def hits(self, units: Sequence[Unit], vector_of: Mapping[str, Vectors]) -> list[Hit]:
         """Every skill shown by a unit that may ask for one. vector_of: text of a span -> its normalised vector."""
         least = self.gate.least if self.gate else 0.0
         found: list[Hit] = []
@@ -168,7 +173,7 @@ class PassageScorer:
             scores = vectors @ self.index.vectors.T
             row = 0
             for unit, chance in open_units:
-                found += self.rule.hits(text, unit, scores[row : row + len(unit.spans)], chance, least)
+                found += self.rule.hits(unit, scores[row : row + len(unit.spans)], chance, least)
                 row += len(unit.spans)
         return found
 

@@ -157,8 +157,8 @@ class SkillFinder:
         spans = [span.text for of_text in units for unit in of_text if not unit.cannot_ask for span in unit.spans]
         vector_of = self.encode_once(spans)
         results = []
-        for text, of_text in zip(texts, units, strict=True):
-            matches = self._matches(scorer.hits(text, of_text, vector_of))
+        for of_text in units:
+            matches = self._matches(scorer.hits(of_text, vector_of))
             results.append(self._merged(matches, merge)[:top_k])
         encode_tokens = getattr(self.encoder, "encode_tokens", None)
         return narrow_evidence(texts, results, self.index, encode_tokens) if narrow and encode_tokens else results
@@ -172,7 +172,7 @@ class SkillFinder:
         """By words alone: no encoder is asked."""
         rule = self._rule("words", self.settings.threshold)
         asking = [unit for unit in read_units(text) if not unit.cannot_ask]
-        return self._matches([hit for unit in asking for hit in rule.written(text, unit, None)])
+        return self._matches([hit for unit in asking for hit in rule.written(unit, None)])
 
     def _merged(self, matches: list[SkillMatch], merge: bool) -> list[SkillMatch]:
         return merge_near_duplicates(matches, self.index) if merge else matches

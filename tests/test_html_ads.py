@@ -1,0 +1,79 @@
+"""Ads pasted as HTML: headings, lists, attributes and entities are read as a browser would show them."""
+
+import time
+
+import pytest
+
+from no_skill import cannot_ask
+from page_markup import blank_markup
+from passages import Passage
+from tests.tiny_finder import tiny_finder
+
+
+def found(text: str) -> dict[str, str]:
+    """Label -> the words of the user's own text that show it."""
+    matches = tiny_finder().find_skills(text)
+    return {match.label: text[match.evidence[0].start : match.evidence[0].end] for match in matches}
+
+
+@pytest.mark.parametrize(
+    "ad",
+    [
+        "<h2>What we offer</h2><ul><li>you plan shifts of employees</li><li>Free bread</li><li>SQL lessons</li></ul>",
+        "<p><b>What we offer</b></p>\r\n<ul>\r\n<li>you plan shifts of employees</li>\r\n<li>SQL lessons</li>\r\n</ul>",
+        "<div><strong>Benefits:</strong><br><ul class='x'><li><p>SQL lessons</p></li><li>C++</li></ul></div>",
+        '<h3 class="a">\n  Our benefits\n</h3>\n<ul>\n  <li>\n    SQL lessons\n  </li>\n</ul>',
+        "<h2>About us</h2><p>We plan shifts of employees for others with SQL, day and night.</p>",
+    ],
+)
+def test_what_is_offered_in_html_asks_for_nothing(ad):
+    assert found(ad) == {}
+
+
+def test_a_heading_of_tasks_in_html_ends_the_offer():
+    ad = "<h2>Benefits</h2><ul><li>SQL lessons</li></ul><h2>Your tasks</h2><ul><li>You bake bread</li><li>C++</li></ul>"
+    assert found(ad) == {"bake bread in ovens": "You bake bread", "C++": "C++"}
+
+
+@pytest.mark.parametrize(
+    "ad",
+    [
+        'Read <a href="https://x.example/SQL">our page</a> first',
+        "Read <img alt='SQL' src='C++.png'> our page",
+        'Read <span data-skill="LDAP" title="CSS">our page</span> first',
+        "Read <style>.x { font: CSS }</style><script>var SQL = 1</script>our page",
+        "<p>Read <!-- SQL --> our page</p>",
+    ],
+)
+def test_attributes_and_scripts_name_no_skill(ad):
+    assert found(ad) == {}
+
+
+@pytest.mark.parametrize(
+    "ad",
+    ["SQL&nbsp;and more", "more&nbsp;SQL", "<b>SQL</b> and more", "We use <em>SQL</em>.", "SQL\u00a0and more"],
+)
+def test_names_beside_markup_are_found_where_they_stand(ad):
+    assert found(ad) == {"SQL": "SQL"}
+
+
+def test_a_letter_that_grows_in_lower_case_hides_no_script():
+    text = "İstanbul <SCRIPT>SQL()</Script><!-- C++ --> You bake bread"
+    assert blank_markup(text).split() == ["İstanbul", "You", "bake", "bread"]
+    assert len(blank_markup(text)) == len(text)
+
+
+def test_a_heading_among_odd_blanks():
+    for blank in ("\u00a0", "\u2002", "\u200b", "\r", "\ufeff"):
+        text = f"{blank}Benefits{blank}\n- SQL lessons"
+        assert found(text) == {}
+
+
+@pytest.mark.parametrize("line", ["ab\n", "ab, "])
+def test_a_megabyte_of_short_passages_is_judged_in_time(line):
+    """333,333 or 250,000 passages: what stands before each is looked at, and no more."""
+    text = line * (1_000_000 // len(line))
+    passages = [Passage(start, start + 2, "ab") for start in range(0, len(text), len(line))]
+    started = time.process_time()
+    assert cannot_ask(passages, text) == [False] * len(passages)
+    assert time.process_time() - started < 8
