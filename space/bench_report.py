@@ -1,0 +1,119 @@
+"""results/extractor.json, which space.bench wrote -> the tables of speed, latency and memory in README.
+
+python -m space.bench_report results/extractor.json --into README.md
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from dataset_builder.contract import StageError, run_command, write_atomically
+from other_systems import PACKAGE
+
+MARKERS = ("<!-- extractor-speed -->", "<!-- /extractor-speed -->")
+LOOP = "loop"
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """What space.bench wrote.
+
+    Raises:
+        StageError: no such file, or not such a record.
+    """
+    try:
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if record["schema_version"] != 1:
+            raise StageError(f"{path} has schema version {record['schema_version']!r}; this code reads 1")
+        for figure in record["figures"].values():
+            if isinstance(figure, dict) and "sentences_per_s" in figure and "distinct_share" not in figure:
+                raise StageError(f"{path} does not say how many passages are distinct", "Run space.bench again")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StageError(f"{path} cannot be read ({error!r})", "Run python -m space.bench") from None
+    return record
+
+
+def report(record: dict[str, Any]) -> str:
+    """Two Markdown tables with a line before each."""
+    return "\n".join([*_speed(record), "", *_latency(record)])
+
+
+def _speed(record: dict[str, Any]) -> Iterator[str]:
+    figures = record["figures"]
+    yield (
+        f"Ads of {record['sentences_an_ad']} lines and {record['words_an_ad']:.0f} words, on {record['cpu_cores']} CPU "
+        f"cores, model {record['model']}; the page starts in {figures['cold start of the page, s']:.1f} s:"
+    )
+    yield ""
+    yield "| system | ads | distinct passages | ads/s | passages/s | times the loop | RP@5 | memory |"
+    yield "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
+    loop = figures.get(LOOP)
+    for name, rate in figures.items():
+        if not (isinstance(rate, dict) and "sentences_per_s" in rate):
+            continue
+        times = f"{rate['sentences_per_s'] / loop['sentences_per_s']:.1f}" if loop else "-"
+        # "ours, onnx" and "bare encoding, onnx" rank with one encoder; memory is of the whole extractor.
+        kind, _, backend = name.rpartition(", ")
+        rp_at_5 = figures.get(f"RP@5, {backend}") if kind != "bare encoding" else None
+        memory = figures.get(f"memory, {backend}") if kind == "ours" else None
+        yield (
+            f"| {_name(name, figures)} | {rate['ads']:,} | {100 * rate['distinct_share']:.1f}% "
+            f"| {rate['ads_per_s']:.1f} | {rate['sentences_per_s']:,.0f} | {times} "
+            f"| {f'{100 * rp_at_5:.2f}' if rp_at_5 is not None else '-'} "
+            f"| {f'{memory / 1e6:,.0f} MB' if memory is not None else '-'} |"
+        )
+    left_out = [name for name in figures["left_out"] if name != LOOP]
+    if left_out:
+        yield ""
+        yield f"Not measured here: {', '.join(left_out)}."
+
+
+def _name(name: str, figures: dict[str, Any]) -> str:
+    if name == PACKAGE:
+        return f"{PACKAGE} {figures.get(f'{PACKAGE} version', '')}".strip()
+    return "a loop over sentence-transformers" if name == LOOP else name
+
+
+def _latency(record: dict[str, Any]) -> Iterator[str]:
+    yield "How long a visitor waits for one such ad:"
+    yield ""
+    yield "| backend | visitors at once | median | 95% wait at most |"
+    yield "| --- | ---: | ---: | ---: |"
+    for name, waits in record["figures"].items():
+        if name.startswith("latency, "):
+            for visitors, wait in waits.items():
+                backend = name.removeprefix("latency, ")
+                yield f"| {backend} | {visitors} | {wait['median_s']:.2f} s | {wait['p95_s']:.2f} s |"
+
+
+def put_into(path: Path, text: str) -> None:
+    """Replace what stands between the markers of a Markdown file.
+
+    Raises:
+        StageError: the file has no pair of markers.
+    """
+    page = path.read_text(encoding="utf-8")
+    start, end = (page.find(marker) for marker in MARKERS)
+    if start < 0 or end < start:
+        raise StageError(f"{path} has no place for the tables", f"Write {' and '.join(MARKERS)} on lines of their own")
+    write_atomically(path, f"{page[: start + len(MARKERS[0])]}\n{text}\n{page[end:]}")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(prog="python -m space.bench_report", description=__doc__.splitlines()[0])
+    parser.add_argument("record", type=Path, nargs="?", default=Path("results/extractor.json"))
+    parser.add_argument("--into", type=Path, metavar="README.md", help="put the tables between its markers")
+    given = parser.parse_args(arguments)
+    text = report(read_record(given.record))
+    if given.into:
+        put_into(given.into, text)
+    sys.stdout.write(text + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))
