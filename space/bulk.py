@@ -5,7 +5,8 @@
     python -m space.bulk --estimate --ads 1000000
 
 Reads CSV, JSONL and Parquet (also packed, also folders of them) and datasets on the Hub. Memory stays bounded, the same
-text is read once, and after a crash the same command goes on. One row an ad: row, key, skills, error.
+text is read once, and after a crash the same command goes on, where ads, model, skills and options are still the same.
+One row an ad: row, key, skills, error.
 """
 
 from __future__ import annotations
@@ -38,14 +39,13 @@ def run_local(source: AdSource, parts: Parts, worker: PartWorker, quiet: bool = 
     from tqdm import tqdm
 
     done = next(number for number in itertools.count() if not parts.is_done(number))
-    bar = tqdm(total=source.count(), initial=done * PART_ROWS, unit=" ads", disable=quiet, smoothing=0.1)
     number = done
-    for number, rows in enumerate(in_parts(source.rows(done * PART_ROWS)), done):
-        if not parts.is_done(number):
-            parts.save(number, worker.work(rows, number * PART_ROWS))
-        bar.update(len(rows))
-        number += 1
-    bar.close()
+    with tqdm(total=source.count(), initial=done * PART_ROWS, unit=" ads", disable=quiet, smoothing=0.1) as bar:
+        for number, rows in enumerate(in_parts(source.rows(done * PART_ROWS)), done):
+            if not parts.is_done(number):
+                parts.save(number, worker.work(rows, number * PART_ROWS))
+            bar.update(len(rows))
+            number += 1
     return number
 
 

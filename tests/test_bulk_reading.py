@@ -104,13 +104,19 @@ class TestReading:
         with pytest.raises(SkillFinderError, match=r"ads\.jsonl\.gz cannot be read"):
             texts_of(tmp_path / "ads.jsonl.gz")
 
-    def test_a_parquet_file_with_a_broken_page(self, tmp_path):
-        ads = write_ads(tmp_path / "ads.parquet", [f"{i} {i * i % 977}" for i in range(5000)])
+    def test_a_parquet_file_with_a_broken_page(self, tmp_path, command, capsys):
+        """The error is a line of its own below the bar of progress."""
+        texts = [f"{i} {i * i % 977}" for i in range(2000)]
+        ads = write_ads(tmp_path / "ads.parquet", texts, row_group_size=1000)
         data = bytearray(ads.read_bytes())
-        data[2000:4000] = b"\xff" * 2000
+        start = pq.read_metadata(ads).row_group(1).column(0).data_page_offset
+        data[start : start + 200] = b"\xff" * 200
         ads.write_bytes(bytes(data))
         with pytest.raises(SkillFinderError, match=r"ads\.parquet cannot be read"):
             texts_of(ads)
+        assert command(ads, tmp_path / "out.parquet") == 2
+        last = capsys.readouterr().err.rstrip("\n").split("\n")[-1]
+        assert last.startswith(f"error: {ads} cannot be read")
 
     def test_a_parquet_string_that_is_no_utf8(self, tmp_path):
         """Some writers put Latin-1 bytes into string columns; one of them must not end the run."""
