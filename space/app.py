@@ -255,11 +255,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     uploads = private_upload_folder()
     service = open_service(given.model, given.skills, given.backend)
     page = build_page(service)
+    chores = (functools.partial(sweep, uploads), service.lists.forget_old)
     on_space = "SPACE_ID" in os.environ
     try:
         page.launch(
             server_name="0.0.0.0" if on_space else given.host,  # noqa: S104 (a Space is its own container)
-            server_port=given.port, prevent_thread_lock=True, **launch_options([functools.partial(sweep, uploads)]),
+            server_port=given.port, prevent_thread_lock=True, **launch_options(chores),
         )  # fmt: skip
     except OSError:
         raise SkillFinderError(f"port {given.port} is in use. Choose another with --port") from None

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from skill_index import Skill
 
 MAX_WORDS = 9
+# In ESCO a name stands for four skills at most.
+MAX_SKILLS_OF_A_NAME = 20
 _WORD = re.compile(r"\.?[^\W_]+(?:[+#]+|(?:[.&'’](?=[^\W_])[^\W_]+[+#]*)*[²³]?)")
 _QUALIFIED = re.compile(r"(.+?) \([^()]+\)$")
 # A single letter after one of these is a grade or a place, not a programming language.
@@ -91,8 +93,9 @@ class Lexicon:
         short_alias = kind == "alias" and len(spelled) <= 4
         name = _Name(skill, spelled, kind, exact_case or ambiguous, ambiguous or is_everyday or short_alias)
         key = " ".join(map(_folded, words))
-        if all(other.skill != skill for other in self._names[key]):
-            self._names[key].append(name)
+        same = self._names[key]
+        if len(same) < MAX_SKILLS_OF_A_NAME and all(other.skill != skill for other in same):
+            same.append(name)
 
     def find(self, text: str) -> list[NameFound]:
         """All names in `text`, longest first at each place; a name inside a longer one does not count."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import gradio as gr
 
 import page_html
+from page_lists import FORGET_AFTER_S, OwnList
 from page_service import PageError, PageService
-from page_tabs import FORGET_AFTER_S, bytes_of_upload
+from page_tabs import bytes_of_upload
 
 _HELP = """Bring your own list of skills as a CSV file with the columns `id` and `label`. The columns `aliases` (parted
 by `|`) and `type` are used where they are there. Your list stays in this session and is forgotten after an hour."""
@@ -28,23 +27,24 @@ def own_list_tab(service: PageService) -> None:
             results = gr.HTML(elem_id="own-results")
             marked = gr.HTML(elem_id="own-marked")
 
-    def opened(path: str | None, progress: gr.Progress = gr.Progress()) -> tuple[Any, str]:  # noqa: B008 (Gradio's way)
+    # Gradio finds the progress bar by its default.
+    def opened(path: str | None, progress: gr.Progress = gr.Progress()) -> tuple[OwnList | None, str]:  # noqa: B008
         if not path:
             return None, ""
         try:
-            finder = service.own_list(
+            listed = service.own_list(
                 bytes_of_upload(path), lambda done, total: progress((done, total), desc="Reading your skills")
             )
         except PageError as error:
             return None, page_html.message("That list cannot be used.", str(error), problem=True)
-        count = len(finder.index.skills)
-        return finder, page_html.message(f"{count:,} skills are ready.", "Paste a text and press “Find my skills”.")
+        ready = f"{listed.count:,} skills are ready."
+        return listed, page_html.message(ready, "Paste a text and press “Find my skills”.")
 
-    def find(finder: Any, written: str) -> tuple[str, str]:
-        if finder is None:
+    def find(listed: OwnList | None, written: str) -> tuple[str, str]:
+        if listed is None:
             return page_html.message("Open your list first.", "It is a CSV file with the columns id and label."), ""
         try:
-            matches = service.find(written, own=finder)
+            matches = service.find(written, own=listed)
         except PageError as error:
             return page_html.message("That did not work.", str(error), problem=True), ""
         table = page_html.summary(matches) + page_html.skill_table(matches)

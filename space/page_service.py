@@ -1,19 +1,18 @@
 """What the page and its endpoints do, without any Gradio: texts in, matches or a plain sentence about the problem out.
 
-Holds the finder and nothing of any visitor; a visitor's own list of skills comes in as an argument.
+Holds the finder and nothing of any visitor but, for an hour, own lists of skills.
 """
 
 from __future__ import annotations
 
 import json
-import threading
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from documents import MAX_TEXT_CHARS, UnreadableFileError, read_document
 from downloads import as_records
+from page_lists import OwnList, OwnLists
 from skill_finder import SkillFinder, SkillFinderError
 from skill_index import sha256_of_lines
 from skill_match import SkillMatch
@@ -21,7 +20,7 @@ from taxonomy import encode_skills, parse_skills
 
 MAX_PAGE_SKILLS = 5_000
 MAX_TOP_K = 200
-OWN_LISTS_KEPT = 8
+MAX_PAGE_ALIASES = 50_000
 
 
 class PageError(ValueError):
@@ -44,8 +43,7 @@ class PageService:
     finder: SkillFinder
     note: str = ""
     version: str = ""
-    _own_lists: OrderedDict[str, SkillFinder] = field(default_factory=OrderedDict, repr=False)
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    lists: OwnLists = field(default_factory=OwnLists, repr=False)
 
     def find(
         self,
@@ -53,18 +51,21 @@ class PageService:
         threshold: float | None = None,
         top_k: int | None = None,
         merge: bool = True,
-        own: SkillFinder | None = None,
+        own: OwnList | None = None,
     ) -> list[SkillMatch]:
-        """Skills of a text.
+        """Skills of a text, of the visitor's own list where there is one.
 
         Raises:
-            PageError: no text, too long a text, or a setting out of range.
+            PageError: no text, too long a text, a setting out of range, or a list that is forgotten.
         """
         text = checked_text(text)
         if top_k is not None and not 1 <= top_k <= MAX_TOP_K:
             raise PageError(f"The number of skills must be between 1 and {MAX_TOP_K}.")
+        finder = self.lists.get(own.key) if own else self.finder
+        if finder is None:
+            raise PageError("Your list is no longer kept. Open it again.")
         try:
-            return (own or self.finder).find_skills(text, top_k=top_k, threshold=threshold, merge=merge)
+            return finder.find_skills(text, top_k=top_k, threshold=threshold, merge=merge)
         except SkillFinderError as error:
             raise PageError(f"{str(error)[:1].upper()}{str(error)[1:]}.") from None
 
@@ -109,8 +110,8 @@ class PageService:
         except UnreadableFileError as error:
             raise PageError(str(error)) from None
 
-    def own_list(self, data: bytes, progress: Callable[[int, int], None] | None = None) -> SkillFinder:
-        """A finder over a visitor's own CSV of skills. Vectors are kept in memory, by the hash of the names.
+    def own_list(self, data: bytes, progress: Callable[[int, int], None] | None = None) -> OwnList:
+        """Read a visitor's own CSV of skills. Its vectors are kept in memory for a while, by the hash of the names.
 
         Raises:
             PageError: not a list of skills, or too long a one for the page.
@@ -121,20 +122,17 @@ class PageService:
             raise PageError(f"{error}.") from None
         if len(skills) > MAX_PAGE_SKILLS:
             raise PageError(f"The list has {len(skills):,} skills; the page takes {MAX_PAGE_SKILLS:,} at most.")
+        aliases = sum(len(skill.alternative_labels) for skill in skills)
+        if aliases > MAX_PAGE_ALIASES:
+            raise PageError(f"The list has {aliases:,} aliases; the page takes {MAX_PAGE_ALIASES:,} at most.")
         key = sha256_of_lines(
             [f"{skill.uri}\t{skill.label}\t{skill.alternative_labels}\t{skill.type}" for skill in skills]
         )
-        with self._lock:
-            known = self._own_lists.get(key)
-            if known:
-                self._own_lists.move_to_end(key)
-                return known
-        made = self.finder.with_skills(encode_skills(skills, self.finder.encoder, "your list", progress=progress))
-        with self._lock:
-            self._own_lists[key] = made
-            while len(self._own_lists) > OWN_LISTS_KEPT:
-                self._own_lists.popitem(last=False)
-        return made
+        finder = self.lists.get(key)
+        if finder is None:
+            index = encode_skills(skills, self.finder.encoder, "your list", progress=progress)
+            finder = self.finder.with_skills(index)
+        return self.lists.keep(key, finder)
 
     def about(self) -> dict[str, str]:
         """What made a result: model, backend, taxonomy."""

@@ -11,11 +11,10 @@ import gradio as gr
 
 import page_html
 from downloads import as_csv, as_json, as_records
+from page_lists import FORGET_AFTER_S
 from page_service import PageError, PageService
 
 EXAMPLES = Path(__file__).resolve().parent / "examples"
-# Results of a visitor are forgotten after an hour.
-FORGET_AFTER_S = 3600
 _DOWNLOAD = """(content, name, kind) => {
   if (!content) return;
   const link = document.createElement("a");

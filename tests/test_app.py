@@ -268,23 +268,6 @@ class TestService:
         assert [match.label for match in found.only_first] == ["bake bread in ovens"]
         assert [match.label for match in found.only_second] == ["C++"]
 
-    def test_an_own_list_is_kept_by_its_content(self):
-        service = PageService(tiny_finder())
-        first = service.own_list(b"id,label\nx,juggle torches\n")
-        assert service.own_list(b"id,label\nx,juggle torches\n") is first
-        assert service.find("You juggle torches", own=first)[0].uri == "x"
-        assert service.find("You juggle torches") == []
-        with pytest.raises(PageError, match="5,000"):
-            service.own_list(b"id,label\n" + b"".join(b"%d,x\n" % i for i in range(5001)))
-        with pytest.raises(PageError, match="CSV"):
-            service.own_list(b"\0\1")
-
-    def test_lists_of_many_visitors_do_not_pile_up(self):
-        service = PageService(tiny_finder())
-        for number in range(20):
-            service.own_list(f"id,label\n{number},sing\n".encode())
-        assert len(service._own_lists) == 8
-
 
 def test_examples_are_five_ads(repo):
     files = sorted(Path(repo / "space/examples").glob("*.txt"))
