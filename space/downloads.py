@@ -5,13 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from skill_match import SkillMatch
 
 COLUMNS = ("skill", "uri", "type", "score", "group", "found_in", "start", "end", "also_covers")
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+_FORMULA_SIGNS = "=+-@\uff1d\uff0b\uff0d\uff20"
+_FORMULA_STARTS = (*_FORMULA_SIGNS, "\t", "\r", "\n")
+_FORMULA_AFTER_SEMICOLON = re.compile(rf"(;\s*)(?=[{re.escape(_FORMULA_SIGNS)}])")
 
 
 def as_records(matches: Sequence[SkillMatch], text: str) -> list[dict[str, Any]]:
@@ -67,7 +70,11 @@ def as_csv(records: Sequence[dict[str, Any]]) -> str:
 
 
 def safe_cell(value: object) -> object:
-    """A cell that no spreadsheet takes for a formula: text that starts like one gets a quote in front."""
-    if isinstance(value, str) and value.lstrip(" ").startswith(_FORMULA_STARTS):
-        return "'" + value
-    return value
+    """A cell that no spreadsheet takes for a formula: text that starts like one gets a quote in front.
+
+    Where decimals have a comma, spreadsheets cut lines at semicolons, even inside quotes: so does the text after one.
+    """
+    if not isinstance(value, str):
+        return value
+    value = _FORMULA_AFTER_SEMICOLON.sub(r"\1'", value)
+    return "'" + value if value.lstrip(" ").startswith(_FORMULA_STARTS) else value

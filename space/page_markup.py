@@ -21,8 +21,10 @@ _WITH_CONTENT = ("script", "style", "noscript", "template", "iframe", "object")
 _TAG = re.compile(r"</?([a-zA-Z][a-zA-Z0-9:]{0,15})(?:[\s/][^<>]{0,2000})?>")
 _BREAKS = str.maketrans({"\r": "\n", "\v": "\n", "\f": "\n", "\x85": "\n", "\u2028": "\n", "\u2029": "\n"})
 _ODD_BLANKS = re.compile(
-    "[\u00a0\u1680\u2000-\u200b\u200e\u200f\u202a-\u202f\u205f\u2060-\u2069\u3000\ufeff\u00ad\x00-\x08\x0e-\x1f\x7f]"
+    "[\u00a0\u1680\u2000-\u200b\u200e\u200f\u202a-\u202f\u205f\u2060-\u2069\u3000\ufeff\u00ad\x00-\x08\x0e-\x1f\x7f"
+    "\ud800-\udfff]"
 )
+_HALF_LETTERS = re.compile("[\ud800-\udfff]")
 _KNOWN = _BLOCK | _INLINE | frozenset(_WITH_CONTENT)
 _LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 # A blank unlike the reader's own: four plain spaces are a gap between table cells, a long tag is not.
@@ -32,7 +34,7 @@ _NAMED_BULLETS = re.compile(r"&(?:bull|middot|#8226|#183);", re.IGNORECASE)
 
 
 def blank_markup(text: str) -> str:
-    """Text of the same length in which tags, scripts, comments and odd blanks are spaces or line breaks."""
+    """Text of the same length in which tags, scripts, comments and odd characters are blanks or line breaks."""
     masked = _ODD_BLANKS.sub(" ", text.replace("\r\n", " \n").translate(_BREAKS))
     if "<" in masked:
         masked = _without_tags(_without_hidden_parts(masked))
@@ -40,6 +42,13 @@ def blank_markup(text: str) -> str:
         masked = _NAMED_BLANKS.sub(lambda found: _EN_SPACE * len(found.group()), masked)
         masked = _NAMED_BULLETS.sub(lambda found: "•" + " " * (len(found.group()) - 1), masked)
     return masked
+
+
+def whole_letters(text: str) -> str:
+    """Text of the same length whose halves of letters, such as of an emoji cut in two, are "\ufffd": no file, reply or
+    encoder takes a half.
+    """
+    return _HALF_LETTERS.sub("\ufffd", text)
 
 
 def _without_hidden_parts(text: str) -> str:

@@ -6,7 +6,7 @@ import gradio as gr
 
 import page_html
 from page_lists import FORGET_AFTER_S, OwnList
-from page_service import PageError, PageService
+from page_service import PageError, PageService, checked_text
 from page_tabs import bytes_of_upload
 
 _HELP = """Bring your own list of skills as a CSV file with the columns `id` and `label`. The columns `aliases` (parted
@@ -44,6 +44,7 @@ def own_list_tab(service: PageService) -> None:
         if listed is None:
             return page_html.message("Open your list first.", "It is a CSV file with the columns id and label."), ""
         try:
+            written = checked_text(written)
             matches = service.find(written, own=listed)
         except PageError as error:
             return page_html.message("That did not work.", str(error), problem=True), ""

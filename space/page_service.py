@@ -13,6 +13,7 @@ from typing import Any
 from documents import MAX_TEXT_CHARS, UnreadableFileError, read_document
 from downloads import as_records
 from page_lists import OwnList, OwnLists
+from page_markup import whole_letters
 from skill_finder import SkillFinder, SkillFinderError
 from skill_index import sha256_of_lines
 from skill_match import SkillMatch
@@ -155,6 +156,7 @@ class PageService:
         Returns:
             Skills, best first; offsets count code points of the text as it was sent.
         """
+        text = checked_text(text)
         return as_records(self.find(text, None if threshold < 0 else threshold, top_k), text)
 
     def rank_sentence(self, sentence: str, top_k: int = 20) -> list[dict[str, Any]]:
@@ -187,7 +189,7 @@ class PageService:
 
 
 def checked_text(text: str | None, missing: str = "Paste a text first.") -> str:
-    """The text itself.
+    """The text itself; half a letter becomes a mark of its length, so that offsets stay.
 
     Raises:
         PageError: it is blank or too long.
@@ -196,4 +198,4 @@ def checked_text(text: str | None, missing: str = "Paste a text first.") -> str:
         raise PageError(missing)
     if len(text) > MAX_TEXT_CHARS:
         raise PageError(f"The text has {len(text):,} characters; the limit is {MAX_TEXT_CHARS:,}. Take a part of it.")
-    return text
+    return whole_letters(text)

@@ -12,7 +12,7 @@ import gradio as gr
 import page_html
 from downloads import as_csv, as_json, as_records
 from page_lists import FORGET_AFTER_S
-from page_service import PageError, PageService
+from page_service import PageError, PageService, checked_text
 
 EXAMPLES = Path(__file__).resolve().parent / "examples"
 _DOWNLOAD = """(content, name, kind) => {
@@ -37,10 +37,16 @@ def read_upload(service: PageService, path: str | None) -> str:
 
 
 def bytes_of_upload(path: str) -> bytes:
-    """Bytes of an uploaded file; the file is deleted."""
+    """Bytes of an uploaded file; the file is deleted.
+
+    Raises:
+        PageError: it is gone: someone else opened the same file at this moment, or it waited for too long.
+    """
     file = Path(path)
     try:
         return file.read_bytes()
+    except OSError:
+        raise PageError("The file is no longer there. Open it again.") from None
     finally:
         file.unlink(missing_ok=True)
 
@@ -84,6 +90,7 @@ def find_tab(service: PageService) -> None:
     ) -> tuple[dict[str, Any], dict[str, Any], str, str, list[dict[str, Any]] | None, dict[str, Any]]:
         show, hide = gr.update(visible=True), gr.update(visible=False)
         try:
+            ad = checked_text(ad)
             started = time.perf_counter()
             matches = service.find(ad, least, int(most), merged)
         except PageError as error:

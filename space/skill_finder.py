@@ -24,6 +24,7 @@ from lexicon import Lexicon
 from name_words import NameWords
 from narrowing import narrow as narrow_evidence
 from no_skill import Gate
+from page_markup import whole_letters
 from passage_scores import Hit, PassageScorer, Rule, read_units
 from skill_index import Encoder, Skill, SkillFinderError, SkillIndex, Vectors, build_index, normalised, read_index
 from skill_match import Evidence, SkillMatch, merge_near_duplicates
@@ -182,7 +183,7 @@ class SkillFinder:
         _check([sentence], top_k, 0.0, "meaning")
         if not sentence.strip():
             return []
-        scores = self.index.vectors @ normalised(self.encoder.encode([sentence]))[0]
+        scores = self.index.vectors @ normalised(self.encoder.encode([whole_letters(sentence)]))[0]
         best = np.argsort(-scores, kind="stable")[:top_k]
         whole = len(sentence)
         return [self._match([Hit(int(i), Evidence(0, whole, float(scores[i])), "meaning")]) for i in best]

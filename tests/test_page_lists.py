@@ -10,7 +10,6 @@ from page_service import PageError, PageService
 from skill_index import Skill
 from tests.tiny_finder import tiny_finder
 
-
 ALIASES = "|".join(f"a{number}" for number in range(51))
 MANY_ALIASES = ("id,label,aliases\n" + "".join(f"{number},x,{ALIASES}\n" for number in range(1000))).encode()
 
