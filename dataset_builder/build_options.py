@@ -118,6 +118,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> BuildOptions:
             benchmarks=parsed.benchmarks,
             encoder=parsed.round_trip_encoder,
             round_trip_k=parsed.round_trip_k,
+            unfiltered=parsed.unfiltered,
         ),
         families=_families(parsed.families, parsed.sentences_per_skill),
         sentences_per_skill=parsed.sentences_per_skill,
@@ -278,6 +279,8 @@ def _add_filters(group: argparse._ArgumentGroup) -> None:
     encoder = "encoder that must find the skill near its sentence (round trip)"
     add("--round-trip-encoder", metavar="DIR_OR_HUB_ID", help=encoder)
     add("--round-trip-k", type=int, metavar="K", help="among how many (default: chosen on *_validation.csv)")
+    unfiltered = "keep all but copies of benchmark sentences, to see what the filters are worth"
+    add("--unfiltered", action="store_true", help=unfiltered)
 
 
 def _add_runs(group: argparse._ArgumentGroup) -> None:

@@ -30,13 +30,14 @@ class FilterOptions:
     """Which filters run beside the fixed ones; None leaves one out.
 
     `benchmarks` is a folder of CSVs, `encoder` a model folder or Hub id, `round_trip_k` a rank; without that rank it
-    is chosen on the validation CSVs.
+    is chosen on the validation CSVs. `unfiltered` keeps everything but copies of benchmark sentences.
     """
 
     language: str = "en"
     benchmarks: str | None = None
     encoder: str | None = None
     round_trip_k: int | None = None
+    unfiltered: bool = False
 
 
 def run_filters(
@@ -52,6 +53,8 @@ def run_filters(
         StageError: the benchmark folder or the encoder cannot be read.
     """
     benchmark = benchmark_sentences(options.benchmarks) if options.benchmarks else None
+    if options.unfiltered:
+        return list(sentences) if benchmark is None else drop_benchmark_copies(sentences, benchmark, report)
     checks = [check_length, check_markup, check_talk, check_language(options.language)]
     kept = drop_near_duplicates(drop_duplicates(apply_checks(sentences, checks, report), report), report)
     if benchmark is not None:

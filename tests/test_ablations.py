@@ -11,6 +11,7 @@ from training import ablation_report, ablations
 from training.ablation_grid import GRID, recipe_of
 from training.ablation_report import render_table, signed
 from training.ablation_results import AblationResults, AblationRow, Interval, compare, interval
+from training.label_space import label_space_of_esco
 
 REPO = Path(__file__).resolve().parent.parent
 
@@ -87,6 +88,14 @@ def test_the_table_by_hand():
     assert signed(Interval(value=-0.012, low=-0.02, high=0.001)) == "-1.2 [-2.0, +0.1]"
 
 
+def test_a_figure_of_nothing_measured_is_empty(tmp_path: Path):
+    nothing = results()
+    rows = [row.model_copy(update={"sets": {}, "seeds": []}) for row in nothing.rows]
+    nothing.model_copy(update={"rows": rows}).save(tmp_path / "ablations.json")
+    ablation_report.main([str(tmp_path / "ablations.json"), "--figure", str(tmp_path / "ablations.png")])
+    assert (tmp_path / "ablations.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_table_and_figure_from_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     results().save(tmp_path / "ablations.json")
     ablation_report.main([str(tmp_path / "ablations.json"), "--figure", str(tmp_path / "ablations.png")])
@@ -130,6 +139,36 @@ def test_runs_are_made_once_and_shared(tmp_path: Path, arguments: list[str], cap
     capsys.readouterr()
     ablations.main([*arguments, "--only", "filters", "scoring"])
     assert capsys.readouterr().out.count("nothing to do") == 3
+
+
+def test_a_row_that_fails_does_not_cost_the_others(tmp_path: Path, arguments: list[str]):
+    """No skill of the dataset has ten sentences: that question says so, and the next is measured."""
+    ablations.main([*arguments, "--only", "sentence_count", "negatives"])
+    rows = {(row.question, row.name): row for row in AblationResults.load(tmp_path / "ablations.json").rows}
+    assert "has no training pair" in (rows["sentence_count", "10_a_skill"].not_run or "")
+    assert rows["negatives", "in_batch"].seeds == [1]
+
+
+def test_other_sentences_to_measure_on_are_measured(tmp_path: Path, arguments: list[str], capsys):
+    ablations.main([*arguments, "--only", "filters"])
+    with (tmp_path / "dev.csv").open("w", newline="") as file:
+        label = read_esco(REPO / "dataset_builder" / "sample_esco").skills[0].label
+        csv.writer(file).writerows([("sentence", "skills"), ("Do this.", f"[{label!r}]")])
+    capsys.readouterr()
+    ablations.main([*arguments, "--only", "filters", "--skillskape-dev", str(tmp_path / "dev.csv")])
+    assert "nothing to do" in capsys.readouterr().out
+    rows = {(row.question, row.name): row for row in AblationResults.load(tmp_path / "ablations.json").rows}
+    assert rows["filters", "filtered"].sets["skillskape_dev"].sentences == 1
+
+
+def test_a_repeated_sentence_asks_for_all_that_its_rows_say(tmp_path: Path):
+    esco = read_esco(REPO / "dataset_builder" / "sample_esco")
+    one, two = esco.skills[0].label, esco.skills[1].label
+    with (tmp_path / "dev.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("sentence", "skills"), ("Do this.", f"[{one!r}]"), ("do this", f"[{two!r}]")])
+    recipe = recipe_of(GRID[0], 1)
+    (query,) = ablations.unseen_benchmark(str(tmp_path / "dev.csv"), label_space_of_esco(esco), recipe).queries
+    assert query.labels == (one, two)
 
 
 def test_a_dry_run_says_what_is_missing(arguments: list[str], capsys: pytest.CaptureFixture[str]):

@@ -249,6 +249,9 @@ def test_all_filters_in_order(tmp_path):
     assert report.rejected[EXACT_REASON] == 1
     assert report.rejected["too short"] == 1
     assert report.round_trip_k == 1
+    # To see what filters are worth, all but copies of benchmark sentences may stay.
+    unfiltered = FilterOptions(benchmarks=str(tmp_path), round_trip_k=1, unfiltered=True)
+    assert run_filters(given, RELEASE, unfiltered, Report(), WordEncoder()) == [given[0], *given[2:]]
 
 
 def test_wilson_interval_of_five_in_ten():

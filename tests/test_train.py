@@ -20,8 +20,8 @@ from sentence_transformers import SentenceTransformer
 from dataset_builder.contract import StageError, run_command, sha256_of_file
 from tests.tiny_encoder import write_tiny_benchmark, write_tiny_dataset, write_tiny_encoder
 from training import train
+from training.prepare import RunOptions, prepare
 from training.recipe import recipe_from_dict
-from training.run import RunOptions, prepare
 from training.run_record import TrainingRecord
 from training.static_model import distil
 
@@ -144,6 +144,9 @@ def test_a_record_from_before_a_recipe_could_say_more_is_still_its_own(trained: 
 def test_another_recipe_does_not_overwrite(trained: Path, place: Path):
     with pytest.raises(StageError, match="holds a model of another recipe or other inputs"):
         train.main(command(place, "trained", {**RECIPE, "seed": 4}))
+    # The same recipe, but nothing to choose the checkpoint on.
+    with pytest.raises(StageError, match="holds a model of another recipe or other inputs"):
+        train.main(command(place, "trained", RECIPE))
 
 
 def test_same_seed_same_weights_other_seed_others(place: Path):
@@ -171,6 +174,10 @@ def test_killed_in_the_second_epoch_it_ends_the_same(place: Path, label_memory: 
     cut = broken / "checkpoints" / "1-sentences" / "checkpoint-99"
     cut.mkdir()
     (cut / "model.safetensors").write_bytes(b"half")
+    # Another, cut in the middle of that very file.
+    half = broken / "checkpoints" / "1-sentences" / "checkpoint-98"
+    half.mkdir()
+    (half / "trainer_state.json").write_text('{"epoch": 1.', encoding="utf-8")
     train.main(killed)
     assert equal(whole, broken)
     one, two = TrainingRecord.load(whole), TrainingRecord.load(broken)

@@ -48,13 +48,15 @@ def test_processor_counters_add_up_and_may_start_again(tmp_path: Path):
 
 
 def test_gpu_power_is_sampled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """300 W over 30 s, then 100 W over 10 s: 9,000 + 1,000 J."""
-    clock, power = Clock(monkeypatch), [300.0]
-    meter = EnergyMeter(rapl=tmp_path, gpu=lambda: power[0])
-    clock.now += 30
-    meter.read()
+    """300 W over 30 s, then 100 W over 20 s: 9,000 + 2,000 J. It is asked once at the start and then every 15 s."""
+    clock, power, asked = Clock(monkeypatch), [300.0], []
+    meter = EnergyMeter(rapl=tmp_path, gpu=lambda: asked.append(clock.now) or power[0])
+    for _ in range(30):
+        clock.now += 1
+        meter.read()
+    assert len(asked) == 3
     power[0] = 100.0
-    clock.now += 10
+    clock.now += 20
     energy = meter.read()
-    assert energy.kwh == pytest.approx(10_000 / 3.6e6)
+    assert energy.kwh == pytest.approx(11_000 / 3.6e6)
     assert "nvidia-smi" in energy.method

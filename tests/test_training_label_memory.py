@@ -21,7 +21,7 @@ def encoder(tmp_path_factory: pytest.TempPathFactory):
 
 
 def memory(encoder, every: int = 2) -> LabelMemory:
-    return LabelMemory(encoder, lambda texts: dict(encoder.preprocess(texts)), SPACE, every)
+    return LabelMemory(encoder, lambda texts: dict(encoder.preprocess(texts)), SPACE, every, never={6})
 
 
 def test_labels_come_in_their_own_order_and_without_dropout(encoder):

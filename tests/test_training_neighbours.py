@@ -49,6 +49,14 @@ def test_links_add_up():
     assert merged({1: (2,)}, {1: (3, 2), 4: (1,)}) == {1: (2, 3), 4: (1,)}
 
 
+def test_some_skills_are_nobody_s_negatives():
+    """Of skills 0 to 3, 1 is held out: the two negatives of 0 are always 2 and 3, one drawn and one to fill up."""
+    draw = HardNegatives({0: (1, 2)}, {}, 2, skills=4, seed=1, never={1})
+    assert all(sorted(draw(epoch, 0, 0)) == [2, 3] for epoch in range(20))
+    with pytest.raises(StageError, match="cannot be drawn from 4 skills"):
+        HardNegatives({0: (1, 2)}, {}, 3, skills=4, seed=1, never={1})
+
+
 def test_hard_negatives_are_seeded_and_new_in_every_epoch():
     draw = HardNegatives({0: tuple(range(1, 20))}, {}, 3, skills=24, seed=1)
     first = draw(0, 5, 0)

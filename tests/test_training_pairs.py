@@ -60,6 +60,21 @@ def test_shared_alternative_labels_know_all_their_skills():
     assert (first.skills, second.skills) == ((0, 1), (1, 0))
 
 
+def test_a_name_of_one_skill_that_is_an_alternative_label_of_another_knows_both():
+    esco = tiny_esco()
+    named = dataclasses.replace(esco.skills[0], alternative_labels=(esco.skills[1].label,))
+    changed = dataclasses.replace(inputs(), esco=dataclasses.replace(esco, skills=(named, *esco.skills[1:])))
+    first, *_ = collect_pairs(stage(alternative_labels={}), changed, 1).pairs
+    assert (first.skill, first.skills) == (0, (0, 1))
+
+
+def test_skills_with_enough_pairs_can_be_asked_for():
+    """Two sentences for one skill and one for another: of the skills with at least two there is one."""
+    rows = [Row(f"bake {n}", "bake bread", ("bake bread",)) for n in range(2)]
+    rows.append(Row("weld", "weld steel", ("weld steel",)))
+    assert texts(collect_pairs(stage(synthetic={"at_least": 2}), inputs(rows), 1)) == ["bake 0", "bake 1"]
+
+
 def test_weights_take_a_share_or_repeat():
     """24 pairs: weight 0.5 takes 12, weight 2.25 takes each twice and 6 once more, which makes 54."""
     assert len(collect_pairs(stage(synthetic={"weight": 0.5}), inputs(), 1).pairs) == 12
@@ -185,8 +200,28 @@ def test_skillskape_that_is_none(tmp_path: Path, content: str, words: str):
     path.write_text(content)
     with pytest.raises(StageError, match=words):
         read_skillskape(str(path))
+    path.write_bytes("sentence,skills\nBäcker,['bake bread']\n".encode("latin-1"))
+    with pytest.raises(StageError, match="not a CSV file in UTF-8"):
+        read_skillskape(str(path))
+    path.write_text("sentence,skills\nWe bake.\n")
+    with pytest.raises(StageError, match="line 2: column 'skills' holds no list"):
+        read_skillskape(str(path))
     with pytest.raises(StageError, match="does not exist"):
         read_skillskape(str(tmp_path / "absent.csv"))
+
+
+def test_a_label_that_is_there_twice_has_a_twin():
+    space = LabelSpace(("a", "b", "a", "a"), ("u1", "u2", "u3", "u4"), "1")
+    assert space.twins == {0: (2, 3)}
+    assert space.ids_by_uri == {"u1": 0, "u2": 1, "u3": 0, "u4": 0}
+
+
+def test_skills_as_text_are_refused(tmp_path: Path):
+    """A CSV can hold no list: its text would be taken apart into letters."""
+    path = tmp_path / "pairs.csv"
+    path.write_text("sentence,skill,skills\nWe bake.,bake bread,bake bread\n")
+    with pytest.raises(StageError, match="column 'skills' holds text"):
+        read_dataset(str(path))
 
 
 def test_a_dataset_of_the_paper_s_shape(tmp_path: Path):

@@ -50,7 +50,8 @@ def _one(question: str, name: str, what: str, **more: Any) -> Row:
 
 
 def _sentence_count(count: int) -> Row:
-    source = {"skills": SKILLS_FOR_SENTENCE_COUNTS, "per_skill": count, "weight": 10 / count}
+    # The same skills in every row: those that have ten sentences.
+    source = {"at_least": 10, "skills": SKILLS_FOR_SENTENCE_COUNTS, "per_skill": count, "weight": 10 / count}
     what = f"{count} sentence(s) a skill for {SKILLS_FOR_SENTENCE_COUNTS} skills, each seen {10 / count:g} times"
     return _one("sentence_count", f"{count}_a_skill", what, sources={"synthetic": source})
 
@@ -89,7 +90,7 @@ GRID: tuple[Row, ...] = (
         sources={**SENTENCES, "descriptions": {}, "alternative_labels": {"per_skill": 1}, "skill_lists": {}},
     ),
     *(_sentence_count(count) for count in (10, 5, 3, 1)),
-    _one("style", "all", "every style of sentence"),
+    _one("style", "all", "every style of sentence", sources={"synthetic": {}}),
     _one("style", "explicit", "every style but implicit", sources={"synthetic": {"styles": EXPLICIT_STYLES}}),
     _one("style", "implicit", "sentences that do not name the skill", sources={"synthetic": {"styles": ["implicit"]}}),
     _one("filters", "filtered", "sentences that passed the quality gates"),
@@ -108,14 +109,19 @@ GRID: tuple[Row, ...] = (
     _one("negatives", "all_labels", "and every label, remembered", loss={**MASKED, "label_memory": 50}),
     _one("scoring", "cosine", "one vector a sentence"),
     _one("scoring", "token_match", "token-level score of ConTeXT-match", loss={**MASKED, "name": "token_match"}),
-    _one("curriculum", "together", "definitions and sentences mixed", sources={**SENTENCES, "descriptions": {}}),
+    _one(
+        "curriculum",
+        "together",
+        "as many definitions as sentences, mixed",
+        sources={"synthetic": {"limit": BUDGET // 2}, "descriptions": {"limit": BUDGET // 2}},
+    ),
     Row(
         "curriculum",
         "definitions_first",
         "definitions at temperature 0.03, then sentences at 0.05",
         (
             {"name": "definitions", "sources": {"descriptions": {}}, "loss": {**MASKED, "scale": 33.3}},
-            {"name": "sentences", "sources": SENTENCES},
+            {"name": "sentences", "sources": {"synthetic": {}}},
         ),
     ),
     _one("unseen_skills", "all_seen", "trained on all skills", sources=MIXED),

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from dataset_builder.contract import run_command
 from training.ablation_results import AblationResults, AblationRow, Interval
 
@@ -72,7 +74,7 @@ def draw(results: AblationResults, path: Path) -> None:
     shown = [row for row in results.rows if any(_differs(row, result.difference) for result in row.sets.values())]
     height = 0.32 * max(len(shown), 1) + 1.4
     figure, panels = pyplot.subplots(1, max(len(sets), 1), figsize=(3.2 * max(len(sets), 1) + 3, height), sharey=True)
-    for name, panel in zip(sets, [panels] if len(sets) == 1 else list(panels), strict=False):
+    for name, panel in zip(sets, np.atleast_1d(panels), strict=False):
         _draw_panel(panel, name, shown)
     figure.suptitle("RP@5 against the first row of each question (x100, 95% intervals)", fontsize=10)
     figure.tight_layout()

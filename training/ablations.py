@@ -14,25 +14,34 @@ import argparse
 import dataclasses
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 
 from dataset_builder.benchmark_files import GoldSentence, text_key
-from dataset_builder.contract import StageError, code_version, run_command, sha256_of_lines, write_atomically
+from dataset_builder.contract import (
+    StageError,
+    code_version,
+    run_command,
+    sha256_of_file,
+    sha256_of_lines,
+    write_atomically,
+)
 from dataset_builder.schema import fold_of
 from training.ablation_grid import BUDGET, FOLDS_HELD_OUT, GRID, Row, recipe_of
 from training.ablation_results import AblationResults, AblationRow, Scores, compare
 from training.base_model import open_encoder
+from training.equal_datasets import equalise
 from training.label_space import LabelSpace
 from training.pairs import read_skillskape
+from training.prepare import Prepared, RunOptions, prepare
 from training.recipe import Recipe
-from training.run import Prepared, RunOptions, prepare, run_training
+from training.run import run_training
 from training.run_record import TrainingRecord
 from training.validation import DEFAULT_METRIC, Benchmark, SkillRanking, ValidationSet, load_metric, read_validation
 
-SCORES_FILE = "scores.json"
 UNSEEN = "skillskape_dev"
 MOST_SEEDS = 20
 
@@ -53,6 +62,18 @@ class Places:
     metric: str | None
     work: Path
 
+    @cached_property
+    def scores_file(self) -> str:
+        """Name of a run's scores: with other sentences to measure on, a model is measured anew."""
+        files = [
+            *sorted(Path(self.validation).glob("*_validation.csv")),
+            *sorted(Path(self.validation).glob("*_test.csv")),
+        ]
+        files = files or [Path(self.validation)]
+        files += [Path(self.skillskape_dev)] if self.skillskape_dev else []
+        hashes = [sha256_of_file(file) if file.is_file() else str(file) for file in files]
+        return f"scores-{sha256_of_lines([*hashes, str(self.metric)])[:8]}.json"
+
     def missing_for(self, row: Row) -> str | None:
         """The flag that a row needs and was not given."""
         for name in row.needs:
@@ -60,17 +81,27 @@ class Places:
                 return "--" + name.replace("_", "-")
         return None
 
+    def dataset_of(self, row: Row) -> str:
+        """Where the pairs of a row are."""
+        if row.question == "language_model" and self.other_llm:
+            return str(self._equal[row.dataset == "other_llm"])
+        return getattr(self, row.dataset) or self.dataset
+
+    @cached_property
+    def _equal(self) -> tuple[Path, Path]:
+        return equalise(self.dataset, self.other_llm or "", self.work)
+
     def folder_of(self, row: Row, seed: int, budget: int) -> Path:
         """Where a run goes: rows that come to the same recipe and pairs share it."""
         recipe = {**recipe_of(row, seed, budget).as_dict(), "name": "", "description": "", "seed": 0}
-        inputs = [getattr(self, row.dataset) or self.dataset, self.base_model]
+        inputs = [self.dataset_of(row), self.base_model]
         key = sha256_of_lines([json.dumps(recipe, sort_keys=True), *inputs])[:12]
         return self.work / f"{key}-seed{seed}"
 
     def options_for(self, row: Row, seed: int, budget: int) -> RunOptions:
         """The training command's options for one run of a row."""
         return RunOptions(
-            dataset=getattr(self, row.dataset) or self.dataset,
+            dataset=self.dataset_of(row),
             base_model=self.base_model,
             out=self.folder_of(row, seed, budget),
             esco=self.esco,
@@ -108,10 +139,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
             missing = places.missing_for(row)
             print(f"{row.question:15} {row.name:28} {'needs ' + missing if missing else row.what}")
         return
+    failed: dict[tuple[str, str], str] = {}
     for seed in range(1, given.seeds + 1):
         for row in wanted:
-            _run_and_score(row, seed, places, given.budget)
-    results = gather(places, given.budget)
+            try:
+                _run_and_score(row, seed, places, given.budget)
+            except StageError as error:
+                # One row that the inputs are not enough for must not cost the others.
+                print(f"   not run: {error}", flush=True)
+                failed[row.question, row.name] = str(error)
+    results = gather(places, given.budget, failed)
     results.save(given.out)
     print(f"{given.out}: {sum(bool(row.seeds) for row in results.rows)} of {len(results.rows)} rows measured")
 
@@ -147,7 +184,7 @@ def _run_and_score(row: Row, seed: int, places: Places, budget: int) -> None:
     recipe = dataclasses.replace(recipe_of(row, seed, budget), name="ablation", description=options.out.name)
     print(f"== {row.question} / {row.name}, seed {seed}: {row.what}", flush=True)
     run_training(recipe, options)
-    scores_file = options.out / SCORES_FILE
+    scores_file = options.out / places.scores_file
     if not scores_file.is_file():
         scores = _score(row, options.out, prepare(recipe, options), places)
         write_atomically(scores_file, json.dumps(scores) + "\n")
@@ -175,11 +212,13 @@ def unseen_benchmark(place: str, labels: LabelSpace, recipe: Recipe) -> Benchmar
     """
     if recipe.needs("skillskape"):
         raise StageError("SkillSkape's dev split says nothing about a model trained on SkillSkape")
-    queries = {}
+    queries: dict[str, GoldSentence] = {}
     for sentence, skills in read_skillskape(place):
         known = labels.ids_of(skills)
         if known:
-            queries[text_key(sentence)] = GoldSentence(sentence, tuple(labels.labels[skill] for skill in known))
+            before = queries[text_key(sentence)].labels if text_key(sentence) in queries else ()
+            gold = dict.fromkeys([*before, *(labels.labels[skill] for skill in known)])
+            queries[text_key(sentence)] = GoldSentence(sentence, tuple(gold))
     return Benchmark(UNSEEN, tuple(queries.values()))
 
 
@@ -190,8 +229,11 @@ def _about_held_out(queries: Sequence[GoldSentence], labels: LabelSpace) -> tupl
     return tuple(one for one in kept if one.labels)
 
 
-def gather(places: Places, budget: int) -> AblationResults:
-    """All rows with what was measured of them so far, each compared with its question's first row."""
+def gather(places: Places, budget: int, failed: Mapping[tuple[str, str], str] | None = None) -> AblationResults:
+    """All rows with what was measured of them so far, each compared with its question's first row.
+
+    `failed` says of (question, name) why it could not be run.
+    """
     measured = {(row.question, row.name): _scores_of(row, places, budget) for row in GRID}
     first = {row.question: row.name for row in reversed(GRID)}
     rows = []
@@ -205,7 +247,7 @@ def gather(places: Places, budget: int) -> AblationResults:
                 what=row.what,
                 recipe=recipe_of(row, 1, budget).as_dict(),
                 seeds=sorted(scores),
-                not_run=None if scores else _why_not_run(row, places),
+                not_run=None if scores else (failed or {}).get((row.question, row.name)) or _why_not_run(row, places),
                 pairs=_pairs_of(row, places, sorted(scores), budget),
                 sets=compare(scores, baseline),
             )
@@ -227,7 +269,7 @@ def _why_not_run(row: Row, places: Places) -> str:
 def _scores_of(row: Row, places: Places, budget: int) -> dict[int, Scores]:
     if places.missing_for(row):
         return {}
-    files = {seed: places.folder_of(row, seed, budget) / SCORES_FILE for seed in range(1, MOST_SEEDS + 1)}
+    files = {seed: places.folder_of(row, seed, budget) / places.scores_file for seed in range(1, MOST_SEEDS + 1)}
     return {seed: json.loads(file.read_text(encoding="utf-8")) for seed, file in files.items() if file.is_file()}
 
 

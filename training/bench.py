@@ -25,8 +25,8 @@ from typing import Any, ClassVar
 
 from dataset_builder.contract import Record, StageError, Strict, code_version, run_command
 from training.machine import processor_name, usable_cores, use_threads
+from training.prepare import Prepared, RunOptions, prepare
 from training.recipe import read_recipe
-from training.run import Prepared, RunOptions, prepare
 
 RECIPE = Path(__file__).with_name("recipes") / "paper.yaml"
 RELEASES = Path(__file__).resolve().parent.parent / "dataset_builder" / "releases"

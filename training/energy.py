@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 JOULES_PER_KWH = 3.6e6
+GPU_EVERY_S = 15.0  # asking for the GPUs' power takes a moment
 RAPL = Path("/sys/class/powercap")
 
 
@@ -35,7 +36,9 @@ class EnergyMeter:
         self._watts = watts
         self._counters = [file for file in sorted(rapl.glob("intel-rapl:?/energy_uj")) if _number_in(file) is not None]
         self._gpu = gpu or gpu_watts
-        self._has_gpu = self._gpu() is not None
+        self._gpu_power = self._gpu()
+        self._has_gpu = self._gpu_power is not None
+        self._gpu_asked_at = time.monotonic()
         self._joules = 0.0
         self._last_time = time.monotonic()
         self._last_counts = [_number_in(file) for file in self._counters]
@@ -53,7 +56,9 @@ class EnergyMeter:
             self._joules += self._processor_joules()
             parts.append("processor packages by RAPL")
         if self._has_gpu:
-            self._joules += (self._gpu() or 0.0) * seconds
+            if now - self._gpu_asked_at >= GPU_EVERY_S:
+                self._gpu_power, self._gpu_asked_at = self._gpu(), now
+            self._joules += (self._gpu_power or 0.0) * seconds
             parts.append("GPUs by nvidia-smi's power, sampled")
         if not parts:
             return Energy(None, "not measured: this machine shows no energy counter; give --watts for an estimate")

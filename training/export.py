@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     disable_progress_bar()
     use_threads(None)
     folder = Path(given.model)
-    encoder = open_encoder(folder).eval()
+    encoder = open_encoder(folder).eval().to("cpu")  # what is measured here runs there
     labels = label_space_of_esco(read_esco(given.esco))
     validation = read_validation(given.validation) if given.validation else None
     forms: list[tuple[str, Path, Any]] = [("torch", weight_files(folder)[0], encoder)]

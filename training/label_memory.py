@@ -8,7 +8,7 @@ behind the encoder by a few steps, which moves slowly: the same idea as the memo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -25,20 +25,23 @@ class LabelMemory:
         preprocess: texts -> token tensors, as the batches are made.
         labels: the label space; a skill's id is its position.
         every: uses before the labels are embedded again.
-
-    `repeated`: bool (labels,), labels that stand earlier in the label space too, so that no skill has their id.
+        never: ids that are nobody's negatives: held-out skills, and labels that stand earlier in the label space too.
     """
 
     def __init__(
-        self, model: Any, preprocess: Callable[[list[str]], dict[str, Any]], labels: Sequence[str], every: int
+        self,
+        model: Any,
+        preprocess: Callable[[list[str]], dict[str, Any]],
+        labels: Sequence[str],
+        every: int,
+        never: Iterable[int] = (),
     ) -> None:
         self.model = model
         self.preprocess = preprocess
         self.labels = list(labels)
         self.every = every
-        first = {label: number for number, label in reversed(list(enumerate(self.labels)))}
-        repeated = [first[label] != number for number, label in enumerate(self.labels)]
-        self.repeated = torch.tensor(repeated, device=model.device)
+        self.never = torch.zeros(len(self.labels), dtype=torch.bool)
+        self.never[list(never)] = True
         self._embeddings: Tensor | None = None
         self._uses = 0
 

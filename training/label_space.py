@@ -35,6 +35,16 @@ class LabelSpace:
         return ids
 
     @cached_property
+    def twins(self) -> dict[int, tuple[int, ...]]:
+        """Positions that repeat a label, by its id: no skill has them as id."""
+        found: dict[int, tuple[int, ...]] = {}
+        for position, label in enumerate(self.labels):
+            first = self._ids[label]
+            if position != first:
+                found[first] = (*found.get(first, ()), position)
+        return found
+
+    @cached_property
     def _ids_ignoring_case(self) -> dict[str, int]:
         ids: dict[str, int] = {}
         for position, label in enumerate(self.labels):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import re
+import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -47,7 +48,7 @@ def read_sentences(path: str | Path) -> list[str]:
             return [line.strip() for line in file if line.strip()]
     except FileNotFoundError:
         raise StageError(f"{path} does not exist", "Give a text file with one sentence a line") from None
-    except (UnicodeDecodeError, gzip.BadGzipFile) as error:
+    except (UnicodeDecodeError, gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise StageError(f"{path} is not text ({error})") from None
 
 

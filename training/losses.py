@@ -166,7 +166,7 @@ class MaskedRankingLoss(CachedLossMixin, nn.Module):  # type: ignore[misc]
         if self.memory is not None:
             remembered = self.memory.embeddings().to(embeddings[0].dtype)
             candidates.append(remembered)
-            left_out = no_negatives(all_labels, negatives, len(remembered)) | self.memory.repeated
+            left_out = no_negatives(all_labels, negatives, len(remembered)) | self.memory.never.to(labels.device)
             never = torch.zeros_like(left_out)
             skills = BatchSkills(
                 skills.own, torch.cat([skills.positive, never], 1), torch.cat([skills.dropped, left_out], 1)

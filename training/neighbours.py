@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
@@ -102,37 +102,49 @@ class HardNegatives:
         count: how many a pair; where a pool is too small, random skills fill up.
         skills: size of the label space.
         seed: the run's.
+        never: skills that are nobody's negatives.
 
     Raises:
-        StageError: there are no pools at all.
+        StageError: there are no pools at all, or too few skills.
     """
 
     def __init__(
-        self, pools: SkillLinks, excluded: Mapping[int, Sequence[int]], count: int, skills: int, seed: int
+        self,
+        pools: SkillLinks,
+        excluded: Mapping[int, Sequence[int]],
+        count: int,
+        skills: int,
+        seed: int,
+        never: Collection[int] = (),
     ) -> None:
         if not pools:
             raise StageError(
                 "no skill has a hard negative to draw", "Does --esco hold broaderRelationsSkillPillar.csv?"
             )
-        if skills <= count:
+        if skills - len(never) <= count:
             raise StageError(f"{count} hard negatives cannot be drawn from {skills} skills")
         self._pools = {
-            skill: tuple(other for other in pool if other not in excluded.get(skill, ()))
+            skill: tuple(other for other in pool if other not in excluded.get(skill, ()) and other not in never)
             for skill, pool in pools.items()
         }
         self._excluded = {skill: frozenset(others) for skill, others in excluded.items()}
         self._count = count
         self._skills = skills
         self._seed = seed
+        self._never = frozenset(never)
 
     def __call__(self, epoch: int, position: int, skill: int) -> tuple[int, ...]:
         """Ids of the hard negatives of the pair at `position`, whose skill is `skill`."""
         draw = random.Random(f"{self._seed}:{epoch}:{position}:negatives")
         pool = self._pools.get(skill, ())
         chosen = draw.sample(pool, min(self._count, len(pool)))
-        barred = {skill, *chosen, *self._excluded.get(skill, ())}
+        barred = {skill, *chosen, *self._excluded.get(skill, ()), *self._never}
         if len(barred) + self._count - len(chosen) > self._skills:
-            barred = {skill, *chosen}  # nearly everything is excluded: better a doubtful negative than none
+            barred = {
+                skill,
+                *chosen,
+                *self._never,
+            }  # nearly everything is excluded: better a doubtful negative than none
         while len(chosen) < self._count:
             other = draw.randrange(self._skills)
             if other not in barred:

@@ -88,7 +88,7 @@ def collect_pairs(
         StageError: a source's flag was not given, or nothing is left to train on.
     """
     left_out: Counter[str] = Counter()
-    hidden = _hidden_skills(inputs.labels, held_out_folds)
+    hidden = hidden_skills(inputs.labels, held_out_folds)
     banned = {text_key(sentence) for sentence in forbidden}
     mixed: list[TrainingPair] = []
     for name, source in stage.sources.items():
@@ -119,9 +119,11 @@ def read_skillskape(name: str) -> list[tuple[str, tuple[str, ...]]]:
             missing = [column for column in ("sentence", "skills") if column not in (reader.fieldnames or ())]
             if missing:
                 raise StageError(f"{name} has no column {missing[0]!r}", "Give SkillSkape's train.csv")
-            return [(row["sentence"], _listed(row["skills"], f"{name} line {reader.line_num}")) for row in reader]
+            return [(row["sentence"] or "", _listed(row["skills"], f"{name} line {reader.line_num}")) for row in reader]
     except FileNotFoundError:
         raise StageError(f"{name} does not exist", "Give SkillSkape's train.csv or its Hub id") from None
+    except (UnicodeDecodeError, csv.Error, IsADirectoryError) as error:
+        raise StageError(f"{name} is not a CSV file in UTF-8 ({error})", "Give SkillSkape's train.csv") from None
 
 
 def _skillskape_of_hub(name: str) -> list[tuple[str, tuple[str, ...]]]:
@@ -140,11 +142,16 @@ def _listed(text: str, where: str) -> tuple[str, ...]:
     except (ValueError, SyntaxError):
         labels = None
     if not isinstance(labels, list):
-        raise StageError(f"{where}: column 'skills' holds no list ({text[:60]!r})")
+        raise StageError(f"{where}: column 'skills' holds no list ({str(text)[:60]!r})")
     return tuple(str(label) for label in labels)
 
 
-def _hidden_skills(labels: LabelSpace, folds: Sequence[int]) -> set[int]:
+def hidden_skills(labels: LabelSpace, folds: Sequence[int]) -> set[int]:
+    """Ids of the skills of some folds.
+
+    Raises:
+        StageError: the skills have no URIs to tell folds by.
+    """
     if not folds:
         return set()
     if not labels.ids_by_uri:
@@ -163,9 +170,12 @@ def _is_allowed(pair: TrainingPair, hidden: set[int], banned: set[str], left_out
 
 
 def _portion(pairs: list[TrainingPair], source: Source, seed: str) -> list[TrainingPair]:
-    """Cut a source to its styles, skills, pairs a skill, limit and weight, in this order."""
+    """Cut a source to its styles, skills with enough pairs, skills, pairs a skill, limit and weight, in this order."""
     if source.styles:
         pairs = [pair for pair in pairs if pair.style in source.styles]
+    if source.at_least is not None:
+        sizes = Counter(pair.skill for pair in pairs)
+        pairs = [pair for pair in pairs if sizes[pair.skill] >= source.at_least]
     if source.skills is not None:
         every = sorted({pair.skill for pair in pairs})
         kept = set(random.Random(seed).sample(every, min(source.skills, len(every))))
@@ -222,7 +232,8 @@ def _descriptions(inputs: Inputs, left_out: Counter[str]) -> list[TrainingPair]:
 def _alternative_labels(inputs: Inputs, left_out: Counter[str]) -> list[TrainingPair]:
     """Alternative label -> label; skills that share an alternative label are no negatives of each other."""
     esco = _esco_of(inputs, "alternative_labels")
-    owners: dict[str, list[str]] = defaultdict(list)
+    # A name of one skill may be an alternative label of another.
+    owners: dict[str, list[str]] = defaultdict(list, {skill.label: [skill.label] for skill in esco.skills})
     for skill in esco.skills:
         for other in skill.alternative_labels:
             owners[other].append(skill.label)
@@ -244,6 +255,7 @@ def _skillskape(inputs: Inputs, left_out: Counter[str]) -> list[TrainingPair]:
     rows = (
         Row(" ".join(sentence.split()), label, (label, *labels))
         for sentence, labels in inputs.skillskape
+        if sentence.strip()
         for label in labels
     )
     return _of_rows(rows, "skillskape", inputs, left_out)

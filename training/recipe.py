@@ -39,20 +39,22 @@ class Source:
     """How much of one source is used.
 
     `weight` is the share of its pairs used in an epoch (2 takes each twice); `limit` cuts the source once, before
-    weighting; `skills` keeps that many skills of the source; `per_skill` keeps at most that many pairs a skill;
-    `styles` keeps only these styles of sentence.
+    weighting; `at_least` keeps the skills with that many pairs; `skills` keeps that many skills of the source;
+    `per_skill` keeps at most that many pairs a skill; `styles` keeps only these styles of sentence.
     """
 
     weight: float = 1.0
     limit: int | None = None
+    at_least: int | None = None
     skills: int | None = None
     per_skill: int | None = None
     styles: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _need(self.weight > 0, f"weight must be above 0, got {self.weight}")
-        _need(self.limit is None or self.limit > 0, f"limit must be above 0, got {self.limit}")
-        _need(self.per_skill is None or self.per_skill > 0, f"per_skill must be above 0, got {self.per_skill}")
+        for name in ("limit", "at_least", "skills", "per_skill"):
+            value = getattr(self, name)
+            _need(value is None or value > 0, f"{name} must be above 0, got {value}")
 
 
 @dataclass(frozen=True)
@@ -157,6 +159,12 @@ class Stage:
             _need(name in SOURCES, f"unknown source {name!r} (known: {', '.join(SOURCES)})")
         _need(self.epochs >= 1, f"epochs must be at least 1, got {self.epochs}")
         _need(self.batch_size >= 2, f"batch_size must be at least 2, got {self.batch_size}: the rest are the negatives")
+        for name in ("max_steps", "pairs_limit"):
+            value = getattr(self, name)
+            _need(value is None or value > 0, f"{name} must be above 0, got {value}")
+        _need(
+            self.gradient_accumulation >= 1, f"gradient_accumulation must be at least 1: {self.gradient_accumulation}"
+        )
         _need(self.learning_rate > 0, f"learning_rate must be above 0, got {self.learning_rate}")
         _need(0 <= self.warmup < 1, f"warmup is a share of the steps, got {self.warmup}")
         _need(self.schedule in SCHEDULES, f"schedule must be one of {', '.join(SCHEDULES)}, got {self.schedule!r}")
@@ -202,6 +210,8 @@ class Recipe:
         names = [stage.name for stage in self.stages]
         _need(len(set(names)) == len(names), f"stages need different names, got {', '.join(names)}")
         _need(self.max_tokens >= 8, f"max_tokens must be at least 8, got {self.max_tokens}")
+        _need(self.chunk_size >= 0, f"chunk_size must not be negative, got {self.chunk_size}")
+        _need(self.log_every >= 1, f"log_every must be at least 1, got {self.log_every}")
         precisions = ", ".join(PRECISIONS)
         _need(self.precision in PRECISIONS, f"precision must be one of {precisions}, got {self.precision!r}")
         wrong = [fold for fold in self.held_out_folds if not 0 <= fold < FOLDS]

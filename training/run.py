@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version as version_of
 from pathlib import Path
@@ -16,14 +15,10 @@ from transformers import set_seed
 from transformers.utils.logging import disable_progress_bar
 
 from dataset_builder.contract import StageError, code_version, shown_command, write_atomically
-from dataset_builder.esco import EscoRelease, read_esco
-from training.base_model import BaseModel, find_base_model, sha256_of_weights
-from training.dataset_rows import DatasetRows, read_dataset
+from training.base_model import sha256_of_weights
 from training.energy import EnergyMeter
-from training.label_space import LabelSpace, label_space_of_esco, label_space_of_rows
-from training.literal_matches import read_sentences
 from training.machine import hardware, use_threads
-from training.pairs import Inputs, StagePairs, collect_pairs, read_skillskape
+from training.prepare import Prepared, RunOptions, prepare
 from training.recipe import Recipe, recipe_from_dict
 from training.run_record import (
     DatasetSource,
@@ -32,57 +27,17 @@ from training.run_record import (
     ValidationPoint,
 )
 from training.stages import MODEL_FOLDER, StageJob, StageOutcome, run_stage
-from training.validation import DEFAULT_METRIC, SkillRanking, ValidationSet, load_metric, read_validation
+from training.validation import DEFAULT_METRIC, SkillRanking, load_metric
 
 CHECKPOINTS, TENSORBOARD, RUN_FILE = "checkpoints", "tensorboard", "run.json"
 LIBRARIES = ("sentence-transformers", "transformers", "torch", "accelerate", "datasets")
 
 
-@dataclass(frozen=True)
-class RunOptions:
-    """What the command line gave, as given."""
-
-    dataset: str
-    base_model: str
-    out: Path
-    esco: tuple[str, ...] = ()
-    skillskape: str | None = None
-    sentences: str | None = None
-    validation: str | None = None
-    metric: str | None = None
-    name: str | None = None
-    version: str | None = None
-    watts: float | None = None
-    threads: int | None = None
-    keep_checkpoints: bool = False
-    command: Sequence[str] = ()
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A run's inputs, read, and the pairs of its stages."""
-
-    recipe: Recipe
-    options: RunOptions
-    base: BaseModel
-    inputs: Inputs
-    validation: ValidationSet | None
-    pairs: tuple[StagePairs, ...]
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        """What must be equal for two runs to be the same one."""
-        return {
-            "recipe": self.recipe.as_dict(),
-            "dataset_sha256": self.inputs.dataset.sha256,
-            "label_space_sha256": self.inputs.labels.sha256,
-            "base_model_sha256": self.base.source.weights_sha256,
-            "pairs": [[count.model_dump() for count in pairs.counts] for pairs in self.pairs],
-        }
-
-
-def run_training(recipe: Recipe, options: RunOptions) -> TrainingRecord:
+def run_training(recipe: Recipe, options: RunOptions) -> TrainingRecord | None:
     """Train all stages of a recipe, going on where an interrupted run of the same recipe and inputs stopped.
+
+    Returns:
+        The record; None in all processes but the first, which alone writes.
 
     Raises:
         StageError: an input that cannot be read, a folder that holds another run, or a stage that failed.
@@ -95,45 +50,12 @@ def run_training(recipe: Recipe, options: RunOptions) -> TrainingRecord:
         return TrainingRecord.load(options.out)
     _tell_plan(prepared)
     outcomes = _run_stages(prepared)
+    if not _is_first_process():
+        return None  # the first one is about to clear up what a record is made from
     record = make_record(prepared, outcomes)
-    if _is_first_process():
-        _finish(prepared, record)
-        _say(_last_line(record, options.out))
+    _finish(prepared, record)
+    _say(_last_line(record, options.out))
     return record
-
-
-def prepare(recipe: Recipe, options: RunOptions) -> Prepared:
-    """Read every input and make the stages' pairs.
-
-    Raises:
-        StageError: an input that cannot be read, or a stage without pairs.
-    """
-    validation = read_validation(options.validation) if options.validation else None
-    base = find_base_model(options.base_model)
-    dataset = read_dataset(options.dataset)
-    esco = read_esco(options.esco) if options.esco else None
-    inputs = Inputs(
-        labels=_labels_of(dataset, esco),
-        dataset=dataset,
-        esco=esco,
-        skillskape=read_skillskape(options.skillskape) if options.skillskape and recipe.needs("skillskape") else (),
-        sentences=read_sentences(options.sentences) if options.sentences and recipe.needs("literal_matches") else (),
-    )
-    forbidden = validation.forbidden if validation else ()
-    pairs = tuple(
-        collect_pairs(stage, inputs, recipe.seed, recipe.held_out_folds, forbidden) for stage in recipe.stages
-    )
-    return Prepared(recipe, options, base, inputs, validation, pairs)
-
-
-def _labels_of(dataset: DatasetRows, esco: EscoRelease | None) -> LabelSpace:
-    if esco is not None:
-        return label_space_of_esco(esco)
-    if dataset.skills:
-        labels, uris = zip(*dataset.skills, strict=True)
-        return label_space_of_rows(labels, uris, dataset.esco_version)
-    rows = dataset.rows
-    return label_space_of_rows([row.skill for row in rows], [row.uri for row in rows], dataset.esco_version)
 
 
 def _holds_this_run(prepared: Prepared) -> bool:
@@ -149,6 +71,7 @@ def _holds_this_run(prepared: Prepared) -> bool:
             and record.dataset.sha256 == prepared.inputs.dataset.sha256
             and record.base_model.weights_sha256 == prepared.base.source.weights_sha256
             and record.label_space_sha256 == prepared.inputs.labels.sha256
+            and record.inputs_sha256 in (None, prepared.sha256)
         )
         if not same:
             raise StageError(f"{out} holds a model of another recipe or other inputs", remedy)
@@ -226,6 +149,7 @@ def make_record(prepared: Prepared, outcomes: Sequence[StageOutcome]) -> Trainin
         sources=[count for pairs in prepared.pairs for count in pairs.counts],
         label_space_version=inputs.labels.version,
         label_space_sha256=inputs.labels.sha256,
+        inputs_sha256=prepared.sha256,
         steps=sum(outcome.steps for outcome in outcomes),
         epochs=sum(outcome.epochs for outcome in outcomes),
         pairs_per_s=sum(outcome.pairs_seen for outcome in outcomes)

@@ -58,7 +58,11 @@ class Hardware(Strict):
 
 
 class TrainingRecord(Record):
-    """Everything needed to know how a model was trained and to train it again."""
+    """Everything needed to know how a model was trained and to train it again.
+
+    `inputs_sha256` is of every pair trained on, whatever its source, and of every sentence that chose the checkpoint;
+    None in records from before it was kept.
+    """
 
     FILE_NAME: ClassVar[str] = "training_record.json"
     SCHEMA_VERSION: ClassVar[int] = 1
@@ -76,6 +80,7 @@ class TrainingRecord(Record):
     sources: list[SourceCount]
     label_space_version: str
     label_space_sha256: str
+    inputs_sha256: str | None = None
     steps: int
     epochs: float
     pairs_per_s: float

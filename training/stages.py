@@ -5,6 +5,7 @@ A stage's folder holds the trainer's checkpoints while it runs; `model/` and the
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,10 +24,10 @@ from training.callbacks import Bar, Marks, MemoryRefresher
 from training.label_memory import LabelMemory
 from training.losses import make_loss
 from training.neighbours import HardNegatives, SkillLinks, linked_skills, merged, near_skills, nearest_skills, siblings
-from training.pairs import Inputs, StagePairs
+from training.pairs import Inputs, StagePairs, hidden_skills
 from training.recipe import Recipe, Stage
 from training.run_record import LossPoint, ValidationPoint
-from training.trainer import SkillTrainer, training_arguments
+from training.trainer import SkillTrainer, on_cpu, training_arguments
 from training.validation import SkillRanking
 
 MODEL_FOLDER = "model"
@@ -110,8 +111,17 @@ def run_stage(job: StageJob) -> StageOutcome:
 
 def last_whole_checkpoint(folder: Path) -> Path | None:
     """The newest checkpoint that was written to its end: the trainer's state is the last file of one."""
-    found = [path for path in folder.glob("checkpoint-*") if (path / "trainer_state.json").is_file()]
+    found = [path for path in folder.glob("checkpoint-*") if _is_json(path / "trainer_state.json")]
     return max(found, key=lambda path: int(re.sub(r"\D", "", path.name)), default=None)
+
+
+def _is_json(path: Path) -> bool:
+    """Whether a file is there and whole: a kill may leave half of it."""
+    try:
+        json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _trainer_of(job: StageJob, encoder: Any) -> SkillTrainer:
@@ -119,8 +129,10 @@ def _trainer_of(job: StageJob, encoder: Any) -> SkillTrainer:
     select_by = f"eval_{job.select_by}" if job.select_by else None
     arguments = training_arguments(recipe, stage, job.folder, select_by)
     preprocess, every = _preprocess_of(encoder, recipe.max_tokens), stage.loss.label_memory
-    collator = PairCollator(preprocess, job.inputs.labels)
-    memory = LabelMemory(encoder, preprocess, job.inputs.labels.labels, every) if every else None
+    labels = job.inputs.labels
+    collator = PairCollator(preprocess, labels)
+    memory = LabelMemory(encoder, preprocess, labels.labels, every, _never_of(job)) if every else None
+    chunk_size = recipe.chunk_size if on_cpu() else 0  # a GPU would rather have it all at once
     near = _near_of(job)
     trainer = SkillTrainer(
         examples=StageExamples(
@@ -133,7 +145,7 @@ def _trainer_of(job: StageJob, encoder: Any) -> SkillTrainer:
         watts=job.watts,
         model=encoder,
         args=arguments,
-        loss=make_loss(encoder, stage.loss, recipe.chunk_size, memory),
+        loss=make_loss(encoder, stage.loss, chunk_size, memory),
         evaluator=job.evaluator if job.select_by else None,
     )
     times = recipe.validation.times_per_epoch if job.select_by else 0
@@ -170,13 +182,20 @@ def _negatives_of(job: StageJob, near: SkillLinks) -> HardNegatives | None:
     wanted = job.stage.negatives
     if not wanted.count:
         return None
+    labels, never = job.inputs.labels, _never_of(job)
     if wanted.kind == "mined":
         pools = nearest_skills(_stock_embeddings(job), wanted.pool, wanted.skip_nearest)
     elif job.inputs.esco:
-        pools = siblings(job.inputs.esco, job.inputs.labels)
+        pools = siblings(job.inputs.esco, labels)
     else:
         raise StageError("hard negatives from the hierarchy need ESCO", "Give --esco ZIP_OR_FOLDER_OR_VERSION")
-    return HardNegatives(pools, near, wanted.count, len(job.inputs.labels.labels), job.recipe.seed)
+    return HardNegatives(pools, near, wanted.count, len(labels.labels), job.recipe.seed, never)
+
+
+def _never_of(job: StageJob) -> set[int]:
+    """Ids that are nobody's negatives: skills held out, which would be pushed away, and labels that are there twice."""
+    twins = {twin for those in job.inputs.labels.twins.values() for twin in those}
+    return twins | hidden_skills(job.inputs.labels, job.recipe.held_out_folds)
 
 
 def _stock_embeddings(job: StageJob) -> Any:
@@ -190,9 +209,10 @@ def _with_errors_for_people(job: StageJob, train: Callable[[], Any]) -> None:
     except (RuntimeError, MemoryError) as error:
         if isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error):
             smaller = max(job.stage.batch_size // 4, 2)
+            cached = f"loss.mini_batch: {smaller} (same result, less memory) or "
             raise StageError(
                 f"out of memory with {job.stage.batch_size} pairs a batch and {job.recipe.max_tokens} tokens",
-                f"Set loss.mini_batch: {smaller} (same result, less memory) or a smaller batch_size; "
+                f"Set {'' if job.stage.loss.name == 'token_match' else cached}a smaller batch_size; "
                 "the checkpoints are kept",
             ) from error
         raise

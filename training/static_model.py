@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from tokenizers import Tokenizer
 
 from dataset_builder.contract import StageError
 
@@ -32,7 +33,8 @@ def distil(encoder: Any, dimensions: int = 256) -> Any:
 
     if getattr(encoder[0], "auto_model", None) is None:
         raise StageError("only a model with a transformer can be distilled into a static one")
-    tokenizer = encoder.tokenizer.backend_tokenizer
+    # A copy: the encoder goes on cutting and padding with its own.
+    tokenizer = Tokenizer.from_str(encoder.tokenizer.backend_tokenizer.to_str())
     vectors = token_vectors(encoder, tokenizer.get_vocab_size())
     table = sif_weights(len(vectors))[:, None] * principal(vectors, min(dimensions, vectors.shape[1]))
     tokenizer.no_truncation()

@@ -35,7 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     _check_flags(recipe, given)
     _calm_libraries()
     # The libraries take seconds to import; a wrong recipe or flag is told before.
-    from training.run import RunOptions, run_training
+    from training.prepare import RunOptions
+    from training.run import run_training
 
     run_training(
         recipe,

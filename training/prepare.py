@@ -1,0 +1,103 @@
+"""A recipe and its inputs' places -> everything that a run is made from, read and hashed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from dataset_builder.contract import sha256_of_lines
+from dataset_builder.esco import EscoRelease, read_esco
+from training.base_model import BaseModel, find_base_model
+from training.dataset_rows import DatasetRows, read_dataset
+from training.label_space import LabelSpace, label_space_of_esco, label_space_of_rows
+from training.literal_matches import read_sentences
+from training.pairs import Inputs, StagePairs, collect_pairs, read_skillskape
+from training.recipe import Recipe
+from training.validation import ValidationSet, read_validation
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What the command line gave, as given."""
+
+    dataset: str
+    base_model: str
+    out: Path
+    esco: tuple[str, ...] = ()
+    skillskape: str | None = None
+    sentences: str | None = None
+    validation: str | None = None
+    metric: str | None = None
+    name: str | None = None
+    version: str | None = None
+    watts: float | None = None
+    threads: int | None = None
+    keep_checkpoints: bool = False
+    command: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run's inputs, read, and the pairs of its stages."""
+
+    recipe: Recipe
+    options: RunOptions
+    base: BaseModel
+    inputs: Inputs
+    validation: ValidationSet | None
+    pairs: tuple[StagePairs, ...]
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of every stage's pairs and of what chooses the checkpoint."""
+        pairs = [f"{one.text}\t{one.skill}\t{one.skills}" for stage in self.pairs for one in stage.pairs]
+        chosen_on = self.validation.benchmarks if self.validation else ()
+        return sha256_of_lines([*pairs, *(f"{one.name}\t{query}" for one in chosen_on for query in one.queries)])
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What must be equal for two runs to be the same one."""
+        return {
+            "recipe": self.recipe.as_dict(),
+            "dataset_sha256": self.inputs.dataset.sha256,
+            "label_space_sha256": self.inputs.labels.sha256,
+            "base_model_sha256": self.base.source.weights_sha256,
+            "inputs_sha256": self.sha256,
+        }
+
+
+def prepare(recipe: Recipe, options: RunOptions) -> Prepared:
+    """Read every input and make the stages' pairs.
+
+    Raises:
+        StageError: an input that cannot be read, or a stage without pairs.
+    """
+    validation = read_validation(options.validation) if options.validation else None
+    base = find_base_model(options.base_model)
+    dataset = read_dataset(options.dataset)
+    esco = read_esco(options.esco) if options.esco else None
+    inputs = Inputs(
+        labels=_labels_of(dataset, esco),
+        dataset=dataset,
+        esco=esco,
+        skillskape=read_skillskape(options.skillskape) if options.skillskape and recipe.needs("skillskape") else (),
+        sentences=read_sentences(options.sentences) if options.sentences and recipe.needs("literal_matches") else (),
+    )
+    forbidden = validation.forbidden if validation else ()
+    pairs = tuple(
+        collect_pairs(stage, inputs, recipe.seed, recipe.held_out_folds, forbidden) for stage in recipe.stages
+    )
+    return Prepared(recipe, options, base, inputs, validation, pairs)
+
+
+def _labels_of(dataset: DatasetRows, esco: EscoRelease | None) -> LabelSpace:
+    if esco is not None:
+        return label_space_of_esco(esco)
+    if dataset.skills:
+        labels, uris = zip(*dataset.skills, strict=True)
+        return label_space_of_rows(labels, uris, dataset.esco_version)
+    rows = dataset.rows
+    return label_space_of_rows([row.skill for row in rows], [row.uri for row in rows], dataset.esco_version)
