@@ -1,4 +1,4 @@
-"""Own lists of skills of the page's visitors: the latest few, in memory, each forgotten an hour after it was opened."""
+"""Own lists of skills of the page's visitors: in memory up to a limit, each forgotten an hour after it was opened."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from skill_finder import SkillFinder
 
 FORGET_AFTER_S = 3600
-LISTS_KEPT = 8
+MAX_BYTES_KEPT = 256 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -43,12 +43,14 @@ class OwnLists:
             return self._finders[key][1]
 
     def keep(self, key: str, finder: SkillFinder) -> OwnList:
-        """Keep a list that was opened just now, and let go of the one that nobody used for longest."""
+        """Keep a list that was opened just now; where memory is short, let go of those that nobody used for longest."""
         with self._lock:
             self._finders[key] = (self.clock(), finder)
             self._finders.move_to_end(key)
-            while len(self._finders) > LISTS_KEPT:
-                self._finders.popitem(last=False)
+            size = sum(bytes_of(kept) for _, kept in self._finders.values())
+            while size > MAX_BYTES_KEPT and len(self._finders) > 1:
+                _, (_, oldest) = self._finders.popitem(last=False)
+                size -= bytes_of(oldest)
         return OwnList(key, len(finder.index.skills))
 
     def forget_old(self) -> None:
@@ -57,3 +59,14 @@ class OwnLists:
         with self._lock:
             for key in [key for key, (opened_at, _) in self._finders.items() if opened_at <= oldest]:
                 del self._finders[key]
+
+
+def bytes_of(finder: SkillFinder) -> int:
+    """About how much memory a list takes: its vectors, its letters in a few places, and some 500 bytes a name."""
+    skills = finder.index.skills
+    names = sum(1 + len(skill.alternative_labels) for skill in skills)
+    letters = sum(
+        sum(map(len, (skill.uri, skill.label, skill.type, skill.description, *skill.alternative_labels)))
+        for skill in skills
+    )
+    return finder.index.vectors.nbytes + 500 * names + 4 * letters

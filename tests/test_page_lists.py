@@ -4,8 +4,9 @@ import time
 
 import pytest
 
+import page_lists
 from lexicon import Lexicon
-from page_lists import FORGET_AFTER_S, LISTS_KEPT, OwnList, OwnLists
+from page_lists import FORGET_AFTER_S, OwnList, OwnLists, bytes_of
 from page_service import PageError, PageService
 from skill_index import Skill
 from tests.tiny_finder import tiny_finder
@@ -59,25 +60,49 @@ def test_lists_that_the_page_does_not_take(data, says):
         PageService(tiny_finder()).own_list(data)
 
 
-def test_lists_of_many_visitors_do_not_pile_up():
+@pytest.fixture
+def room_for_eight(monkeypatch):
+    """Memory for eight lists of one skill of six letters, and half of a ninth."""
+    service = PageService(tiny_finder())
+    finder = service.lists.get(service.own_list(listed("sing 1")).key)
+    monkeypatch.setattr(page_lists, "MAX_BYTES_KEPT", int(8.5 * bytes_of(finder)))
+
+
+def test_lists_of_many_visitors_do_not_pile_up(room_for_eight):
     """Sessions hold keys: what is not among the latest lists is gone, whoever still holds its key."""
     service = PageService(tiny_finder())
     keys = [service.own_list(listed(f"sing {number}")) for number in range(20)]
-    assert len(service.lists) == LISTS_KEPT
+    assert len(service.lists) == 8
     assert all(isinstance(key, OwnList) for key in keys)
     assert service.find("You sing 19", threshold=0.5, own=keys[-1])
     with pytest.raises(PageError, match="Open it again"):
         service.find("You sing 0", own=keys[0])
 
 
-def test_the_list_in_use_is_not_the_one_that_goes():
+def test_the_list_in_use_is_not_the_one_that_goes(room_for_eight):
     service = PageService(tiny_finder())
-    first = service.own_list(listed("sing"))
-    for number in range(LISTS_KEPT - 1):
-        service.own_list(listed(f"dance {number}"))
-    service.find("You sing", own=first)
-    service.own_list(listed("whistle"))
-    assert service.find("You sing", own=first)
+    first = service.own_list(listed("sing 0"))
+    for number in range(7):
+        service.own_list(listed(f"hum {number}"))
+    service.find("You sing 0", own=first)
+    service.own_list(listed("hum 8"))
+    assert len(service.lists) == 8
+    assert service.find("You sing 0", own=first)
+
+
+def test_one_list_over_the_limit_is_kept_alone(monkeypatch):
+    monkeypatch.setattr(page_lists, "MAX_BYTES_KEPT", 1)
+    service = PageService(tiny_finder())
+    service.own_list(listed("sing"))
+    assert service.find("You hum", own=service.own_list(listed("hum")))
+    assert len(service.lists) == 1
+
+
+def test_what_a_list_takes():
+    """2 vectors of 4,096 x 4 bytes, 3 names of 500, and 4 x (ids 2 + labels 7 + alias 5 + type 4) = 18 letters."""
+    service = PageService(tiny_finder())
+    own = service.own_list(b"id,label,aliases,type\n1,sing,carol,tone\n2,hum,,\n")
+    assert bytes_of(service.lists.get(own.key)) == 2 * 4096 * 4 + 3 * 500 + 4 * 18
 
 
 def test_a_list_is_forgotten_after_its_hour_though_nobody_asks():
