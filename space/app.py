@@ -12,6 +12,7 @@ import functools
 import importlib.util
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from html import escape
@@ -272,7 +273,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def run() -> int:
-    """`main` with errors as one line and exit code 2."""
+    """`main` with errors as one line and exit code 2; a signal to end is taken as Ctrl-C, so that uploads go too."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.suppress(KeyboardInterrupt):
         try:
             main([argument for argument in sys.argv[1:] if argument != "--debug"])

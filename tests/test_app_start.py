@@ -2,8 +2,10 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -60,6 +62,29 @@ def test_its_sample_is_that_of_the_repository(repo):
     assert [(one.uri, one.label, one.alternative_labels, one.type) for one in ours] == [
         (one.uri, one.label, one.alternative_labels, one.type) for one in sample
     ]
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_being_ended_leaves_no_upload_behind(repo, name):
+    """As a container or service manager ends it."""
+    code = (
+        "import sys, time, app\n"
+        "def serve(_):\n"
+        "    folder = app.private_upload_folder()\n"
+        "    (folder / 'ad.txt').write_text('x')\n"
+        "    print(folder, flush=True)\n"
+        "    time.sleep(60)\n"
+        "app.main = serve\n"
+        "sys.exit(app.run())\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=repo / "space", stdout=subprocess.PIPE, text=True
+    ) as process:
+        folder = Path(process.stdout.readline().strip())
+        assert (folder / "ad.txt").is_file()
+        process.send_signal(getattr(signal, name))
+        assert process.wait(30) == 0
+    assert not folder.exists()
 
 
 @pytest.mark.slow
