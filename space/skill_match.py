@@ -32,10 +32,6 @@ class Evidence:
     score: float
     written: bool = False
 
-    def overlaps(self, other: Evidence) -> bool:
-        """Whether the two places share a character."""
-        return self.start < other.end and other.start < self.end
-
 
 @dataclass(frozen=True)
 class SkillMatch:
@@ -57,20 +53,32 @@ class SkillMatch:
 
 def merge_near_duplicates(matches: Sequence[SkillMatch], index: SkillIndex) -> list[SkillMatch]:
     """Put each match that repeats a better one under it. `matches` come best first, and so does the result."""
-    kept: list[SkillMatch] = []
-    for match in matches:
-        for place, better in enumerate(kept):
-            if _says_the_same(better, match, index):
-                kept[place] = replace(better, similar=(*better.similar, match.label))
+    kept: dict[int, SkillMatch] = {}
+    for number, (match, others) in enumerate(zip(matches, _sharing_words(matches), strict=True)):
+        for better in sorted(others & kept.keys()):
+            if _are_close(kept[better], match, index):
+                kept[better] = replace(kept[better], similar=(*kept[better].similar, match.label))
                 break
         else:
-            kept.append(match)
-    return kept
+            kept[number] = match
+    return list(kept.values())
 
 
-def _says_the_same(better: SkillMatch, match: SkillMatch, index: SkillIndex) -> bool:
-    if not any(mine.overlaps(theirs) for mine in better.evidence for theirs in match.evidence):
-        return False
+def _sharing_words(matches: Sequence[SkillMatch]) -> list[set[int]]:
+    """For each match, the numbers of those whose evidence overlaps its own: one walk over all places of the text."""
+    places = sorted((place.start, place.end, number) for number, one in enumerate(matches) for place in one.evidence)
+    sharing: list[set[int]] = [set() for _ in matches]
+    running: list[tuple[int, int]] = []
+    for start, end, number in places:
+        running = [(its_end, other) for its_end, other in running if its_end > start]
+        for _, other in running:
+            sharing[number].add(other)
+            sharing[other].add(number)
+        running.append((end, number))
+    return sharing
+
+
+def _are_close(better: SkillMatch, match: SkillMatch, index: SkillIndex) -> bool:
     first, second = index.position[better.uri], index.position[match.uri]
     closeness = float(np.dot(index.vectors[first], index.vectors[second]))
     parents, others = index.skills[first].broader_uris, index.skills[second].broader_uris

@@ -1,0 +1,66 @@
+"""Near-duplicates under their best: as by comparing each with each, and in time for texts made of names alone."""
+
+import random
+import time
+
+import numpy as np
+
+from skill_index import Skill, SkillIndex
+from skill_match import SAME_ANYWHERE, Evidence, SkillMatch, merge_near_duplicates
+
+
+def index_of(vectors) -> SkillIndex:
+    vectors = np.array(vectors, np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return SkillIndex(tuple(Skill(str(i), f"skill {i}") for i in range(len(vectors))), vectors, "test")
+
+
+def match(number: int, places) -> SkillMatch:
+    evidence = tuple(Evidence(start, end, 1.0) for start, end in places)
+    return SkillMatch(f"skill {number}", str(number), "", 1.0 - number / 1e6, evidence)
+
+
+def each_with_each(matches, index) -> dict[str, tuple[str, ...]]:
+    """Label of what stays -> labels under it, by the definition: the first better one that overlaps and is close."""
+    kept: dict[int, list[int]] = {}
+    for i, one in enumerate(matches):
+        for j in kept:
+            overlap = any(a.start < b.end and b.start < a.end for a in matches[j].evidence for b in one.evidence)
+            if overlap and float(index.vectors[j] @ index.vectors[i]) >= SAME_ANYWHERE:
+                kept[j].append(i)
+                break
+        else:
+            kept[i] = []
+    return {matches[i].label: tuple(matches[j].label for j in under) for i, under in kept.items()}
+
+
+def test_the_same_as_each_with_each():
+    chance = random.Random(7)
+    merged = 0
+    for _ in range(60):
+        count = chance.randint(1, 12)
+        index = index_of([[chance.gauss(2, 1), chance.gauss(1, 1)] for _ in range(count)])
+        matches = []
+        for number in range(count):
+            starts = [chance.randint(0, 30) for _ in range(chance.randint(1, 4))]
+            matches.append(match(number, [(start, start + chance.randint(1, 6)) for start in starts]))
+        expected = each_with_each(matches, index)
+        assert {one.label: one.similar for one in merge_near_duplicates(matches, index)} == expected
+        merged += count - len(expected)
+    assert merged > 50
+
+
+def test_touching_places_do_not_overlap():
+    index = index_of([[1, 0], [1, 0]])
+    assert len(merge_near_duplicates([match(0, [(0, 3)]), match(1, [(3, 5)])], index)) == 2
+    assert len(merge_near_duplicates([match(0, [(0, 3)]), match(1, [(2, 5)])], index)) == 1
+
+
+def test_texts_made_of_names_alone_are_merged_in_time():
+    """Two skills at 12,500 places each, and 5,000 skills at five places each: 25,000 places in 100 kB of text."""
+    two = [match(n, [(8 * k + 4 * n, 8 * k + 4 * n + 3) for k in range(12_500)]) for n in (0, 1)]
+    many = [match(n, [(4 * (n + 5000 * k), 4 * (n + 5000 * k) + 3) for k in range(5)]) for n in range(5000)]
+    for matches in (two, many):
+        started = time.process_time()
+        assert len(merge_near_duplicates(matches, index_of(np.ones((len(matches), 2))))) == len(matches)
+        assert time.process_time() - started < 5
