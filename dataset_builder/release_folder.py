@@ -17,12 +17,13 @@ from urllib.parse import urlsplit, urlunsplit
 from dataset_builder import schema
 from dataset_builder.build_options import BuildOptions
 from dataset_builder.card import write_card
-from dataset_builder.contract import StageError, code_version, write_atomically
+from dataset_builder.contract import StageError, code_version, sha256_of_file, write_atomically
 from dataset_builder.dataset_folder import write_tables
 from dataset_builder.esco import EscoRelease
 from dataset_builder.outcomes import outcomes_of
 from dataset_builder.prompts import FAMILIES
 from dataset_builder.quality import histograms, measure
+from dataset_builder.quality_gates import FilterOptions
 from dataset_builder.rounds import Outcome
 from dataset_builder.versions import changes_since, check_version
 
@@ -125,8 +126,12 @@ def make_manifest(facts: ReleaseFacts, files: list[schema.DatasetFile]) -> schem
             temperature=options.sampling.temperature,
             top_p=options.sampling.top_p,
             max_tokens=max((ask.max_tokens(options.sampling) for ask in outcome.plan.asks), default=0),
+            json_schema=options.sampling.json_schema,
+            extra_body=options.sampling.extra,
         ),
         sentences_per_skill=options.sentences_per_skill,
+        families=options.families,
+        filters=filters_used(options.filters),
         at_least=options.at_least,
         asked_again=list(outcome.asked_again),
         skills=outcomes_of(outcome.plan, collected, accepted, outcome.report),
@@ -147,6 +152,17 @@ def make_manifest(facts: ReleaseFacts, files: list[schema.DatasetFile]) -> schem
         files=files,
         histograms=histograms(accepted),
         rejected_examples=dict(sorted(outcome.report.examples.items())),
+    )
+
+
+def filters_used(options: FilterOptions) -> schema.FiltersUsed:
+    """What the filters were given, without the places of this machine."""
+    files = sorted(Path(options.benchmarks).glob("*.csv")) if options.benchmarks else []
+    encoder = Path(options.encoder or "")
+    return schema.FiltersUsed(
+        round_trip_encoder=encoder.resolve().name if options.encoder and encoder.is_dir() else options.encoder or "",
+        benchmarks_sha256={file.name: sha256_of_file(file) for file in files},
+        unfiltered=options.unfiltered,
     )
 
 

@@ -90,13 +90,26 @@ class PromptText(Strict):
 
 
 class LanguageModel(Strict):
-    """The LLM and how it was sampled. The base URL is kept without credentials and query."""
+    """The LLM and how it was sampled. The base URL is kept without credentials and query.
+
+    `json_schema` says that replies were asked for as JSON, `extra_body` is the JSON of further fields of a request.
+    """
 
     model: str
     base_url: str
     temperature: float
     top_p: float
     max_tokens: int
+    json_schema: bool = False
+    extra_body: str = ""
+
+
+class FiltersUsed(Strict):
+    """What the filters were given: the encoder of the round trip, hashes of the benchmarks; or that they were off."""
+
+    round_trip_encoder: str = ""
+    benchmarks_sha256: dict[str, str] = Field(default_factory=dict)
+    unfiltered: bool = False
 
 
 class Outcomes(Strict):
@@ -143,6 +156,9 @@ class DatasetManifest(Record):
     prompts: list[PromptText]
     language_model: LanguageModel
     sentences_per_skill: int
+    # Lines asked for per skill, by prompt family; where it is empty, `sentences_per_skill` of the only one.
+    families: dict[str, int] = Field(default_factory=dict)
+    filters: FiltersUsed = Field(default_factory=FiltersUsed)
     skills: Outcomes
     sentences_written: int
     sentences_accepted: int

@@ -168,6 +168,8 @@ def test_more_fields_of_a_request_are_part_of_what_is_asked(esco, tmp_path, serv
     build.main(arguments(esco, tmp_path / "e", server.url, *given))
     with Journal(tmp_path / "d.journal.sqlite") as journal:
         assert len(journal) == 2 * before
+    manifest = DatasetManifest.load(tmp_path / "e")
+    assert (manifest.language_model.extra_body, manifest.families) == ('{"top_k": 5}', {"styled": 4})
 
 
 def test_a_version_is_three_numbers(esco, tmp_path):

@@ -10,7 +10,6 @@ from dataset_builder.schema import fold_of
 from tests.tiny_encoder import tiny_esco, tiny_labels, write_tiny_dataset
 from training.dataset_rows import DatasetRows, Row, read_dataset, split_revision
 from training.label_space import LabelSpace, label_space_of_esco, label_space_of_rows
-from training.literal_matches import match_literally, read_sentences
 from training.pairs import Inputs, StagePairs, collect_pairs, read_skillskape
 from training.recipe import Source, Stage
 
@@ -268,39 +267,6 @@ def test_revisions_are_split_but_not_from_paths(tmp_path: Path):
     odd.mkdir()
     assert split_revision("namespace/name@v1.0.0") == ("namespace/name", "v1.0.0")
     assert split_revision(str(odd)) == (str(odd), None)
-
-
-def test_literal_matches_are_whole_words():
-    """`bake bread` stands in the first and, as an alternative label, in the second; `teach law` is not `teach laws`."""
-    esco = tiny_esco()
-    sentences = ["You bake bread.", "TO BAKE BREAD, daily", "We teach laws", "To weld steel you bake bread"]
-    found = [(match.sentence, match.labels) for match in match_literally(sentences, esco)]
-    assert found == [
-        ("You bake bread.", ("bake bread",)),
-        ("TO BAKE BREAD, daily", ("bake bread",)),
-        ("To weld steel you bake bread", ("weld steel", "bake bread")),
-    ]
-
-
-def test_names_of_several_skills_match_nothing():
-    first, second, *rest = tiny_esco().skills
-    twins = (
-        dataclasses.replace(first, alternative_labels=("oven work",)),
-        dataclasses.replace(second, alternative_labels=("oven work",)),
-    )
-    esco = dataclasses.replace(tiny_esco(), skills=(*twins, *rest))
-    assert list(match_literally(["We do oven work"], esco)) == []
-
-
-def test_sentences_are_read(tmp_path: Path):
-    path = tmp_path / "sentences.txt"
-    path.write_text("one\n\n two \n")
-    assert read_sentences(path) == ["one", "two"]
-    with pytest.raises(StageError, match="does not exist"):
-        read_sentences(tmp_path / "absent.txt")
-    (tmp_path / "bad.gz").write_text("no gzip")
-    with pytest.raises(StageError, match="is not text"):
-        read_sentences(tmp_path / "bad.gz")
 
 
 def test_lists_of_names_know_every_skill_they_name():
