@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections.abc import Awaitable, Callable
 
 RAISE_EVERY = 10
 MAX_BACKOFF_S = 60.0
@@ -58,8 +59,8 @@ class MinuteBudget:
         self._level = self._size
         self._filled_at = time.monotonic()
 
-    async def take(self, amount: float) -> None:
-        """Wait until `amount` may be used, and use it."""
+    async def take(self, amount: float, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+        """Wait until `amount` may be used, and use it; `sleep` may wake up early when the run is to stop."""
         if self._rate_per_s is None:
             return
         now = time.monotonic()
@@ -68,7 +69,7 @@ class MinuteBudget:
         # The level may go below zero: the next taker then waits for the debt as well.
         self._level -= amount
         if self._level < 0:
-            await asyncio.sleep(-self._level / self._rate_per_s)
+            await sleep(-self._level / self._rate_per_s)
 
 
 def backoff_s(tries: int, base_s: float, jitter: random.Random) -> float:

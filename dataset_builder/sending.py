@@ -183,8 +183,8 @@ class Sender:
     async def _turn(self, ask: Ask) -> None:
         """Wait for the pause that the server asked for, the minute's limits and a free place."""
         await self._sleep(self._pause_until - time.monotonic())
-        await self._requests.take(1)
-        await self._tokens.take(ask.prompt_tokens + ask.max_tokens(self._sampling))
+        await self._requests.take(1, self._sleep)
+        await self._tokens.take(ask.prompt_tokens + ask.max_tokens(self._sampling), self._sleep)
         await self._adaptive.acquire()
 
     async def _send(self, ask: Ask, attempt: int) -> Reply:

@@ -1,6 +1,10 @@
 """A plan against a local server with every fault: each request ends as it should, and nothing is asked twice."""
 
+import os
 import random
+import signal
+import threading
+import time
 from collections import Counter
 
 import pytest
@@ -131,6 +135,19 @@ def test_a_refusal_between_replies_is_kept(journal):
         assert Counter(entry.kind for entry in journal.entries()) == {"reply": 6, "refusal": 3}
         run(generation_for(server, journal, count=9), server)
         assert server.requests == 9
+
+
+def test_an_interrupt_does_not_wait_for_the_minute(journal):
+    """At one request a minute the second waits a minute; Ctrl-C ends it at once, and nothing is lost."""
+    limits = Limits(concurrency=2, requests_per_minute=1)
+    with StubServer() as server:
+        generation = generation_for(server, journal, count=4, limits=limits)
+        threading.Timer(1.0, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+        started = time.monotonic()
+        progress = run(generation, server)
+    assert time.monotonic() - started < 20
+    assert progress.stopped == "interrupted"
+    assert len(journal) == 1
 
 
 def test_a_wait_longer_than_the_patience_holds_up_nobody(journal):
