@@ -36,7 +36,7 @@ if str(HERE) not in sys.path:
     sys.path.insert(0, str(HERE))
 
 from encoders import BACKENDS, load_encoder  # noqa: E402
-from page_guard import private_upload_folder, sweep  # noqa: E402
+from page_guard import forget_sessions, private_upload_folder, sweep  # noqa: E402
 from page_service import PageService  # noqa: E402
 from skill_finder import Settings, SkillFinder, SkillFinderError, model_folder  # noqa: E402
 from skill_index import sha256_of_file  # noqa: E402
@@ -201,8 +201,8 @@ def _colophon(service: PageService) -> str:
     count = f"{len(service.finder.index.skills):,}"
     return (
         f'<footer class="colophon">Looks for {count} skills of {escape(about["taxonomy"])} with the model '
-        f"{escape(about['model'])}. What you paste is read in memory, never kept, and never logged. A file you open is "
-        "deleted as soon as it is read. Uses the ESCO classification of the European Commission. "
+        f"{escape(about['model'])}. What you paste stays in memory, for an hour at most, and is never logged. A file "
+        "you open is deleted as soon as it is read. Uses the ESCO classification of the European Commission. "
         "A computer chose these skills: check them before you decide about a person.</footer>"
     )
 
@@ -256,7 +256,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     uploads = private_upload_folder()
     service = open_service(given.model, given.skills, given.backend)
     page = build_page(service)
-    chores = (functools.partial(sweep, uploads), service.lists.forget_old)
+    chores = (functools.partial(sweep, uploads), functools.partial(forget_sessions, page), service.lists.forget_old)
     on_space = "SPACE_ID" in os.environ
     try:
         page.launch(

@@ -14,6 +14,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ MAX_DISCARDED_BYTES = 64 * 1024 * 1024
 MAX_WAITING_BYTES = 512 * 1024 * 1024
 MAX_WAITING_FILES = 5_000
 FORGET_UPLOADS_S = 300
+FORGET_SESSIONS_S = 3600
 CHORES_EVERY_S = 30.0
 UPLOAD = "/gradio_api/upload"
 # What the page, programs and assistants send to; everything else takes no body.
@@ -59,16 +61,16 @@ class Guard:
             message = await receive()
             received += len(message.get("body", b""))
             if received > MAX_BODY_BYTES:
-                await _discard(receive)
+                await _discard(receive, message.get("more_body", False))
                 raise HTTPException(413, _TOO_LARGE)
             return message
 
         await self.app(scope, counted, send)
 
 
-async def _discard(receive: Receive) -> None:
+async def _discard(receive: Receive, more: bool = True) -> None:
     """Read on without keeping anything: a browser that is cut off while it sends shows no answer."""
-    size, more = 0, True
+    size = 0
     while more and size < MAX_DISCARDED_BYTES:
         message = await receive()
         size += len(message.get("body", b""))
@@ -129,6 +131,16 @@ def sweep(folder: Path) -> None:
             with contextlib.suppress(OSError):
                 if path != folder and path.stat().st_mtime < oldest:
                     path.rmdir() if path.is_dir() else path.unlink()
+
+
+def forget_sessions(page: Any) -> None:
+    """Let go of what Gradio holds of sessions that nobody used for an hour: their last text and result."""
+    holder = page.app.state_holder
+    oldest = datetime.now() - timedelta(seconds=FORGET_SESSIONS_S)
+    for session, used in list(holder.time_last_used.items()):
+        if used < oldest:
+            holder.session_data.pop(session, None)
+            holder.time_last_used.pop(session, None)
 
 
 def doing(chores: Sequence[Callable[[], None]]) -> Callable[[Any], Any]:

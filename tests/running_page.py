@@ -17,11 +17,11 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def running_page(service: PageService | None = None):
+def running_page(service: PageService | None = None, chores=()):
     """Yield (address, page)."""
     page = app.build_page(service or PageService(tiny_finder(), note=app.STOCK_NOTE, version="tiny"))
     port = free_port()
-    page.launch(server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, **app.launch_options())
+    page.launch(server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, **app.launch_options(chores))
     try:
         yield f"http://127.0.0.1:{port}", page
     finally:

@@ -6,9 +6,11 @@ import http.client
 import json
 import os
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.request
+from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -122,6 +124,33 @@ def test_a_body_of_unsaid_length_is_counted(served, path, kind):
     assert send(served[0], "/health", None, method="GET") == (200, b'{"status":"ok"}')
 
 
+@pytest.mark.parametrize("sizes", [[page_guard.MAX_BODY_BYTES + 1], [page_guard.MAX_BODY_BYTES, 1], [9, 9_000_000, 9]])
+def test_the_last_byte_may_be_the_one_too_many(sizes):
+    """Nothing comes after it: waiting for more would never end."""
+    from starlette.applications import Starlette
+    from starlette.responses import PlainTextResponse
+    from starlette.routing import Route
+
+    async def read(request):
+        await request.body()
+        return PlainTextResponse("read")
+
+    chunks = [{"type": "http.request", "body": b"x" * size, "more_body": True} for size in sizes]
+    chunks[-1]["more_body"] = False
+    sent = []
+
+    async def receive():
+        return chunks.pop(0) if chunks else await asyncio.Event().wait()
+
+    async def send(message):
+        sent.append(message)
+
+    app = page_guard.Guard(Starlette(routes=[Route(page_guard.UPLOAD, read, methods=["PUT"])]))
+    scope = {"type": "http", "method": "PUT", "path": page_guard.UPLOAD, "headers": [], "query_string": b""}
+    asyncio.run(asyncio.wait_for(app(scope, receive, send), 10))
+    assert sent[0]["status"] == 413
+
+
 def test_many_files_in_one_request_are_held_to_the_same_limit(served):
     """Three files of 4 MB each: each is under the limit of a file, together they are over that of a request."""
     part = form(b"x" * 4_000_000)[: -len(b"--xx--\r\n")]
@@ -155,7 +184,30 @@ def test_what_uploads_leave_behind_is_swept_once_it_is_old(tmp_path):
     page_guard.sweep(tmp_path / "not there")
 
 
-def test_chores_run_while_the_page_is_served(monkeypatch):
+def test_a_session_is_forgotten_an_hour_after_its_last_use(served, monkeypatch):
+    """Gradio itself holds a session's last text until 500 others have come."""
+    address, page, _ = served
+    holder = page.app.state_holder
+    run_event(address, fn_index(page, "find"), ["xyzzy bake bread", 0.5, 5, True, False], "old")
+    page_guard.forget_sessions(page)
+    assert "xyzzy" in str(holder.session_data["old"].config_values)
+    monkeypatch.setitem(holder.time_last_used, "old", datetime.now() - timedelta(seconds=3601))
+    page_guard.forget_sessions(page)
+    assert "old" not in holder.session_data
+    outputs = run_event(address, fn_index(page, "find"), ["You bake bread", 0.5, 5, True, False], "old")
+    assert "bake bread in ovens" in outputs[3]
+
+
+def test_the_page_does_its_chores(tmp_path, monkeypatch):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    monkeypatch.setattr(page_guard, "CHORES_EVERY_S", 0.01)
+    done = threading.Event()
+    with running_page(chores=[done.set]) as (address, _):
+        assert done.wait(30)
+        assert send(address, "/health", None, method="GET")[0] == 200
+
+
+def test_one_chore_that_fails_stops_no_other(monkeypatch):
     monkeypatch.setattr(page_guard, "CHORES_EVERY_S", 0.01)
     done = []
 
