@@ -172,14 +172,14 @@ def _endpoint(service: PageService, name: str) -> Any:
     """A method of the service whose problems reach the caller as one sentence; all but one are no MCP tools."""
     import gradio as gr
 
-    from page_service import PageError
+    from page_service import PageError, checked_call
 
     method = getattr(service, name)
 
     @functools.wraps(method)
     def call(*args: Any, **kwargs: Any) -> Any:
         try:
-            return method(*args, **kwargs)
+            return checked_call(method, *args, **kwargs)
         except PageError as error:
             raise gr.Error(str(error), print_exception=False) from None
 

@@ -5,10 +5,11 @@ Holds the finder and nothing of any visitor but, for an hour, own lists of skill
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_type_hints
 
 from documents import MAX_TEXT_CHARS, UnreadableFileError, read_document
 from downloads import as_records
@@ -22,6 +23,11 @@ from taxonomy import encode_skills, parse_skills
 MAX_PAGE_SKILLS = 5_000
 MAX_TOP_K = 200
 MAX_PAGE_ALIASES = 50_000
+_KINDS: dict[Any, tuple[tuple[type, ...], str]] = {
+    str: ((str,), "text"),
+    int: ((int,), "a whole number"),
+    float: ((int, float), "a number"),
+}
 
 
 class PageError(ValueError):
@@ -186,6 +192,20 @@ class PageService:
         found = [{"uri": match.uri, "label": match.label} for match in self.find(text, top_k=MAX_TOP_K)]
         # A tool's reply is text, and Gradio would write a list as Python does.
         return json.dumps(found, ensure_ascii=False)
+
+
+def checked_call(method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Result of an endpoint, whose callers may send anything.
+
+    Raises:
+        PageError: a value is not of the kind that the endpoint's signature names.
+    """
+    kinds = get_type_hints(method)
+    for name, value in inspect.signature(method).bind(*args, **kwargs).arguments.items():
+        accepted, called = _KINDS[kinds[name]]
+        if isinstance(value, bool) or not isinstance(value, accepted):
+            raise PageError(f"{name} must be {called}.")
+    return method(*args, **kwargs)
 
 
 def checked_text(text: str | None, missing: str = "Paste a text first.") -> str:

@@ -77,10 +77,21 @@ class TestEndpoints:
         assert "Traceback" not in str(refused.value)
         assert ".py" not in str(refused.value)
 
-    def test_a_wrong_type_is_no_trace_either(self, served):
-        with pytest.raises((RuntimeError, urllib.error.HTTPError)) as refused:
-            call(served[0], "find_skills", {"a": [1]}, "x", "y")
-        assert ".py" not in str(refused.value)
+    @pytest.mark.parametrize(
+        ("values", "says"),
+        [
+            (({"a": [1]}, -1, 5), "text must be text"),
+            ((None, -1, 5), "text must be text"),
+            (("SQL", "x", 5), "threshold must be a number"),
+            (("SQL", float("nan"), 5), "hreshold must be between"),
+            (("SQL", -1, 2.5), "top_k must be a whole number"),
+            (("SQL", -1, True), "top_k must be a whole number"),
+        ],
+    )
+    def test_a_wrong_kind_of_value_is_named(self, served, capfd, values, says):
+        with pytest.raises(RuntimeError, match=says):
+            call(served[0], "find_skills", *values)
+        assert "Traceback" not in capfd.readouterr().err
         assert get(f"{served[0]}/health") == (200, b'{"status":"ok"}')
 
     def test_the_one_mcp_tool_gives_ids_and_labels_only(self, served):

@@ -5,16 +5,20 @@ import shutil
 import signal
 import subprocess
 import sys
+from datetime import datetime, timedelta
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 
 import app
+from page_lists import OwnLists
+from page_service import PageService
 from skill_finder import SkillFinderError
 from taxonomy import read_skills
 from tests.running_page import call, free_port
 from tests.test_taxonomy import stub_model
-from tests.tiny_finder import with_index
+from tests.tiny_finder import tiny_finder, with_index
 
 
 def test_newest_release_is_by_number_and_not_by_letter(tmp_path, monkeypatch):
@@ -62,6 +66,29 @@ def test_its_sample_is_that_of_the_repository(repo):
     assert [(one.uri, one.label, one.alternative_labels, one.type) for one in ours] == [
         (one.uri, one.label, one.alternative_labels, one.type) for one in sample
     ]
+
+
+def test_the_page_is_opened_with_its_chores(tmp_path, monkeypatch):
+    """Old uploads are swept, idle sessions and own lists forgotten."""
+    page, given = MagicMock(), []
+    service = PageService(tiny_finder(), lists=OwnLists(clock=lambda: next(times)))
+    times = iter([0.0, 0.0, 3601.0])
+    service.own_list(b"id,label\n1,sing\n")
+    monkeypatch.setattr(app, "private_upload_folder", lambda: tmp_path)
+    monkeypatch.setattr(app, "open_service", lambda *_: service)
+    monkeypatch.setattr(app, "build_page", lambda _: page)
+    monkeypatch.setattr(app, "launch_options", lambda chores: given.extend(chores) or {})
+    app.main(["--port", "1"])
+    page.launch.assert_called_once()
+    page.app.state_holder.time_last_used = {"idle": datetime.now() - timedelta(hours=2)}
+    page.app.state_holder.session_data = {"idle": "text"}
+    (tmp_path / "aborted").write_bytes(b"x")
+    os.utime(tmp_path / "aborted", (0, 0))
+    for chore in given:
+        chore()
+    assert list(tmp_path.iterdir()) == []
+    assert page.app.state_holder.session_data == {}
+    assert len(service.lists) == 0
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
