@@ -23,6 +23,8 @@ from taxonomy import encode_skills, parse_skills
 MAX_PAGE_SKILLS = 5_000
 MAX_TOP_K = 200
 MAX_PAGE_ALIASES = 50_000
+# ESCO has 77 at most. Each is compared with each passage.
+MAX_ALIASES_OF_A_SKILL = 100
 _KINDS: dict[Any, tuple[tuple[type, ...], str]] = {
     str: ((str,), "text"),
     int: ((int,), "a whole number"),
@@ -132,6 +134,12 @@ class PageService:
         aliases = sum(len(skill.alternative_labels) for skill in skills)
         if aliases > MAX_PAGE_ALIASES:
             raise PageError(f"The list has {aliases:,} aliases; the page takes {MAX_PAGE_ALIASES:,} at most.")
+        most = max(skills, key=lambda skill: len(skill.alternative_labels))
+        if len(most.alternative_labels) > MAX_ALIASES_OF_A_SKILL:
+            count = len(most.alternative_labels)
+            raise PageError(
+                f"{most.label[:80]} has {count:,} aliases; the page takes {MAX_ALIASES_OF_A_SKILL} of a skill."
+            )
         key = sha256_of_lines(
             [f"{skill.uri}\t{skill.label}\t{skill.alternative_labels}\t{skill.type}" for skill in skills]
         )

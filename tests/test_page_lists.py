@@ -52,6 +52,7 @@ def test_the_same_list_is_encoded_once():
     [
         (listed(*["x"] * 5001), "5,001 skills; the page takes 5,000"),
         (b"\0\1", "CSV"),
+        (f"id,label,aliases\n1,x,y\n2,sing,{'|'.join(map(str, range(101)))}\n".encode(), "sing has 101 aliases"),
         (MANY_ALIASES, "51,000 aliases; the page takes 50,000"),
     ],
 )
