@@ -1,4 +1,4 @@
-"""A job ad -> the skills it asks for, with ids, scores and the places that show them. No page, no file written.
+"""A job ad -> the skills it asks for, with ids, scores and the places that show them. No page.
 
     finder = SkillFinder.from_pretrained("path/to/model")
     for match in finder.find_skills(ad): print(match.label, match.uri, match.score, match.evidence)
@@ -26,8 +26,18 @@ from narrowing import narrow as narrow_evidence
 from no_skill import Gate
 from page_markup import whole_letters
 from passage_scores import Hit, PassageScorer, Rule, read_units
-from skill_index import Encoder, Skill, SkillFinderError, SkillIndex, Vectors, build_index, normalised, read_index
+from skill_index import (
+    Encoder,
+    Skill,
+    SkillFinderError,
+    SkillIndex,
+    Vectors,
+    normalised,
+    read_index,
+    sha256_of_file,
+)
 from skill_match import Evidence, SkillMatch, merge_near_duplicates
+from taxonomy import Progress, cache_folder, encode_skills
 
 __all__ = ["Evidence", "Settings", "SkillFinder", "SkillFinderError", "SkillMatch"]
 
@@ -90,15 +100,22 @@ class SkillFinder:
 
     @classmethod
     def from_pretrained(
-        cls, source: str | Path, backend: Backend = "auto", skills: Sequence[Skill] = (), taxonomy: str = ""
+        cls,
+        source: str | Path,
+        backend: Backend = "auto",
+        skills: Sequence[Skill] = (),
+        taxonomy: str = "",
+        progress: Progress | None = None,
     ) -> Self:
         """Open a model folder, or a model on the Hub as `name` or `name@revision`.
 
         Args:
             source: folder or Hub id.
             backend: which weights to run; "auto" takes the fastest that is there.
-            skills: skills to look for in place of those the model's label index holds.
+            skills: skills to look for in place of those the model's label index holds; encoded once for these weights,
+                and kept in the user's cache folder.
             taxonomy: what to call `skills`.
+            progress: called with (done, total) while `skills` are encoded.
 
         Raises:
             SkillFinderError: not a model folder, no index and no skills, or an index of other weights or labels.
@@ -106,7 +123,8 @@ class SkillFinder:
         folder = model_folder(source)
         loaded = load_encoder(folder, backend)
         if skills:
-            index = build_index(skills, loaded, taxonomy or "own list")
+            weights = sha256_of_file(loaded.weight_file)
+            index = encode_skills(list(skills), loaded, taxonomy or "own list", cache_folder(), weights, progress)
         else:
             index = read_index(folder, loaded.weight_file)
         return cls(loaded, index, Settings.from_file(folder / "skill_finder.json"), str(source), loaded.backend)

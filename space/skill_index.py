@@ -118,12 +118,6 @@ def _skill_of(row: dict[str, Any]) -> Skill:
     )
 
 
-def build_index(skills: Sequence[Skill], encoder: Encoder, taxonomy: str) -> SkillIndex:
-    """Encode the skills' labels with `encoder`."""
-    vectors = normalised(encoder.encode([skill.label for skill in skills]))
-    return SkillIndex(tuple(skills), vectors, taxonomy)
-
-
 def normalised(vectors: Vectors) -> Vectors:
     """Rows scaled to length one; a row of zeros stays."""
     vectors = np.asarray(vectors, dtype=np.float32)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from skill_finder import Settings, SkillFinder, SkillFinderError
-from skill_index import Skill, build_index
+from skill_index import Skill
 from tests.tiny_finder import SKILLS, tiny_model
 
 
@@ -19,9 +19,10 @@ class TestModelFolder:
 
         from encoders import load_encoder
         from skill_index import sha256_of_file, sha256_of_lines
+        from taxonomy import encode_skills
 
         folder = tiny_model(tmp_path_factory.mktemp("model") / "tiny")
-        index = build_index(SKILLS, load_encoder(folder, "torch"), "x")
+        index = encode_skills(list(SKILLS), load_encoder(folder, "torch"), "x")
         (folder / "label_index").mkdir()
         rows = [
             {
@@ -92,3 +93,12 @@ class TestModelFolder:
         )
         assert finder.index.taxonomy == "circus"
         assert finder.rank("juggle", 1)[0].uri == "1"
+
+    def test_an_own_list_is_encoded_once(self, folder, monkeypatch):
+        """1,000 skills in two parts of at most 512; the second time nothing is encoded."""
+        skills, seen = [Skill(str(n), f"own skill {n}") for n in range(1000)], []
+        first = SkillFinder.from_pretrained(folder, skills=skills, progress=lambda *at: seen.append(at))
+        assert seen == [(512, 1000), (1000, 1000)]
+        monkeypatch.setattr("taxonomy.normalised", lambda vectors: pytest.fail("encoded again"))
+        again = SkillFinder.from_pretrained(folder, skills=skills)
+        assert np.array_equal(first.index.vectors, again.index.vectors)
