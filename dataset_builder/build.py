@@ -100,10 +100,11 @@ def refuse_what_would_be_lost(generation: Generation, options: BuildOptions) -> 
     """Leave before anything is paid for that the folder, which holds its version already, could not take in.
 
     Raises:
-        StageError: the folder is written and the journal lacks replies of the plan.
+        StageError: the folder is written and the journal lacks replies of the plan that it never had; what it holds
+            damaged may be asked again.
     """
     missing = len(generation.missing()) if (options.out / DatasetManifest.FILE_NAME).is_file() else 0
-    if missing:
+    if missing > len(generation.journal.corrupt):
         raise StageError(
             f"{options.out} is written already, and {missing:,} requests of this plan have no reply",
             f"Give another --version and --out, with --journal {options.journal} to keep the replies that are there",

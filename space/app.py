@@ -274,7 +274,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run() -> int:
     """`main` with errors as one line and exit code 2; a signal to end is taken as Ctrl-C, so that uploads go too."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for end in (signal.SIGTERM, signal.SIGINT):  # a shell's background jobs begin with SIGINT ignored
+        signal.signal(end, signal.default_int_handler)
     with contextlib.suppress(KeyboardInterrupt):
         try:
             main([argument for argument in sys.argv[1:] if argument != "--debug"])
