@@ -12,8 +12,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from dataset_builder.contract import StageError, run_command, write_atomically
+from dataset_builder.contract import StageError, run_command
 from other_systems import PACKAGE
+from space.report import put_into
 
 MARKERS = ("<!-- extractor-speed -->", "<!-- /extractor-speed -->")
 LOOP = "loop"
@@ -90,19 +91,6 @@ def _latency(record: dict[str, Any]) -> Iterator[str]:
                 yield f"| {backend} | {visitors} | {wait['median_s']:.2f} s | {wait['p95_s']:.2f} s |"
 
 
-def put_into(path: Path, text: str) -> None:
-    """Replace what stands between the markers of a Markdown file.
-
-    Raises:
-        StageError: the file has no pair of markers.
-    """
-    page = path.read_text(encoding="utf-8")
-    start, end = (page.find(marker) for marker in MARKERS)
-    if start < 0 or end < start:
-        raise StageError(f"{path} has no place for the tables", f"Write {' and '.join(MARKERS)} on lines of their own")
-    write_atomically(path, f"{page[: start + len(MARKERS[0])]}\n{text}\n{page[end:]}")
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line."""
     parser = argparse.ArgumentParser(prog="python -m space.bench_report", description=__doc__.splitlines()[0])
@@ -111,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     text = report(read_record(given.record))
     if given.into:
-        put_into(given.into, text)
+        put_into(given.into, text, MARKERS)
     sys.stdout.write(text + "\n")
 
 

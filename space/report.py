@@ -99,17 +99,17 @@ def _percent(share: float) -> str:
     return f"{100 * share:.1f}%"
 
 
-def put_into(path: Path, text: str) -> None:
-    """Replace what stands between the markers of a Markdown file.
+def put_into(path: Path, text: str, markers: tuple[str, str] = MARKERS) -> None:
+    """Replace what stands between two markers of a Markdown file.
 
     Raises:
         StageError: the file has no pair of markers.
     """
     page = path.read_text(encoding="utf-8")
-    start, end = (page.find(marker) for marker in MARKERS)
+    start, end = (page.find(marker) for marker in markers)
     if start < 0 or end < start:
-        raise StageError(f"{path} has no place for the tables", f"Write {' and '.join(MARKERS)} on lines of their own")
-    write_atomically(path, f"{page[: start + len(MARKERS[0])]}\n{text}\n{page[end:]}")
+        raise StageError(f"{path} has no place for the tables", f"Write {' and '.join(markers)} on lines of their own")
+    write_atomically(path, f"{page[: start + len(markers[0])]}\n{text}\n{page[end:]}")
 
 
 def draw_rejection(curve: dict[str, list[list[float]]], folder: Path) -> list[Path]:
