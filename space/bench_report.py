@@ -14,7 +14,7 @@ from typing import Any
 
 from dataset_builder.contract import StageError, run_command
 from other_systems import PACKAGE
-from space.report import put_into
+from report import put_into
 
 MARKERS = ("<!-- extractor-speed -->", "<!-- /extractor-speed -->")
 LOOP = "loop"
