@@ -81,12 +81,13 @@ class _Handler(BaseHTTPRequestHandler):
         route, arguments = find_route(self.command, parts.path)
         fault = hub.faults.take(route.name, path)
         body = self._read_body(half=bool(fault and fault.action == "cut"))
-        status: int | str = "cut"
+        answer: Answer | None = None
+        status: int | str
         if fault and fault.action == "cut":
-            self._hang_up()
+            status = "cut"
         elif fault and isinstance(fault.action, int):
             answer = Answer(fault.action, {"error": "told to fail"}, dict(fault.headers))
-            status = self._send(answer)
+            status = answer.status
         else:
             request = Request(
                 hub.store, hub.url, hub.users, self._token(), self.command, body, parse_qs(parts.query),
@@ -99,12 +100,15 @@ class _Handler(BaseHTTPRequestHandler):
                 if error.code:
                     headers["X-Error-Code"] = error.code
                 answer = Answer(error.status, {"error": error.message}, headers)
+            status = answer.status
             if fault and fault.action == "lose":
-                status = "lost"
-                self._hang_up()
-            else:
-                status = self._send(answer, short=bool(fault and fault.action == "short"))
+                answer, status = None, "lost"
+        # Logged before the answer leaves: whoever has the answer may look at the log at once.
         hub.log.append(Logged(route.name, self.command, self.path, status, len(body), self._token() is not None))
+        if answer is None:
+            self._hang_up()
+        else:
+            self._send(answer, short=bool(fault and fault.action == "short"))
 
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _handle
 
@@ -125,7 +129,7 @@ class _Handler(BaseHTTPRequestHandler):
         length = int(self.headers.get("Content-Length") or 0)
         return self.rfile.read(length // 2 if half else length)
 
-    def _send(self, answer: Answer, short: bool = False) -> int:
+    def _send(self, answer: Answer, short: bool = False) -> None:
         body = answer.body if isinstance(answer.body, bytes) else json.dumps(answer.body).encode()
         self.send_response(answer.status)
         if not isinstance(answer.body, bytes):
@@ -138,7 +142,6 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body[: len(body) // 2] if short else body)
         if short:
             self._hang_up()
-        return answer.status
 
     def _hang_up(self) -> None:
         self.close_connection = True
