@@ -23,7 +23,7 @@ from dataset_builder.contract import StageError, write_atomically
 from dataset_builder.generate import Generation
 from dataset_builder.journal import REFUSAL, Entry, Journal
 from dataset_builder.plan import Ask
-from dataset_builder.sending import MAX_REFUSALS_AT_START, entry_of
+from dataset_builder.sending import MAX_REFUSALS_AT_START, bound_of_reply, entry_of
 
 MAX_REQUESTS = 50_000  # the providers' bound on one batch
 WINDOW: Literal["24h"] = "24h"
@@ -78,8 +78,8 @@ class BatchSender:
             missing = generation.missing()
             sent = 0 if unfinished else self.submit(generation, missing)
         except openai.OpenAIError as error:
-            text = str(error) if self._key == NO_KEY else str(error).replace(self._key, "***")
-            raise StageError(f"the batch endpoint says: {' '.join(text.split())[:200]}") from None
+            text = " ".join(self._safe(str(error)).split())[:200]
+            raise StageError(f"the batch endpoint says: {text}") from None
         return BatchStep(kept, unfinished, sent, len(missing))
 
     def submit(self, generation: Generation, missing: Sequence[tuple[int, int]]) -> int:
@@ -97,8 +97,10 @@ class BatchSender:
         ids: list[str] = []
         for start in range(0, len(lines), MAX_REQUESTS):
             content = io.BytesIO("\n".join(lines[start : start + MAX_REQUESTS]).encode("utf-8"))
-            file = self._client.files.create(file=("requests.jsonl", content), purpose="batch")
-            batch = self._client.batches.create(
+            # Not tried again: a second try after a reply that was lost would be a second batch, and a second bill.
+            once = self._client.with_options(max_retries=0)
+            file = once.files.create(file=("requests.jsonl", content), purpose="batch")
+            batch = once.batches.create(
                 input_file_id=file.id, endpoint="/v1/chat/completions", completion_window=WINDOW
             )
             ids.append(batch.id)
@@ -128,6 +130,10 @@ class BatchSender:
                 raise StageError(f"batch {batch_id} failed: {_why(batch)}", "Mend it and run the same command again")
         return kept, unfinished
 
+    def _safe(self, text: str) -> str:
+        """The server's text without the key, should the server repeat it."""
+        return text if self._key == NO_KEY else text.replace(self._key, "***")
+
     def _line(self, generation: Generation, index: int, attempt: int) -> str:
         """One request as a line of JSON; its custom_id is the journal's key."""
         ask, sampling = generation.plan.asks[index], generation.sampling
@@ -149,7 +155,7 @@ class BatchSender:
         results = [
             result
             for file_id in filter(None, (batch.output_file_id, batch.error_file_id))
-            for result in _results(self._client.files.content(file_id).text, batch.id)
+            for result in _results(self._safe(self._client.files.content(file_id).text), batch.id)
         ]
         ours = [(result, *asked[key]) for result in results if (key := str(result.get("custom_id"))) in asked]
         entries = [entry for one in ours if (entry := _entry(*one, generation))]
@@ -207,7 +213,7 @@ def _within_budget(generation: Generation, missing: Sequence[tuple[int, int]]) -
     for index, attempt in missing:
         ask = generation.plan.asks[index]
         prompt += generation.progress.prompt_bound(ask)
-        completion += ask.max_tokens(generation.sampling)
+        completion += bound_of_reply(ask, generation.sampling)
         if not generation.progress.fits(prompt, completion, generation.limits):
             return
         yield index, attempt

@@ -52,9 +52,9 @@ def drop_benchmark_copies(sentences: Sequence[Sentence], benchmark: Sequence[str
         highest = _highest_scores(forms, near)
         for sentence, form, score in zip(block, forms, highest, strict=True):
             if form in exact:
-                report.reject(EXACT_REASON, sentence)
+                report.reject(EXACT_REASON, sentence, shown=False)
             elif len(form.split()) >= MIN_NEAR_WORDS and score >= NEAR_SCORE:
-                report.reject(NEAR_REASON, sentence)
+                report.reject(NEAR_REASON, sentence, shown=False)
             else:
                 kept.append(sentence)
     return kept

@@ -9,6 +9,7 @@ The key is read from OPENAI_API_KEY; servers without keys need none.
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from dataset_builder.batch_api import BatchSender, noted_batches
@@ -76,9 +77,13 @@ def replies_getter(options: BuildOptions) -> Callable[[Generation], bool]:
         if noted_batches(generation.journal):
             raise StageError("batches are on their way with these requests", "Add --batch to collect them")
         refuse_what_would_be_lost(generation, options)
+        missing, total = generation.missing(), len(generation.plan.asks)
+        say(f"{total - len(missing):,} of {total:,} requests have their reply in {options.journal}")
         endpoint = options.endpoint
         client = ChatClient(endpoint.base_url, endpoint.model, options.timeout_s, options.extra_body)
-        stop_early(generation.run(client), options)
+        progress = generation.run(client, missing)
+        stop_early(progress, options)
+        stop_after_outage(progress, len(missing), options)
         return True
 
     def by_batch(generation: Generation) -> bool:
@@ -122,6 +127,21 @@ def stop_early(progress: Progress, options: BuildOptions) -> None:
         f"the budget ends before request {progress.sent + 1} of this run",
         "Raise it and run the same command, or add --journal-only to build from what is there",
     )
+
+
+def stop_after_outage(progress: Progress, asked: int, options: BuildOptions) -> None:
+    """Leave before the folder is written when too many of a run's requests failed: a version is written once.
+
+    Raises:
+        StageError: more than `most_failed` of them did.
+    """
+    classes = Counter(progress.failed.values())
+    if classes.total() > options.most_failed * asked:
+        which = ", ".join(f"{kind}: {count:,}" for kind, count in classes.most_common())
+        raise StageError(
+            f"{classes.total():,} of {asked:,} requests failed ({which}); replies are kept in {options.journal}",
+            "Run the same command when the server is well, or add --most-failed 1 to build without them",
+        )
 
 
 def forecast(plan: Plan, options: BuildOptions) -> str:

@@ -77,6 +77,7 @@ class BuildOptions:
     dry_run: bool
     journal_only: bool
     batch: bool
+    most_failed: float
     command: str
 
 
@@ -96,6 +97,17 @@ def parse_options(arguments: Sequence[str] | None = None) -> BuildOptions:
     out = Path(parsed.out)
     out = out if out.name not in ("", "..") else out.resolve()
     extra = _extra_body(parsed.extra_body)
+    limits = _limits(parsed)
+    sampling = Sampling(
+        parsed.temperature,
+        parsed.top_p,
+        parsed.tokens_per_line,
+        parsed.json_schema,
+        json.dumps(extra, sort_keys=True) if extra else "",
+    )
+    has_budget = limits.budget_tokens is not None or limits.budget_usd is not None
+    if has_budget and sampling.reply_bound(1) is None:
+        raise StageError("--extra-body leaves replies without a bound", "A budget needs max_tokens there, or no null")
     return BuildOptions(
         esco=tuple(parsed.esco),
         language=parsed.language,
@@ -105,14 +117,8 @@ def parse_options(arguments: Sequence[str] | None = None) -> BuildOptions:
         previous=parsed.previous,
         journal=Path(parsed.journal) if parsed.journal else out.with_name(f"{out.name}.journal.sqlite"),
         endpoint=Endpoint(parsed.base_url, parsed.model, parsed.provider, parsed.model_name),
-        sampling=Sampling(
-            parsed.temperature,
-            parsed.top_p,
-            parsed.tokens_per_line,
-            parsed.json_schema,
-            json.dumps(extra, sort_keys=True) if extra else "",
-        ),
-        limits=_limits(parsed),
+        sampling=sampling,
+        limits=limits,
         filters=FilterOptions(
             language=parsed.language,
             benchmarks=parsed.benchmarks,
@@ -133,6 +139,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> BuildOptions:
         dry_run=parsed.dry_run,
         journal_only=parsed.journal_only,
         batch=parsed.batch,
+        most_failed=parsed.most_failed,
         command=shlex.join(["python", "-m", "dataset_builder.build", *given]),
     )
 
@@ -148,6 +155,8 @@ def _check_numbers(parsed: argparse.Namespace) -> None:
         for value in given if isinstance(given, list) else [given]:
             if value is not None and not value >= 0:
                 raise StageError(f"--{name.replace('_', '-')} must not be below 0, not {value}")
+    if not 0 <= parsed.most_failed <= 1:
+        raise StageError(f"--most-failed is a share from 0 to 1, not {parsed.most_failed}")
     if not 0 < parsed.top_p <= 1:
         raise StageError(f"--top-p must be above 0 and at most 1, not {parsed.top_p}")
 
@@ -293,3 +302,8 @@ def _add_runs(group: argparse._ArgumentGroup) -> None:
     batch = "use the provider's batch endpoint: each call collects what is finished and sends what is missing, and the "
     batch += "last one builds (give the batch price with --price)"
     add("--batch", action="store_true", help=batch)
+    outage = (
+        "write no folder when a larger share of the requests fails, as in an outage; the same command asks for them "
+    )
+    outage += "again (default: %(default)s)"
+    add("--most-failed", type=float, default=0.05, metavar="SHARE", help=outage)

@@ -1,6 +1,6 @@
 """A dataset folder -> its card and pictures written anew, with the verdicts of a judged sample where there are some.
 
-python -m dataset_builder.card DATASET [--judge NAME]
+python -m dataset_builder.card DATASET
 """
 
 from __future__ import annotations
@@ -12,12 +12,9 @@ from pathlib import Path
 
 from dataset_builder.contract import run_command, write_atomically
 from dataset_builder.dataset_card import render_card
-from dataset_builder.judge import BY_HAND, BY_LLM, read_accuracy
+from dataset_builder.judge import BY_LLM, SWAPPED, Accuracy, by_hand_file, read_accuracy
 from dataset_builder.pictures import draw_pictures
 from dataset_builder.schema import DatasetManifest
-
-# Where a sample's figures stand in the manifest's quality: judged_*, judged_by_hand_*.
-PREFIXES = {BY_LLM: "judged", BY_HAND: "judged_by_hand"}
 
 
 def with_verdicts(manifest: DatasetManifest, folder: str | Path) -> DatasetManifest:
@@ -26,20 +23,23 @@ def with_verdicts(manifest: DatasetManifest, folder: str | Path) -> DatasetManif
     Raises:
         StageError: a sample is there and cannot be read; one for people that is not filled in is left out.
     """
-    quality = dict(manifest.quality)
-    for name, prefix in PREFIXES.items():
-        path = Path(folder) / name
-        if not path.exists() or (name == BY_HAND and _is_empty(path)):
-            continue
-        accuracy = read_accuracy(path)
-        low, high = accuracy.interval
-        quality |= {
-            f"{prefix}_correct": accuracy.share,
-            f"{prefix}_low": low,
-            f"{prefix}_high": high,
-            f"{prefix}_sample": float(accuracy.judged),
-        }
-    return manifest.model_copy(update={"quality": quality})
+    quality, judge = dict(manifest.quality), manifest.judge
+    by_llm, by_hand = Path(folder) / BY_LLM, by_hand_file(folder)
+    if by_llm.exists():
+        accuracy = read_accuracy(by_llm)
+        quality, judge = quality | _figures("judged", accuracy), accuracy.judge
+        if SWAPPED in by_llm.read_text(encoding="utf-8"):
+            quality |= _figures("judged_swapped", read_accuracy(by_llm, SWAPPED))
+    if by_hand.exists() and not _is_empty(by_hand):
+        quality |= _figures("judged_by_hand", read_accuracy(by_hand))
+    return manifest.model_copy(update={"quality": quality, "judge": judge})
+
+
+def _figures(prefix: str, accuracy: Accuracy) -> dict[str, float | None]:
+    """A sample's figures as they stand in the manifest's quality."""
+    low, high = accuracy.interval
+    figures = {"correct": accuracy.share, "low": low, "high": high, "sample": float(accuracy.judged)}
+    return {f"{prefix}_{name}": value for name, value in figures.items()}
 
 
 def write_card(folder: str | Path, manifest: DatasetManifest) -> None:
@@ -56,11 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Command line."""
     parser = argparse.ArgumentParser(prog="python -m dataset_builder.card", description="Write a dataset's card anew")
     parser.add_argument("dataset", help="dataset folder")
-    parser.add_argument("--judge", default="", metavar="NAME", help="name of the model that judged the sample")
     options = parser.parse_args(arguments)
     manifest = with_verdicts(DatasetManifest.load(options.dataset), options.dataset)
-    if options.judge:
-        manifest = manifest.model_copy(update={"judge": options.judge})
     write_card(options.dataset, manifest)
     manifest.save(options.dataset)
 

@@ -10,6 +10,7 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from dataset_builder import schema
+from dataset_builder.dataset_folder import VALIDATION_SHARE
 from dataset_builder.schema import PAIRS_FILES, SKILLS_FILE, DatasetManifest, pairs_features, skills_features
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000
 # What each column holds.
 PAIRS_COLUMNS = {
     schema.SENTENCE: "a sentence or line as it could stand in a job ad",
-    schema.SKILL: "preferred label of a skill that it asks for",
+    schema.SKILL: "preferred label of a skill that it was written for",
     schema.SKILL_URI: "that skill's URI in ESCO",
     schema.SKILLS: "labels of all skills that it was written for, `skill` first",
     schema.STYLE: "how it was asked for: a duty, a requirement, a bullet, ...",
@@ -48,7 +49,21 @@ def render_card(manifest: DatasetManifest, pictures: dict[str, str] | None = Non
         dataset_info=dataset_info(manifest),
         pairs_columns=_columns(pairs_features(), PAIRS_COLUMNS),
         skills_columns=_columns(skills_features(), SKILLS_COLUMNS),
+        judged=judged_rows(manifest),
+        validation_share=VALIDATION_SHARE,
     )
+
+
+def judged_rows(manifest: DatasetManifest) -> list[tuple[str, str]]:
+    """What a row of the card says, and where its figures stand in `quality`."""
+    judge = f"`{manifest.judge}`" if manifest.judge else "an LLM"
+    if manifest.judge == manifest.language_model.model:
+        judge += ", which wrote them"
+    return [
+        (f"judged right by {judge}", "judged"),
+        ("called right by the same judge with the skill of another sentence", "judged_swapped"),
+        ("judged right by people", "judged_by_hand"),
+    ]
 
 
 def dataset_info(manifest: DatasetManifest) -> str:
@@ -79,6 +94,12 @@ def size_category(rows: int) -> str:
     return next((name for bound, name in _SIZES if rows < bound), "1M<n<10M")
 
 
+def _as_code(text: str) -> str:
+    """Text as it is within a cell of a table, whatever markup it holds; empty stays empty."""
+    plain = " ".join(text.replace("`", "'").replace("|", "/").split())
+    return f"`{plain}`" if plain else ""
+
+
 def _percent(value: float | None, digits: int = 1) -> str:
     return "not measured" if value is None else f"{100 * value:.{digits}f}%"
 
@@ -89,5 +110,6 @@ def _template() -> Template:
     loader = FileSystemLoader(Path(__file__).parent)
     environment = Environment(loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)  # noqa: S701
     environment.filters["percent"] = _percent
+    environment.filters["as_code"] = _as_code
     environment.filters["thousands"] = lambda value: f"{value:,}"
     return environment.get_template(TEMPLATE)

@@ -22,11 +22,12 @@ MAX_CHARACTERS = 320
 NEAR_SCORE = 90.0
 MAX_LEAKAGE = 0.095
 EXAMPLES = 5
+BULLET_CHARACTERS = "*-• "
 
 _MARKUP = re.compile(r"```|</?\w+[^>]*>|\*\*|\[[^\]]{2,}\]|\{[^}]*\}|https?://|\bskills?:\s", re.IGNORECASE)
 _TALK = re.compile(
     r"^(?:here (?:are|is)|sure\b|certainly\b|of course\b|the (?:given|following) skill|this (?:line|skill|sentence)\b)"
-    r"|\b(?:job ad|as an ai|language model)\b",
+    r"|\b(?:for|in|of) (?:a|the|this) job ad\b|\bas an? (?:ai\b|(?:\w+ )?language model\b)",
     re.IGNORECASE,
 )
 
@@ -40,11 +41,14 @@ class Report:
     reasons_of: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     round_trip_k: int | None = None
 
-    def reject(self, reason: str, sentence: Sentence, beside: Sentence | None = None) -> None:
-        """Count a rejected sentence; `beside` is the one that it was rejected for, shown with it."""
+    def reject(self, reason: str, sentence: Sentence, beside: Sentence | None = None, shown: bool = True) -> None:
+        """Count a rejected sentence; `beside` is the one that it was rejected for, shown with it.
+
+        Examples go into the manifest and the card: what must not be published is not `shown`.
+        """
         self.rejected[reason] = self.rejected.get(reason, 0) + 1
         kept = self.examples.setdefault(reason, [])
-        if len(kept) < EXAMPLES:
+        if shown and len(kept) < EXAMPLES:
             kept.append(" ~ ".join(f"{one.skills[0].label}: {one.text[:200]}" for one in (sentence, beside) if one))
         self.reasons_of[sentence.skills[0].uri].add(reason)
 
@@ -66,7 +70,7 @@ def apply_checks(sentences: Iterable[Sentence], checks: Sequence[Check], report:
 
 def check_length(sentence: Sentence) -> str | None:
     """Too few words, or more than a line of a job ad holds."""
-    words = len(sentence.text.lstrip("*-• ").split())
+    words = len(sentence.text.lstrip(BULLET_CHARACTERS).split())
     if words < MIN_WORDS:
         return "too short"
     return "too long" if words > MAX_WORDS or len(sentence.text) > MAX_CHARACTERS else None
@@ -79,7 +83,7 @@ def check_markup(sentence: Sentence) -> str | None:
 
 def check_talk(sentence: Sentence) -> str | None:
     """The model speaks about its task instead of doing it."""
-    return "talk about the task" if _TALK.search(sentence.text) else None
+    return "talk about the task" if _TALK.search(sentence.text.lstrip(BULLET_CHARACTERS)) else None
 
 
 def check_language(language: str) -> Check:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from tqdm import tqdm
 
-from dataset_builder.chat_client import ChatClient
+from dataset_builder.chat_client import ChatClient, StopError
 from dataset_builder.journal import REFUSAL, Entry, Journal
 from dataset_builder.languages import prepare_languages
 from dataset_builder.plan import Ask, Endpoint, Plan, Sampling
@@ -55,6 +55,7 @@ class Generation:
         self.language = language
         self.progress = Progress()
         self._held: list[Entry] = []
+        self._no: StopError | None = None
 
     def chains(self) -> Iterator[Chain]:
         """What the journal has for each ask, in the plan's order."""
@@ -90,14 +91,14 @@ class Generation:
                 todo.append((index, chain.next_attempt))
         return todo
 
-    def run(self, client: ChatClient) -> Progress:
-        """Ask for everything that is missing.
+    def run(self, client: ChatClient, todo: list[tuple[int, int]] | None = None) -> Progress:
+        """Ask for everything that is missing: `todo`, where `missing` has been called before.
 
         Raises:
             StopError: the server says no to everything.
             StageError: the journal cannot be written.
         """
-        todo = self.missing()
+        todo = self.missing() if todo is None else todo
         if todo:
             prepare_languages()  # before the first reply waits for it, and with it all others
             asyncio.run(self._run(todo, client))
@@ -118,6 +119,8 @@ class Generation:
             workers = [asyncio.create_task(self._work(queue, sender, bar)) for _ in range(self.limits.concurrency)]
             try:
                 await asyncio.gather(*workers)
+                if self._no:
+                    raise self._no
                 if not sender.stopping.is_set():
                     self._put_held()
             finally:
@@ -156,7 +159,13 @@ class Generation:
                 self.progress.failed[index] = NOT_SENT
                 return
             for attempt in range(first, self.limits.attempts):
-                entry = await sender.answer(self.plan.asks[index], attempt)
+                try:
+                    entry = await sender.answer(self.plan.asks[index], attempt)
+                except StopError as no:
+                    # What is in flight is paid for: it may finish before the run ends with this.
+                    self._no = self._no or no
+                    sender.stop("the server says no")
+                    return
                 if isinstance(entry, str):
                     self.progress.failed[index] = entry
                     break

@@ -3,9 +3,11 @@
     python -m dataset_builder.judge DATASET --esco ESCO.zip --base-url URL --model NAME
     python -m dataset_builder.judge DATASET --esco ESCO.zip --by-hand
 
-The first writes judged_by_llm.csv beside the data; the second judge_by_hand.csv with an empty column `verdict` (yes or
-no) for a person to fill in. The sample is the same for both. `dataset_builder.card` puts the result into the card. The
-server's key is read from OPENAI_API_KEY.
+The first writes judged_by_llm.csv into the dataset folder: the sample as it was written, and the same sentences with
+the skill of another pair, for a judge that says yes to everything says nothing. The second writes a CSV beside the
+folder, DATASET.judge_by_hand.csv, with ESCO's descriptions and an empty column `verdict` (yes or no) for a person to
+fill in. The sample is the same for both. `dataset_builder.card` puts the results into the card. The server's key is
+read from OPENAI_API_KEY.
 """
 
 from __future__ import annotations
@@ -34,8 +36,9 @@ from dataset_builder.taxonomy_csv import read_label_space
 
 SAMPLE = 200
 BY_LLM = "judged_by_llm.csv"
-BY_HAND = "judge_by_hand.csv"
-COLUMNS = ("sentence", "skill", "description", "verdict")
+COLUMNS_BY_LLM = ("sentence", "skill", "pair", "judge", "verdict")
+COLUMNS_BY_HAND = ("sentence", "skill", "description", "verdict")
+WRITTEN, SWAPPED = "as written", "swapped"
 YES, NO, UNCLEAR = "yes", "no", "unclear"
 MAX_TRIES = 7
 MOST_UNCLEAR = 0.5  # share of verdicts
@@ -53,20 +56,29 @@ EXAMPLES = (
 
 @dataclass(frozen=True)
 class Judged:
-    """One pair of the sample; `verdict` is yes, no, unclear, or empty where nobody has looked."""
+    """One pair of the sample; `verdict` is yes, no, unclear, or empty where nobody has looked.
+
+    `pair` is "as written", or "swapped" where the skill is that of another sentence.
+    """
 
     sentence: str
     skill: str
     description: str
     verdict: str = ""
+    pair: str = WRITTEN
+    judge: str = ""
 
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Share of pairs judged right, with its 95% Wilson interval; unclear verdicts count as wrong."""
+    """Share of pairs judged right, with its 95% Wilson interval; unclear verdicts count as wrong.
+
+    `judge` is the name of who judged, empty where the file does not say.
+    """
 
     right: int
     judged: int
+    judge: str = ""
 
     @property
     def share(self) -> float:
@@ -99,6 +111,23 @@ def sample_pairs(folder: str | Path, release: EscoRelease, size: int = SAMPLE) -
     ]
 
 
+def swapped_pairs(pairs: Sequence[Judged]) -> list[Judged]:
+    """Each sentence with the skill of another pair, half of the sample away: nearly all of them are wrong."""
+    swapped = []
+    for place, pair in enumerate(pairs):
+        others = [pairs[(place + step) % len(pairs)] for step in range(len(pairs) // 2, len(pairs))]
+        other = next((one for one in others if one.skill != pair.skill), None)
+        if other:
+            swapped.append(replace(pair, skill=other.skill, description=other.description, pair=SWAPPED))
+    return swapped
+
+
+def by_hand_file(folder: str | Path) -> Path:
+    """Where the sample for people lies: beside the folder, whose files are published without ESCO's descriptions."""
+    folder = Path(folder).resolve()
+    return folder.with_name(f"{folder.name}.judge_by_hand.csv")
+
+
 def messages_for(pair: Judged) -> list[Message]:
     """Chat messages that ask whether a pair is right."""
     turns = [
@@ -116,8 +145,10 @@ def verdict_of(text: str) -> str:
     return word[0] if word and word[0] in (YES, NO) else UNCLEAR
 
 
-async def judge_pairs(pairs: Sequence[Judged], client: ChatClient, concurrency: int = 8) -> list[Judged]:
-    """Ask a server about every pair, `concurrency` at once, at temperature 0.
+async def judge_pairs(
+    pairs: Sequence[Judged], client: ChatClient, concurrency: int = 8, judge: str = ""
+) -> list[Judged]:
+    """Ask a server about every pair, `concurrency` at once, at temperature 0; `judge` stands for the model's name.
 
     Raises:
         StageError: the server says no, gives no verdict however often it is asked, or seldom says yes or no.
@@ -129,7 +160,7 @@ async def judge_pairs(pairs: Sequence[Judged], client: ChatClient, concurrency: 
         async with free:
             verdict = await _verdict(pair, client)
         bar.update(1)
-        return replace(pair, verdict=verdict)
+        return replace(pair, verdict=verdict, judge=judge or client.model)
 
     try:
         judged = list(await asyncio.gather(*map(one, pairs)))
@@ -159,19 +190,23 @@ async def _verdict(pair: Judged, client: ChatClient) -> str:
     raise StageError(f"no verdict after {MAX_TRIES} tries ({kind})", "Run the same command when the server is well")
 
 
-def write_judged(path: str | Path, pairs: Sequence[Judged], columns: Sequence[str] = COLUMNS) -> None:
-    """Write the sample as CSV. Cells that a spreadsheet would take for a formula get a leading apostrophe."""
+def write_judged(path: str | Path, pairs: Sequence[Judged], columns: Sequence[str] = COLUMNS_BY_LLM) -> None:
+    """Write the sample as CSV. Cells that a spreadsheet would take for a formula get a leading apostrophe.
+
+    A bullet's "- " is left alone where programs read: its sentence must stay the dataset's.
+    """
+    formula = re.compile(r"[=+@\t\r]|-" if columns == COLUMNS_BY_HAND else r"[=+@\t\r]|-(?! )")
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
     for pair in pairs:
         cells = [str(getattr(pair, column)) for column in columns]
-        writer.writerow([f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell for cell in cells])
+        writer.writerow([f"'{cell}" if formula.match(cell) else cell for cell in cells])
     write_atomically(path, text.getvalue())
 
 
-def read_accuracy(path: str | Path) -> Accuracy:
-    """Count the verdicts of a judged sample.
+def read_accuracy(path: str | Path, pair: str = WRITTEN) -> Accuracy:
+    """Count the verdicts of a judged sample: of the pairs as they were written, or of the swapped ones.
 
     Raises:
         StageError: no such file, no column `verdict`, no verdict yet, or one that is not yes, no or unclear.
@@ -183,14 +218,20 @@ def read_accuracy(path: str | Path) -> Accuracy:
         reader = csv.DictReader(file)
         if "verdict" not in (reader.fieldnames or ()):
             raise StageError(f"{path} has no column 'verdict'")
-        verdicts = [(reader.line_num, (row["verdict"] or "").strip().lower()) for row in reader]
-    for line, verdict in verdicts:
+        rows = [(reader.line_num, row) for row in reader if (row.get("pair") or WRITTEN) == pair]
+    given, judges = [], set()
+    for line, row in rows:
+        verdict = (row["verdict"] or "").strip().lower()
         if verdict not in ("", YES, NO, UNCLEAR):
             raise StageError(f"{path} line {line}: verdict {verdict!r} is none of yes, no, unclear")
-    given = [verdict for _, verdict in verdicts if verdict]
+        if verdict:
+            given.append(verdict)
+            judges.add(row.get("judge") or "")
     if not given:
         raise StageError(f"{path} has no verdict yet", "Fill in the column 'verdict' with yes or no")
-    return Accuracy(given.count(YES), len(given))
+    if len(judges) > 1:
+        raise StageError(f"{path} holds verdicts of several judges: {', '.join(sorted(judges))}", "Judge it anew")
+    return Accuracy(given.count(YES), len(given), judges.pop())
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -205,27 +246,35 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--by-hand", action="store_true", help="write the file for people instead of asking an LLM")
     parser.add_argument("--base-url", metavar="URL", help="an OpenAI-compatible server")
     parser.add_argument("--model", help="the judge's name as the server knows it")
+    name = "its name in the card (default: --model)"
+    parser.add_argument("--model-name", default="", metavar="NAME", help=name)
     parser.add_argument("--concurrency", type=int, default=8, metavar="N", help="pairs at once (default: %(default)s)")
     options = parser.parse_args(arguments)
     if options.sample < 1 or options.concurrency < 1:
         raise StageError("--sample and --concurrency must be at least 1")
     pairs = sample_pairs(options.dataset, read_label_space(options.esco, options.language), options.sample)
     if options.by_hand:
-        target = Path(options.dataset) / BY_HAND
+        target = by_hand_file(options.dataset)
         if target.exists():
             raise StageError(f"{target} exists", "Delete it if its verdicts are not needed any more")
-        write_judged(target, pairs)
+        write_judged(target, pairs, COLUMNS_BY_HAND)
         print(f"{len(pairs)} pairs in {target}: fill in the column 'verdict' with yes or no")
         return
     if not options.base_url or not options.model:
         raise StageError("a judge needs --base-url and --model", "Or write a file for people with --by-hand")
-    judged = asyncio.run(judge_pairs(pairs, ChatClient(options.base_url, options.model), options.concurrency))
+    name = options.model_name or options.model
+    client = ChatClient(options.base_url, options.model)
+    pairs += swapped_pairs(pairs)
+    judged = asyncio.run(judge_pairs(pairs, client, options.concurrency, name))
+    target = Path(options.dataset) / BY_LLM
     # A dataset goes out without ESCO's descriptions; the judge has seen them, the file need not.
-    write_judged(Path(options.dataset) / BY_LLM, judged, [column for column in COLUMNS if column != "description"])
-    accuracy = read_accuracy(Path(options.dataset) / BY_LLM)
-    low, high = accuracy.interval
-    print(f"{accuracy.right} of {accuracy.judged} right: {accuracy.share:.1%}, 95% interval {low:.1%} to {high:.1%}")
-    print(f"To put it into the card: python -m dataset_builder.card {options.dataset} --judge {options.model}")
+    write_judged(target, judged)
+    for pair, words in ((WRITTEN, "right"), (SWAPPED, "called right with the skill of another sentence")):
+        if any(one.pair == pair for one in judged):
+            found = read_accuracy(target, pair)
+            low, high = found.interval
+            print(f"{found.right} of {found.judged} {words}: {found.share:.1%}, 95% interval {low:.1%} to {high:.1%}")
+    print(f"To put it into the card: python -m dataset_builder.card {options.dataset}")
 
 
 if __name__ == "__main__":

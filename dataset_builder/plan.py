@@ -45,6 +45,14 @@ class Sampling:
         """Bound on the tokens of a reply with so many lines."""
         return self.tokens_per_line * lines + 8
 
+    def reply_bound(self, lines: int) -> int | None:
+        """Tokens that a reply can cost at most; None where `extra` lifts every bound."""
+        extra = json.loads(self.extra) if self.extra else {}
+        given = [extra[name] for name in ("max_tokens", "max_completion_tokens") if extra.get(name) is not None]
+        if given:
+            return max(int(value) for value in given)
+        return None if "max_tokens" in extra else self.max_tokens(lines)
+
 
 @dataclass(frozen=True)
 class Endpoint:

@@ -1,6 +1,6 @@
 """All sentences of a build -> the accepted ones: the fixed order of every filter.
 
-Form first, then repeats, benchmark copies, the round trip, and last the share of sentences that repeat the label.
+Form first, then benchmark copies, the round trip, repeats, and last the share of sentences that repeat the label.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def run_filters(
     if options.unfiltered:
         return list(sentences) if benchmark is None else drop_benchmark_copies(sentences, benchmark, report)
     checks = [check_length, check_markup, check_talk, check_language(options.language)]
-    kept = drop_near_duplicates(drop_duplicates(apply_checks(sentences, checks, report), report), report)
+    kept = apply_checks(sentences, checks, report)
     if benchmark is not None:
         kept = drop_benchmark_copies(kept, benchmark, report)
     if encoder or options.encoder:
@@ -65,4 +65,5 @@ def run_filters(
         bound = options.round_trip_k or bound_on_validation(encoder, release, options.benchmarks or "", names)
         report.round_trip_k = bound
         kept = drop_lost(kept, encoder, release, names, bound, report)
-    return cap_leakage(kept, report)
+    # Of two that are alike, the one that is right must be left: repeats come after the round trip.
+    return cap_leakage(drop_near_duplicates(drop_duplicates(kept, report), report), report)

@@ -24,6 +24,7 @@ from dataset_builder.outcomes import outcomes_of
 from dataset_builder.prompts import FAMILIES
 from dataset_builder.quality import histograms, measure
 from dataset_builder.quality_gates import FilterOptions
+from dataset_builder.round_trip import VALIDATION_RECALL
 from dataset_builder.rounds import Outcome
 from dataset_builder.versions import changes_since, check_version
 
@@ -128,6 +129,7 @@ def make_manifest(facts: ReleaseFacts, files: list[schema.DatasetFile]) -> schem
             max_tokens=max((ask.max_tokens(options.sampling) for ask in outcome.plan.asks), default=0),
             json_schema=options.sampling.json_schema,
             extra_body=options.sampling.extra,
+            provider=options.endpoint.provider,
         ),
         sentences_per_skill=options.sentences_per_skill,
         families=options.families,
@@ -159,8 +161,14 @@ def filters_used(options: FilterOptions) -> schema.FiltersUsed:
     """What the filters were given, without the places of this machine."""
     files = sorted(Path(options.benchmarks).glob("*.csv")) if options.benchmarks else []
     encoder = Path(options.encoder or "")
+    is_folder = bool(options.encoder) and encoder.is_dir()
+    weights = encoder / "model.safetensors"
+    chosen = bool(options.encoder) and not options.round_trip_k and not options.unfiltered
     return schema.FiltersUsed(
-        round_trip_encoder=encoder.resolve().name if options.encoder and encoder.is_dir() else options.encoder or "",
+        round_trip_encoder=encoder.resolve().name if is_folder else options.encoder or "",
+        round_trip_weights_sha256=sha256_of_file(weights) if is_folder and weights.is_file() else "",
+        round_trip_chosen_on=[file.name for file in files if file.name.endswith("_validation.csv")] if chosen else [],
+        round_trip_recall=VALIDATION_RECALL if chosen else None,
         benchmarks_sha256={file.name: sha256_of_file(file) for file in files},
         unfiltered=options.unfiltered,
     )

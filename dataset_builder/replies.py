@@ -37,11 +37,12 @@ _REFUSAL = re.compile(
 )
 _STYLE_PREFIX = re.compile(
     r"^(?:short bullet|bullet|requirement|duty|tools? and methods|full sentence|sentence|without naming the skill"
-    r"|responsibility|implied|implicit)\s*[:\-–]\s*",  # noqa: RUF001
+    r"|responsibility|implied|implicit)(?:\s*:\s*|\s+[\-–]\s+)",  # noqa: RUF001
     re.IGNORECASE,
 )
 _BULLET = re.compile(r"^(?:[*\-–•·]\s+)+")  # noqa: RUF001
-_QUOTED = re.compile(r"^[\"“”'‘](.*)[\"“”'’]$")  # noqa: RUF001
+# One pair of quotes around the whole line: `"Agile" and "Scrum"` has two.
+_QUOTED = re.compile(r"^(?:[\"“”]([^\"“”]*)[\"“”]|['‘]((?:(?!['’]\s|\s['‘]).)*)['’])$")  # noqa: RUF001
 _END = re.compile(r"[.!?:;)\"”]$")
 
 
@@ -161,5 +162,5 @@ def _clean(line: str, faults: list[str]) -> str:
     quoted = _QUOTED.match(plain)
     if quoted:
         faults.append(QUOTES)
-        plain = quoted[1].strip()
+        plain = (quoted[1] or quoted[2] or "").strip()
     return " ".join(plain.split())

@@ -92,7 +92,8 @@ class PromptText(Strict):
 class LanguageModel(Strict):
     """The LLM and how it was sampled. The base URL is kept without credentials and query.
 
-    `json_schema` says that replies were asked for as JSON, `extra_body` is the JSON of further fields of a request.
+    `json_schema` says that replies were asked for as JSON, `extra_body` is the JSON of further fields of a request,
+    `provider` what stood for the base URL in the journal's keys.
     """
 
     model: str
@@ -102,12 +103,20 @@ class LanguageModel(Strict):
     max_tokens: int
     json_schema: bool = False
     extra_body: str = ""
+    provider: str = ""
 
 
 class FiltersUsed(Strict):
-    """What the filters were given: the encoder of the round trip, hashes of the benchmarks; or that they were off."""
+    """What the filters were given: the encoder of the round trip, hashes of the benchmarks; or that they were off.
+
+    `round_trip_chosen_on` are the files whose labels chose the round trip's bound: the rank that `round_trip_recall` of
+    them reach. It is empty where the bound was given.
+    """
 
     round_trip_encoder: str = ""
+    round_trip_weights_sha256: str = ""
+    round_trip_chosen_on: list[str] = Field(default_factory=list)
+    round_trip_recall: float | None = None
     benchmarks_sha256: dict[str, str] = Field(default_factory=dict)
     unfiltered: bool = False
 

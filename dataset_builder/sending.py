@@ -19,6 +19,8 @@ NOT_SENT = "not sent"
 # So many refusals in a row, before the first reply and after it, mean that something general is wrong.
 MAX_REFUSALS_AT_START = 5
 MAX_REFUSALS_IN_A_ROW = 25
+# Errors after which the provider may well send a bill: they count by the most that the reply can have cost.
+PAID_KINDS = ("timeout", "broken json", "empty body", "json without a reply", "reply over 4 MB")
 FIRST_PROMPT_RATIO = 1.5  # until the server has counted a prompt
 
 
@@ -140,7 +142,7 @@ class Sender:
         Raises:
             StopError: the server says no to everything.
         """
-        prompt, completion = self._progress.prompt_bound(ask), ask.max_tokens(self._sampling)
+        prompt, completion = self._progress.prompt_bound(ask), bound_of_reply(ask, self._sampling)
         if not self._progress.fits(prompt, completion, self._limits):
             self.stop("budget used up")
             return NOT_SENT
@@ -171,6 +173,9 @@ class Sender:
             finally:
                 await self._adaptive.release(crowded)
             self._progress.waits[kind] += 1
+            if kind in PAID_KINDS:
+                self._progress.prompt_tokens += self._progress.prompt_bound(ask)
+                self._progress.completion_tokens += bound_of_reply(ask, self._sampling)
             tries += not crowded
             now = time.monotonic()
             if crowded and wait_s is not None and now + wait_s <= patient_until:
@@ -216,6 +221,11 @@ class Sender:
                 await asyncio.wait_for(self.stopping.wait(), seconds)
             except TimeoutError:
                 return
+
+
+def bound_of_reply(ask: Ask, sampling: Sampling) -> int:
+    """Tokens that a reply may have, for budgets; where nothing bounds it, as many as are asked for."""
+    return sampling.reply_bound(len(ask.styles)) or ask.max_tokens(sampling)
 
 
 def entry_of(ask: Ask, attempt: int, reply: Reply, endpoint: Endpoint, sampling: Sampling, language: str) -> Entry:

@@ -48,6 +48,8 @@ def collect(generation: Generation) -> Collected:
     for index, (ask, chain) in enumerate(zip(generation.plan.asks, generation.chains(), strict=True)):
         if not chain.entries:
             collected.failed.setdefault(index, NOT_SENT)
+        elif all(entry.kind == REFUSAL for entry in chain.entries):
+            collected.failed.setdefault(index, REFUSED_BY_SERVER)
         for entry in chain.entries:
             _read(entry, ask, generation.language, collected)
     return collected

@@ -14,7 +14,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dataset_builder.benchmark_files import UNUSABLE_LABELS, BenchmarkFile, GoldSentence, group_rows
+from dataset_builder.benchmark_files import (
+    TEST_FILES,
+    UNUSABLE_LABELS,
+    BenchmarkFile,
+    GoldSentence,
+    group_rows,
+    text_key,
+)
 from dataset_builder.contract import StageError, sha256_of_file, sha256_of_lines
 
 HUB_BENCHMARKS = {
@@ -98,10 +105,10 @@ def _from_folder(folder: Path, split: str) -> list[Benchmark]:
 
 def _from_csv(path: Path, split: str, name: str) -> Benchmark:
     benchmark = _benchmark(name, split, _grouped(csv_rows(path), str(path)), sha256_of_file(path))
-    test = path.with_name(path.name.replace("_validation.csv", "_test.csv"))
-    if test != path and test.is_file():
-        return without_shared(benchmark, _grouped(csv_rows(test), str(test)))
-    return benchmark
+    if not path.name.endswith("_validation.csv"):
+        return benchmark
+    tests = sorted(path.parent.glob(TEST_FILES))
+    return without_shared(benchmark, [_grouped(csv_rows(test), str(test)) for test in tests])
 
 
 def _from_hub(place: str, split: str, name: str) -> list[Benchmark]:
@@ -120,7 +127,7 @@ def _from_hub(place: str, split: str, name: str) -> list[Benchmark]:
     lines = ["\t".join(str(value) for value in row.values()) for row in rows]
     benchmark = _benchmark(name, split, _grouped(rows, place), sha256_of_lines(lines))
     if split == "validation" and "test" in splits:
-        benchmark = without_shared(benchmark, _grouped(list(splits["test"]), place))
+        benchmark = without_shared(benchmark, [_grouped(list(splits["test"]), place)])
     return [benchmark]
 
 
@@ -136,14 +143,14 @@ def _benchmark(name: str, split: str, grouped: BenchmarkFile, data_sha256: str) 
     )
 
 
-def without_shared(benchmark: Benchmark, test: BenchmarkFile) -> Benchmark:
-    """Leave out the sentences that the test split holds too: what is chosen on them is chosen on test."""
-    shared = {query.sentence for query in test.queries} | set(test.without_skill)
-    queries = tuple(query for query in benchmark.queries if query.sentence not in shared)
+def without_shared(benchmark: Benchmark, tests: Sequence[BenchmarkFile]) -> Benchmark:
+    """Leave out what a test split holds too, however spelled: what is chosen on it is chosen on test."""
+    shared = {text_key(sentence) for test in tests for sentence in test.sentences}
+    queries = tuple(query for query in benchmark.queries if text_key(query.sentence) not in shared)
     return replace(
         benchmark,
         queries=queries,
-        without_skill=tuple(sentence for sentence in benchmark.without_skill if sentence not in shared),
+        without_skill=tuple(sentence for sentence in benchmark.without_skill if text_key(sentence) not in shared),
         left_out=len(benchmark.queries) - len(queries),
     )
 
@@ -158,7 +165,9 @@ def with_empty_sentences(benchmarks: Sequence[Benchmark], path: str | Path) -> l
         StageError: no such file, or a line of another shape.
     """
     empty: dict[str, dict[str, None]] = {}
-    for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(Path(path).read_text(encoding="utf-8").split("\n"), start=1):
+        if not line.strip():
+            continue
         try:
             row = json.loads(line)
             has_skill = not {*row["tags_skill"], *row["tags_knowledge"]} <= {"O"}

@@ -59,7 +59,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         from eval.figures import draw_figures
 
         for group in groups:
-            for path in draw_figures(group, published, options.figures):
+            alone = sum(other.split == group.split for other in groups) == 1
+            stem = group.split if alone else f"{group.split}-{group.label_space}"
+            for path in draw_figures(group, published, options.figures, stem):
                 print(f"drawn: {path}", file=sys.stderr)
 
 

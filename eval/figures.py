@@ -54,13 +54,14 @@ THEMES = (
 _DASHES = ("-", "--", "-.", ":")
 
 
-def draw_figures(group: Group, published: Sequence[Published], folder: str | Path) -> list[Path]:
-    """Draw every figure of a group in every theme; the files are named FIGURE-SPLIT-THEME.svg.
+def draw_figures(group: Group, published: Sequence[Published], folder: str | Path, stem: str = "") -> list[Path]:
+    """Draw every figure of a group in every theme; the files are named FIGURE-STEM-THEME.svg.
 
     Args:
         group: what is compared.
         published: numbers to mark in the forest plot where they fit the group.
         folder: made when missing.
+        stem: what tells the group from others; default: its split.
 
     Returns:
         The files written.
@@ -76,7 +77,7 @@ def draw_figures(group: Group, published: Sequence[Published], folder: str | Pat
     written = []
     for name, draw in drawings.items():
         for theme in THEMES:
-            path = Path(folder) / f"{name}-{_slug(group.split)}-{theme.name}.svg"
+            path = Path(folder) / f"{name}-{_slug(stem or group.split)}-{theme.name}.svg"
             with _styled(theme) as plt:
                 _save(plt, draw(plt, theme), path)
             written.append(path)

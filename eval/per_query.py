@@ -76,7 +76,9 @@ def read_per_query(path: str | Path) -> list[QueryResult]:
     if not path.is_file():
         raise StageError(f"{path} does not exist", "Write it with eval.score_model --per-query FILE.jsonl")
     results = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
+        if not line:
+            continue
         try:
             results.append(QueryResult(**{name: _tuple(value) for name, value in json.loads(line).items()}))
         except (json.JSONDecodeError, TypeError, AttributeError) as error:

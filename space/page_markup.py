@@ -25,6 +25,8 @@ _ODD_BLANKS = re.compile(
     "\ud800-\udfff]"
 )
 _HALF_LETTERS = re.compile("[\ud800-\udfff]")
+# Masks of anonymised ads that are names of tags as well.
+_MASKS = ("ADDRESS", "TIME")
 _KNOWN = _BLOCK | _INLINE | frozenset(_WITH_CONTENT)
 _LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 # A blank unlike the reader's own: four plain spaces are a gap between table cells, a long tag is not.
@@ -76,7 +78,8 @@ def _blank_between(text: str, lowered: str, opening: str, closing: str) -> str:
 
 
 def _without_tags(text: str) -> str:
-    tags = [found.group(1).lower() for found in _TAG.finditer(text)]
+    masks = [f"<{mask}>" for mask in _MASKS if f"</{mask}>" not in text]
+    tags = [found.group(1).lower() for found in _TAG.finditer(text) if found.group() not in masks]
     blocks = sum(tag in _BLOCK for tag in tags)
     # In a page of HTML a line break in the source is only a blank; in an ad with one stray <br> it is a break.
     if blocks >= 2 and blocks * 2 >= text.count("\n"):
@@ -85,6 +88,8 @@ def _without_tags(text: str) -> str:
 
     def blank(found: re.Match[str]) -> str:
         nonlocal item_end
+        if found.group() in masks:
+            return found.group()
         name, length, opens = found.group(1).lower(), len(found.group()), found.group()[1] != "/"
         # The paragraph in "<li><p>" starts no line of its own: its bullet stands before it.
         starts_item = opens and item_end >= 0 and not text[item_end : found.start()].strip()

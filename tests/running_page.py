@@ -4,6 +4,9 @@ import contextlib
 import json
 import socket
 import urllib.request
+from pathlib import Path
+
+import pytest
 
 import app
 from page_service import PageService
@@ -26,6 +29,15 @@ def running_page(service: PageService | None = None, chores=()):
         yield f"http://127.0.0.1:{port}", page
     finally:
         page.close(verbose=False)
+
+
+@contextlib.contextmanager
+def page_with_uploads(uploads: Path):
+    """Yield (address, page, uploads) of a page whose opened files are in the folder `uploads`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_TEMP_DIR", str(uploads))
+        with running_page() as (address, page):
+            yield address, page, uploads
 
 
 def post(address: str, path: str, values: dict, timeout_s: float = 60.0):

@@ -13,7 +13,7 @@ import app
 import page_html
 from page_service import PageError, PageService
 from skill_index import Skill
-from tests.running_page import call, running_page
+from tests.running_page import call, page_with_uploads
 from tests.tiny_finder import ESCO, SKILLS, tiny_finder
 
 SECRET = "xyzzy-private-words"
@@ -21,11 +21,8 @@ SECRET = "xyzzy-private-words"
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
-    uploads = tmp_path_factory.mktemp("uploads")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GRADIO_TEMP_DIR", str(uploads))
-        with running_page() as (address, page):
-            yield address, page, uploads
+    with page_with_uploads(tmp_path_factory.mktemp("uploads")) as running:
+        yield running
 
 
 def get(url: str) -> tuple[int, bytes]:

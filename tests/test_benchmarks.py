@@ -45,10 +45,12 @@ def test_a_folder_gives_the_benchmarks_of_the_split_in_a_fixed_order(tmp_path):
 @pytest.mark.parametrize("as_folder", [True, False])
 def test_validation_leaves_out_what_test_holds(tmp_path, as_folder):
     write(tmp_path, "tech_test.csv", TECH)
-    file = write(tmp_path, "tech_validation.csv", "sentence,label\n* Use Python,Python\nNothing here,x\nNew,y\n")
+    write(tmp_path, "house_test.csv", "sentence,label\nCan you use Perl?,Perl\n")
+    rows = "* Use Python,Python\nNothing here,x\ncan  you use PERL ?,Perl\nNew,y\n"
+    file = write(tmp_path, "tech_validation.csv", f"sentence,label\n{rows}")
     (found,) = load_benchmarks([str(tmp_path) if as_folder else file], "validation")
     assert [query.sentence for query in found.queries] == ["New"]
-    assert found.left_out == 2
+    assert found.left_out == 3
 
 
 def test_skillskape_lists(tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -103,7 +104,14 @@ def test_failed_requests_have_their_file_and_the_sums_match(esco, tmp_path):
     """A server that loses every third request for good: requested = accepted + rejected + failed."""
     behaviour = StubBehaviour(fault_share=0.4, faults=("500",), seed=3)
     with StubServer(behaviour) as faulty:
-        build.main(arguments(esco, tmp_path / "d", faulty.url, "--max-tries", "1"))
+        given = arguments(esco, tmp_path / "d", faulty.url, "--max-tries", "1")
+        with pytest.raises(StageError, match=r"of 12 requests failed \(http 500: \d+\); replies are kept"):
+            build.main(given)
+        assert not (tmp_path / "d").exists()
+        build.main([*given, "--journal-only"])
+        shutil.rmtree(tmp_path / "d")
+    with StubServer(behaviour) as faulty:
+        build.main(arguments(esco, tmp_path / "d", faulty.url, "--max-tries", "1", "--most-failed", "1"))
     manifest = DatasetManifest.load(tmp_path / "d")
     skills = manifest.skills
     assert skills.failed
@@ -117,7 +125,8 @@ def test_nothing_is_asked_that_a_written_folder_could_not_take_in(esco, tmp_path
     """After an outage the folder stands without some replies: the same command asks for none, another version for them
     alone."""
     with StubServer(StubBehaviour(fault_share=0.4, faults=("500",), seed=3)) as faulty:
-        build.main(arguments(esco, tmp_path / "d", faulty.url, "--max-tries", "1", "--provider", "stub"))
+        more = ["--max-tries", "1", "--provider", "stub", "--most-failed", "1"]
+        build.main(arguments(esco, tmp_path / "d", faulty.url, *more))
     missing = len((tmp_path / "d" / "failed_requests.jsonl").read_text().splitlines())
     with StubServer() as well:
         assert run_command(build.main, arguments(esco, tmp_path / "d", well.url, "--provider", "stub")) == 2
@@ -141,6 +150,8 @@ def test_nothing_is_asked_that_a_written_folder_could_not_take_in(esco, tmp_path
         (["--round-trip-encoder", "x"], "--round-trip-k"),
         (["--skills-file", "nowhere.txt"], "does not exist"),
         (["--journal-only"], "no sentence was accepted"),
+        (["--most-failed", "2"], "a share from 0 to 1"),
+        (["--budget-tokens", "9", "--extra-body", '{"max_tokens": null}'], "leaves replies without a bound"),
     ],
 )
 def test_what_makes_no_sense_is_one_line(esco, tmp_path, capsys, more, words):
@@ -196,7 +207,7 @@ def start_build(esco, out, url, repo):
     return subprocess.Popen(command, cwd=repo, env={**os.environ, "PYTHONUNBUFFERED": "1"}, **quiet)
 
 
-def wait_for(condition, seconds=30.0):
+def wait_for(condition, seconds=120.0):
     until = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < until, "it took too long"
@@ -208,7 +219,7 @@ def test_ctrl_c_finishes_what_is_in_flight_and_says_how_to_go_on(esco, tmp_path,
         child = start_build(esco, tmp_path / "d", slow.url, repo)
         wait_for(lambda: slow.requests >= 4)
         child.send_signal(signal.SIGINT)
-        out, err = child.communicate(timeout=30)
+        out, err = child.communicate(timeout=120)
         assert child.returncode == EXIT_INTERRUPTED, err
         assert "python -m dataset_builder.build" in out
         sent = slow.requests

@@ -44,6 +44,10 @@ def sentence(text, *skills, style="duty", family="styled"):
         ("Skill: manage budgets", check_markup, "markup"),
         ("Here are the lines:", check_talk, "talk about the task"),
         ("This skill is needed for the job.", check_talk, "talk about the task"),
+        ("* Here are the tools", check_talk, "talk about the task"),
+        ("• This skill is essential", check_talk, "talk about the task"),
+        ("A duty for the job ad", check_talk, "talk about the task"),
+        ("As a large language model, I plan costs", check_talk, "talk about the task"),
         ("Sie planen jede Woche die Kosten unserer Werkstatt.", check_language("en"), "wrong language"),
         ("You plan the yearly costs.", check_language("de"), "wrong language"),
     ],
@@ -53,7 +57,13 @@ def test_a_check_names_its_reason(text, check, reason):
 
 
 @pytest.mark.parametrize(
-    "text", ["* Cost planning and reports", "Java, React and C++ (3+ years)", "You plan what 5 < 10 people may spend."]
+    "text",
+    [
+        "* Cost planning and reports",
+        "Java, React and C++ (3+ years)",
+        "You plan what 5 < 10 people may spend.",
+        "You write every job ad and train the language model behind our search.",
+    ],
 )
 def test_good_lines_pass_every_check(text):
     checks = [check_length, check_markup, check_talk, check_language("en")]
@@ -252,6 +262,43 @@ def test_all_filters_in_order(tmp_path):
     # To see what filters are worth, all but copies of benchmark sentences may stay.
     unfiltered = FilterOptions(benchmarks=str(tmp_path), round_trip_k=1, unfiltered=True)
     assert run_filters(given, RELEASE, unfiltered, Report(), WordEncoder()) == [given[0], *given[2:]]
+
+
+def test_each_gate_rejects_its_own_and_what_is_right_outlives_its_copies(tmp_path):
+    """Budgets' line about bread is lost on the round trip, so that bread's own line with the same words may stay.
+
+    One of five that are left repeats its label, more than 9.5%: it goes.
+    """
+    write_benchmark(tmp_path, "t_test.csv", ("You bake bread for the whole village", "bake bread"))
+    given = [
+        sentence("x"),
+        sentence("You bake bread for the whole village.", BREAD),
+        sentence("You bake bread for a whole village", BREAD),
+        sentence("You bake rolls and cakes each morning"),
+        sentence("You bake rolls and cakes each morning", BREAD),
+        sentence("You bake rolls, and cakes, each morning!", BREAD),
+        sentence("You bake rolls and cakes each mornings", BREAD),
+        sentence("You manage budgets"),
+        sentence("You see that budgets hold"),
+        sentence("Nobody overspends budgets thanks to you"),
+        sentence("All costs stay within budgets"),
+    ]
+    report = Report()
+    kept = run_filters(
+        given, RELEASE, FilterOptions(benchmarks=str(tmp_path), round_trip_k=1), report, encoder=WordEncoder()
+    )
+    assert report.rejected == {
+        "too short": 1,
+        EXACT_REASON: 1,
+        NEAR_REASON: 1,
+        REASON: 1,
+        "duplicate": 1,
+        "near-duplicate": 1,
+        "repeats the label": 1,
+    }
+    assert kept == [given[4], *given[8:]]
+    # Nothing of a benchmark is published with the examples.
+    assert not any("village" in example for examples in report.examples.values() for example in examples)
 
 
 def test_wilson_interval_of_five_in_ten():

@@ -113,7 +113,7 @@ def test_failed_requests_name_request_skills_and_class(tmp_path):
     (tmp_path / "t.csv").write_text("id,label\n" + "".join(f"urn:{n},label {n}\n" for n in range(8)))
     given = ["--esco", tmp_path / "t.csv", "--version", "0.1.0", "--out", tmp_path / "d", "--model", "stub"]
     with StubServer(StubBehaviour(fault_share=0.5, faults=("500",), seed=4)) as server:
-        build.main([str(one) for one in [*given, "--base-url", server.url, "--max-tries", "1"]])
+        build.main([str(one) for one in [*given, "--base-url", server.url, "--max-tries", "1", "--most-failed", "1"]])
     lines = [json.loads(line) for line in (tmp_path / "d" / "failed_requests.jsonl").read_text().splitlines()]
     manifest = schema.DatasetManifest.load(tmp_path / "d")
     assert len(lines) == sum(manifest.skills.failed.values()) > 0

@@ -5,6 +5,7 @@ import csv
 import http.server
 import json
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -61,6 +62,17 @@ def test_accuracy_counts_unclear_as_wrong_and_leaves_out_what_nobody_judged(tmp_
     assert (accuracy.right, accuracy.judged, accuracy.share) == (2, 4, 0.5)
     with (tmp_path / "j.csv").open(newline="") as file:
         assert next(csv.DictReader(file))["sentence"] == "'=1+1 is a line"
+
+
+@pytest.mark.parametrize(
+    ("text", "by_llm", "by_hand"),
+    [("- Cost plans", "- Cost plans", "'- Cost plans"), ("-1 is a line", "'-1 is a line", "'-1 is a line")],
+)
+def test_a_bullet_stays_a_bullet_where_programs_read(tmp_path, text, by_llm, by_hand):
+    for columns, cell in ((judge.COLUMNS_BY_LLM, by_llm), (judge.COLUMNS_BY_HAND, by_hand)):
+        write_judged(tmp_path / "j.csv", [Judged(text, "s", "d")], columns)
+        with (tmp_path / "j.csv").open(newline="") as file:
+            assert next(csv.DictReader(file))["sentence"] == cell
 
 
 @pytest.mark.parametrize(
@@ -134,20 +146,26 @@ def test_the_command_judges_200_pairs_and_prints_the_share_with_its_interval(tmp
     judge.main(given)
     with (tmp_path / judge.BY_LLM).open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == 200
     # The dataset goes out without ESCO's descriptions.
-    assert list(rows[0]) == ["sentence", "skill", "verdict"]
+    assert list(rows[0]) == ["sentence", "skill", "pair", "judge", "verdict"]
+    assert {row["judge"] for row in rows} == {"referee"}
+    swapped = [row for row in rows if row["pair"] == "swapped"]
+    assert len(swapped) == 200
+    assert not any(row["sentence"].endswith(f"{row['skill'].split()[1]}.") for row in swapped)
+    rows = [row for row in rows if row["pair"] == "as written"]
+    assert len(rows) == 200
     right = sum(row["verdict"] == "yes" for row in rows)
     assert right == sum(not row["sentence"].split(" ")[1].endswith("7") for row in rows)
     assert 160 < right < 195
     low, high = wilson_interval(right, 200)
     out = capsys.readouterr().out
     assert f"{right} of 200 right: {right / 200:.1%}, 95% interval {low:.1%} to {high:.1%}" in out
-    command = next(line for line in out.splitlines() if "dataset_builder.card" in line).split("dataset_builder.card ")[
-        1
-    ]
-    card.main(command.split())
-    assert f"judged right by `referee`, of 200 random pairs | {right / 200:.1%}" in (tmp_path / "README.md").read_text()
+    card.main([out.split("dataset_builder.card ")[1].strip()])
+    text = (tmp_path / "README.md").read_text()
+    assert f"judged right by `referee`, of 200 random pairs | {right / 200:.1%}" in text
+    # This judge looks at the line alone: it calls as many right with another sentence's skill, and the card says so.
+    words = "called right by the same judge with the skill of another sentence, of 200 random pairs"
+    assert f"{words} | {right / 200:.1%}" in text
 
 
 def test_verdicts_reach_manifest_and_card(dataset):
@@ -157,17 +175,26 @@ def test_verdicts_reach_manifest_and_card(dataset):
     """
     manifest = small_manifest([])
     pairs = [Judged("x", "s", "d", "yes" if n < 188 else "no") for n in range(200)]
-    write_judged(dataset / judge.BY_LLM, pairs)
-    write_judged(dataset / judge.BY_HAND, [Judged("x", "s", "d")] * 3)
+    write_judged(dataset / judge.BY_LLM, [replace(pair, judge="tiny-judge") for pair in pairs])
+    write_judged(judge.by_hand_file(dataset), [Judged("x", "s", "d")] * 3, judge.COLUMNS_BY_HAND)
     updated = card.with_verdicts(manifest, dataset)
     assert updated.quality["judged_correct"] == pytest.approx(0.94)
     assert updated.quality["judged_low"] == pytest.approx(0.8981, abs=1e-4)
     assert updated.quality["judged_high"] == pytest.approx(0.9654, abs=1e-4)
     assert "judged_by_hand_correct" not in updated.quality
-    card.main([str(dataset), "--judge", "tiny-judge"])
+    card.main([str(dataset)])
     text = (dataset / "README.md").read_text()
     assert "| judged right by `tiny-judge`, of 200 random pairs | 94.0% (95% interval 89.8% to 96.5%) |" in text
     assert (dataset / "pictures" / "sentences.png").stat().st_size > 1000
+    # Verdicts of another judge, or of the model that wrote the sentences, never stand under the first one's name.
+    write_judged(dataset / judge.BY_LLM, [replace(pair, judge=manifest.language_model.model) for pair in pairs])
+    card.main([str(dataset)])
+    text = (dataset / "README.md").read_text()
+    assert "| judged right by `tiny`, which wrote them, of 200 random pairs | 94.0%" in text
+    assert "tiny-judge" not in text
+    write_judged(dataset / judge.BY_LLM, [replace(pair, judge=pair.verdict) for pair in pairs])
+    with pytest.raises(StageError, match="verdicts of several judges: no, yes"):
+        card.main([str(dataset)])
 
 
 def test_the_command_writes_a_file_for_people_and_never_over_one(dataset, tmp_path_factory, capsys):
@@ -177,6 +204,9 @@ def test_the_command_writes_a_file_for_people_and_never_over_one(dataset, tmp_pa
     given = [str(dataset), "--esco", str(esco), "--sample", "7"]
     judge.main([*given, "--by-hand"])
     assert "7 pairs" in capsys.readouterr().out
+    # With ESCO's descriptions, it lies beside what is published.
+    assert judge.by_hand_file(dataset).is_file()
+    assert not any("judge" in path.name for path in dataset.iterdir())
     with pytest.raises(StageError, match="exists"):
         judge.main([*given, "--by-hand"])
     with pytest.raises(StageError, match="needs --base-url"):

@@ -70,6 +70,33 @@ def test_ways_to_number_a_line(numbering):
     assert parse_reply(numbering.format("Plans the costs."), 1).lines == {0: "Plans the costs."}
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Duty-free sales and tax refunds",
+        "Sentence-level parsing of contracts",
+        '"Agile" and "Scrum"',
+        "'Lean' or 'Kanban'",
+        "The team's 'can do' spirit",
+    ],
+)
+def test_what_only_looks_like_a_style_or_quotes_stays(line):
+    assert parse_reply(f"1. {line}", 1).lines == {0: line}
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        ("'You don't overspend.'", "You don't overspend."),
+        ("“Plans costs.”", "Plans costs."),
+        ("Duty - plans costs.", "plans costs."),
+        ("Requirement: “Plans costs.”", "Plans costs."),
+    ],
+)
+def test_quotes_and_styles_around_a_line_go(line, text):
+    assert parse_reply(f"1. {line}", 1).lines == {0: text}
+
+
 def test_surplus_lines_are_left_out():
     assert len(parse_reply(GOOD, 2).lines) == 2
 

@@ -171,6 +171,14 @@ def test_figures_are_drawn_light_and_dark(tmp_path, capsys):
     assert "#0d1117" not in light
 
 
+def test_figures_of_two_label_spaces_have_names_of_their_own(tmp_path):
+    files = [save(tmp_path, "good", GOOD), save(tmp_path, "poor", POOR, version="1.1.0", size=13_891)]
+    assert run_command(compare.main, [*files, "--figures", str(tmp_path / "figures")]) == 0
+    drawn = {path.name for path in (tmp_path / "figures").iterdir()}
+    for space in ("5-skill-names-of-esco-9-9-9", "13-891-skill-names-of-esco-1-1-0"):
+        assert f"forest-test-{space}-dark.svg" in drawn
+
+
 def test_threshold_curves_are_drawn_of_the_best_system(tmp_path, capsys):
     points = [ThresholdPoint(threshold=t, precision=p, recall=r, f1=0.1, rejected=t) for t, p, r in CURVE]
     (best,) = results_of("best", {"TECH": [(1,)] * 40}).benchmarks

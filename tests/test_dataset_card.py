@@ -9,6 +9,7 @@ from dataset_builder.dataset_card import render_card
 from dataset_builder.schema import (
     DatasetFile,
     EscoSource,
+    FiltersUsed,
     LanguageModel,
     Outcomes,
     PromptText,
@@ -38,7 +39,7 @@ MANIFEST = small_manifest(
     sentences_written=5017,
     sentences_accepted=4420,
     sentences_rejected={"too short": 597},
-    rejected_examples={"too short": ["7 words | here"]},
+    rejected_examples={"too short": ["7 `words` | here"]},
     replies={"as asked": 2626},
     tokens=TokenUse(requests=2627, prompt_tokens=71000, completion_tokens=82000, cost_usd=1.256),
     prompts=[PromptText(family="styled", version="1.0 sheet 3", system="Write 6 lines.", user="Skill: {skill}")],
@@ -46,8 +47,13 @@ MANIFEST = small_manifest(
         "coverage": 0.9003, "coverage_two": 0.8514, "leakage": 0.0525, "leakage_low": 0.0216, "leakage_high": 0.1107,
         "mean_words": 14.25, "sentences_per_skill": 3.979, "skills_per_sentence": 1.255, "distinct_trigrams": 0.7718,
         "round_trip_k": 20.0, "judged_correct": 0.915, "judged_low": 0.868, "judged_high": 0.946,
-        "judged_sample": 200.0,
+        "judged_sample": 200.0, "judged_swapped_correct": 0.045, "judged_swapped_low": 0.023,
+        "judged_swapped_high": 0.086, "judged_swapped_sample": 190.0,
     },
+    filters=FiltersUsed(
+        round_trip_encoder="encoder-6l", round_trip_weights_sha256="0123456789abcdef", round_trip_recall=0.95,
+        round_trip_chosen_on=["a1_validation.csv"], benchmarks_sha256={"a1_validation.csv": "0", "b2_test.csv": "1"},
+    ),
     judge="judge-llm",
     changes=["since 2.2.0", "pairs: 3,000 -> 4,420"],
 )  # fmt: skip
@@ -62,8 +68,8 @@ def test_every_number_of_the_text_is_worked_by_hand():
     lines = [line for line in body_of(render_card(MANIFEST)).splitlines() if re.search(r"\d", line)]
     assert lines == [
         "# Synthetic ESCO skill sentences 2.3.4",
-        "4,420 pairs of a job-ad sentence and an ESCO skill that it asks for, written by",
-        "`writer` for 1,111 of the",
+        "4,420 pairs of a job-ad sentence and the ESCO skill that it was written for, by",
+        "`writer`, for 1,111 of the",
         "1,234 skills of ESCO 1.1.9 (de). Made to train encoders that find",
         'pairs = load_dataset(name, revision="v2.3.4")  # splits train, validation',
         'skills = load_dataset(name, "skills", split="train", revision="v2.3.4")  # the label space',
@@ -71,6 +77,7 @@ def test_every_number_of_the_text_is_worked_by_hand():
         "| `pairs` | train | 4,321 |",
         "| `pairs` | validation | 99 |",
         "| `skills` | train | 1,234 |",
+        "Validation is 2% of the sentences, chosen by their hash; most of its skills are in train as well. For skills",
         "| `fold` | int8 | 0-9, by the skill's URI alone, for experiments with skills held out |",
         "| skills with a sentence | 90.0% |",
         "| skills with two or more | 85.1% |",
@@ -80,7 +87,8 @@ def test_every_number_of_the_text_is_worked_by_hand():
         "| skills a sentence, mean | 1.25 |",
         "| distinct word trigrams | 77.2% |",
         "| judged right by `judge-llm`, of 200 random pairs | 91.5% (95% interval 86.8% to 94.6%) |",
-        "| an encoder finds a skill of the sentence again among the first | 20 of 1,234 (others were left out) |",
+        "| called right by the same judge with the skill of another sentence, of 190 random pairs | 4.5% (95% interval "
+        "2.3% to 8.6%) |",
         "| model | `writer`, temperature 0.65, top-p 0.85 |",
         "| seed | 57 |",
         "| code | `v2.3.4` |",
@@ -90,7 +98,10 @@ def test_every_number_of_the_text_is_worked_by_hand():
         "1,150 skills were asked for: 1,111 accepted,",
         "27 rejected, 12 failed.",
         "Of 5,017 sentences written, 4,420 were",
-        "| too short | 597 | 7 words / here |",
+        "Exact and near copies of the sentences in a1_validation.csv, b2_test.csv were left out (hashes in",
+        "Every sentence made the round trip: `encoder-6l` (weights 0123456789ab) finds a skill of it again",
+        "among the first 20 of 1,234 names, the rank that 95% of the labels in a1_validation.csv reach.",
+        "| too short | 597 | `7 'words' / here` |",
         "| as asked | 2,626 |",
         "### styled 1.0 sheet 3",
         "Write 6 lines.",
@@ -125,10 +136,20 @@ def test_columns_have_their_types():
 def test_what_was_not_measured_is_left_out():
     quality = {name: None for name in MANIFEST.quality if not name.startswith(("round", "judged"))}
     tokens = MANIFEST.tokens.model_copy(update={"cost_usd": None})
-    bare = MANIFEST.model_copy(update={"quality": quality, "tokens": tokens, "changes": [], "replies": {}})
+    bare = MANIFEST.model_copy(
+        update={"quality": quality, "filters": FiltersUsed(), "tokens": tokens, "changes": [], "replies": {}}
+    )
     card = render_card(bare.model_copy(update={"sentences_rejected": {}}))
     assert "| skills with a sentence | not measured |" in card
-    for word in ("words a sentence", "judged right", "an encoder finds", "US dollars", "What changed", "| rejected"):
+    for word in (
+        "words a sentence",
+        "judged right",
+        "the round trip",
+        "near copies",
+        "US dollars",
+        "What changed",
+        "| rejected",
+    ):
         assert word not in card
 
 

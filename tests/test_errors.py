@@ -63,6 +63,9 @@ def test_command_groups_the_worst_queries(tmp_path, capsys):
     ]
     write_per_query(tmp_path / "run.jsonl", answers)
     assert read_per_query(tmp_path / "run.jsonl") == answers
+    # Unicode's own line ends, which ads pasted from elsewhere hold, end no line of the file.
+    write_per_query(tmp_path / "odd.jsonl", [answer("two\u2028lines\x85", 1.0, ["gold"], rank=1)])
+    assert len(read_per_query(tmp_path / "odd.jsonl")) == 1
     assert run_command(errors.main, [str(tmp_path / "run.json")]) == 0
     printed = capsys.readouterr().out
     assert printed.splitlines()[1].split() == ["TECH", "4", "3", "1", "2", "0", "0", "0"]

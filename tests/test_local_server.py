@@ -78,7 +78,7 @@ def test_stops_after_ctrl_c(tmp_path, model_folder, stand_in, repo):
     base_url = command.stdout.readline().decode().split()[1]
     assert is_listening(base_url)
     command.send_signal(signal.SIGINT)
-    _, errors = command.communicate(timeout=30)
+    _, errors = command.communicate(timeout=120)
     assert command.returncode == 130
     assert b"Traceback" not in errors
     assert not is_listening(base_url)

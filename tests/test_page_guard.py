@@ -17,18 +17,15 @@ from urllib.parse import urlsplit
 import pytest
 
 import page_guard
-from tests.running_page import call, fn_index, run_event, running_page
+from tests.running_page import call, fn_index, page_with_uploads, run_event, running_page
 
 METADATA = "http://169.254.169.254/latest/meta-data/"
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
-    uploads = tmp_path_factory.mktemp("uploads")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GRADIO_TEMP_DIR", str(uploads))
-        with running_page() as (address, page):
-            yield address, page, uploads
+    with page_with_uploads(tmp_path_factory.mktemp("uploads")) as running:
+        yield running
 
 
 def send(address: str, path: str, body: bytes, kind: str = "application/json", method: str = "POST"):

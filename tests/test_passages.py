@@ -51,6 +51,8 @@ def test_the_written_passages_are_cut_as_a_reader_would(repo):
         ("مهندس برمجيات. خبرة في SQL", ["مهندس برمجيات.", "خبرة في SQL"]),
         ("<script>alert('Java')</script>You bake", ["You bake"]),
         ("Works at <ORGANIZATION> now", ["Works at <ORGANIZATION> now"]),
+        ("Be at <ADDRESS> by <TIME> sharp", ["Be at <ADDRESS> by <TIME> sharp"]),
+        ("Ask us.<ADDRESS>1 High Street</ADDRESS>You bake", ["Ask us.", "1 High Street", "You bake"]),
     ],
 )
 def test_small_cases(text, expected):

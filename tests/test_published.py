@@ -154,4 +154,4 @@ def test_the_space_starts_from_its_files_on_the_published_model(world, tmp_path)
         assert call(url, "rank_sentence", "You will bake bread.", 3)[0]["uri"].startswith(URI)
     finally:
         page.terminate()
-        page.wait(timeout=20)
+        page.wait(timeout=60)

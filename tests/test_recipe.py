@@ -25,7 +25,7 @@ def test_the_paper_s_recipe_is_the_paper_s(repo: Path):
     """Section 3.2: MNRL with scale 20, batch 64, 2e-5, 5% linear warm-up, one epoch, another sentence joined."""
     (stage,) = read_recipe(repo / "training" / "recipes" / "paper.yaml").stages
     assert (stage.loss.name, stage.loss.scale, stage.batch_size, stage.learning_rate) == ("mnrl", 20.0, 64, 2e-5)
-    assert (stage.warmup, stage.schedule, stage.epochs) == (0.05, "linear", 1)
+    assert (stage.optimizer, stage.warmup, stage.schedule, stage.epochs) == ("adamw", 0.05, "linear", 1)
     assert (stage.augmentation.join, stage.augmentation.join_side) == (1.0, "either")
     assert set(stage.sources) == {"synthetic"}
 
@@ -61,6 +61,7 @@ def test_yaml_s_exponents_without_a_point_are_numbers():
         (changed(batch_size="64"), ["batch_size: expected int, got '64'"]),
         (changed(batch_size=True), ["batch_size: expected int, got True"]),
         (changed(learning_rate="fast"), ["learning_rate: expected float, got 'fast'"]),
+        (changed(optimizer="lion"), ["optimizer must be one of adamw, adafactor, sgd, got 'lion'"]),
         (changed(augmentation={"join": 1.5}), ["join is a probability, got 1.5"]),
         (changed(loss={"name": "token_match", "symmetric": True}), ["token_match goes with none of"]),
         (changed(loss={"several_positives": True}), ["several_positives needs"]),

@@ -1,4 +1,4 @@
-"""Whole runs of a tiny encoder: what a run leaves, that it can be repeated, resumed, and how it fails."""
+"""Whole runs of a tiny encoder: what a run leaves, and that it can be repeated and resumed."""
 
 import contextlib
 import json
@@ -12,13 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 import yaml
-from safetensors.torch import load_file
 from sentence_transformers import SentenceTransformer
 
-from dataset_builder.contract import StageError, run_command, sha256_of_file
-from tests.tiny_encoder import write_tiny_benchmark, write_tiny_dataset, write_tiny_encoder
+from dataset_builder.contract import StageError, sha256_of_file
+from tests.tiny_runs import RECIPE, STAGE, command, equal, write_place
 from training import train
 from training.prepare import RunOptions, prepare
 from training.recipe import recipe_from_dict
@@ -27,42 +25,11 @@ from training.static_model import distil
 
 REPO = Path(__file__).resolve().parent.parent
 ESCO = REPO / "dataset_builder" / "sample_esco"
-STAGE = {
-    "name": "sentences",
-    "sources": {"synthetic": {}},
-    "epochs": 2,
-    "batch_size": 8,
-    "learning_rate": 0.001,
-    "loss": {"name": "masked_mnrl"},
-    "augmentation": {"join": 0.5, "bullet": 0.2},
-}
-RECIPE = {"name": "tiny", "seed": 3, "precision": "fp32", "log_every": 1, "stages": [STAGE]}
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a tiny encoder (with dropout), dataset and benchmark."""
-    folder = tmp_path_factory.mktemp("train")
-    write_tiny_encoder(folder / "encoder", dropout=0.1)
-    write_tiny_dataset(folder / "dataset.csv")
-    write_tiny_benchmark(folder / "benchmarks")
-    return folder
-
-
-def command(place: Path, out: str, recipe: dict, *more: str) -> list[str]:
-    path = place / f"{out}.yaml"
-    path.write_text(yaml.safe_dump(recipe))
-    inputs = ["--dataset", place / "dataset.csv", "--base-model", place / "encoder", "--out", place / out]
-    return [str(value) for value in ["--recipe", path, *inputs, "--threads", 1, *more]]
-
-
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    return load_file(folder / "model.safetensors")
-
-
-def equal(one: Path, two: Path) -> bool:
-    first, second = weights(one), weights(two)
-    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+    return write_place(tmp_path_factory.mktemp("train"))
 
 
 @pytest.fixture(scope="module")
@@ -230,10 +197,12 @@ def test_stages_follow_each_other(place: Path):
         {"loss": {"name": "mnrl"}, "negatives": {"kind": "mined", "count": 1, "pool": 5}},
         {"loss": {"name": "masked_mnrl", "matryoshka": [32, 8], "mini_batch": 4, "symmetric": True}},
         {"loss": {"name": "masked_mnrl"}, "negatives": {"kind": "hierarchy", "count": 2}},
+        {"optimizer": "adafactor"},
+        {"optimizer": "sgd"},
     ],
-    ids=["token match", "masks", "library with mined negatives", "matryoshka cached", "hierarchy"],
+    ids=["token match", "masks", "library with mined negatives", "matryoshka cached", "hierarchy", "adafactor", "sgd"],
 )
-def test_every_kind_of_loss_trains(place: Path, changes: dict, request: pytest.FixtureRequest):
+def test_every_loss_and_optimizer_trains(place: Path, changes: dict, request: pytest.FixtureRequest):
     recipe = {**RECIPE, "stages": [{**STAGE, "sources": {"descriptions": {}}, "max_steps": 3, **changes}]}
     out = request.node.callspec.id.replace(" ", "-")
     train.main(command(place, out, recipe, "--esco", str(ESCO)))
@@ -253,59 +222,3 @@ def test_a_static_model_trains(place: Path):
     before, after = (SentenceTransformer(str(place / name), device="cpu").encode(["bake"]) for name in ("table", out))
     assert after.shape == (1, 16)
     assert not np.allclose(before, after)
-
-
-def failing(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
-    """Run a command that must end with exit code 2; return its one line."""
-    assert run_command(train.main, arguments) == 2
-    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
-    assert len(lines) == 1
-    return lines[0]
-
-
-def test_errors_are_one_line(place: Path, capsys: pytest.CaptureFixture[str]):
-    wanting = {**RECIPE, "stages": [{**STAGE, "sources": {"skillskape": {}}}]}
-    assert "asks for the source 'skillskape'. Give --skillskape" in failing(command(place, "e1", wanting), capsys)
-    assert "unknown key 'sed'" in failing(command(place, "e2", {**RECIPE, "sed": 1}), capsys)
-    away = command(place, "e3", RECIPE)
-    away[away.index("--base-model") + 1] = str(place / "benchmarks")
-    assert "holds no *.safetensors file" in failing(away, capsys)
-    assert "--max-steps must be at least 1" in failing(command(place, "e4", RECIPE, "--max-steps", "0"), capsys)
-    (place / "bad.csv").write_text("text,skill\na,b\n")
-    bad = command(place, "e5", RECIPE)
-    bad[bad.index("--dataset") + 1] = str(place / "bad.csv")
-    assert "has no column 'sentence'" in failing(bad, capsys)
-
-
-def test_a_base_model_that_cannot_be_opened(place: Path, capsys: pytest.CaptureFixture[str]):
-    broken = place / "broken"
-    broken.mkdir()
-    (broken / "model.safetensors").write_bytes(b"nothing")
-    arguments = command(place, "e6", RECIPE)
-    arguments[arguments.index("--base-model") + 1] = str(broken)
-    assert "cannot be opened" in failing(arguments, capsys)
-
-
-def test_a_loss_that_is_no_number_stops_the_run(place: Path, capsys: pytest.CaptureFixture[str]):
-    """A learning rate of 1e30 makes weights and then the loss overflow; the checkpoints stay."""
-    recipe = {**RECIPE, "stages": [{**STAGE, "learning_rate": 1e30, "warmup": 0.0, "max_grad_norm": 0.0}]}
-    assert "the loss became nan at step" in failing(command(place, "e7", recipe), capsys)
-    assert (place / "e7" / "checkpoints").is_dir()
-    assert not (place / "e7" / "training_record.json").exists()
-
-
-def test_out_of_memory_is_told(place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
-    def refuse(*_):
-        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 99 bytes")
-
-    monkeypatch.setattr("training.losses.ranking_loss", refuse)
-    line = failing(command(place, "e8", RECIPE), capsys)
-    assert "out of memory with 8 pairs a batch and 64 tokens. Set loss.mini_batch: 2" in line
-
-
-def test_checkpoints_of_another_run_are_not_taken_up(place: Path):
-    begun = place / "begun" / "checkpoints"
-    begun.mkdir(parents=True)
-    (begun / "run.json").write_text(json.dumps({"recipe": {"name": "other"}}))
-    with pytest.raises(StageError, match="was begun with another recipe or other inputs"):
-        train.main(command(place, "begun", RECIPE))

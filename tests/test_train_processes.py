@@ -55,20 +55,41 @@ def free_port() -> int:
         return listener.getsockname()[1]
 
 
+def launch(config: str, *more: object) -> subprocess.Popen:
+    command = [sys.executable, "-m", "accelerate.commands.launch"]
+    command += ["--config_file", str(REPO / "training" / "accelerate" / config), *map(str, more)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        command, cwd=REPO, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=environment
+    )
+
+
+def finish(*runs: subprocess.Popen) -> None:
+    for run in runs:
+        _, errors = run.communicate(timeout=600)
+        assert run.returncode == 0, errors[-3000:]
+
+
 @pytest.mark.slow
 def test_two_processes_are_one_with_the_doubled_batch(tmp_path: Path):
-    """The same 16 pairs a step, as 2 times 8 and as 16: losses and validation agree to 1e-4 in every step."""
+    """The same 16 pairs a step, as 2 times 8 and as 16: losses and validation agree to 1e-4 in every step.
+
+    The two processes belong to one machine, and then to two that share a folder, as far as `accelerate` can tell.
+    """
     write_tiny_encoder(tmp_path / "encoder", dropout=0.0)
     write_tiny_dataset(tmp_path / "dataset.csv")
     write_tiny_benchmark(tmp_path / "benchmarks")
-    config = REPO / "training" / "accelerate" / "two_cpu_processes.yaml"
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(config)]
-    launch += ["--main_process_port", str(free_port()), "-m", "training.train", *arguments(tmp_path, "two", 8)]
-    done = subprocess.run(launch, cwd=REPO, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    assert done.returncode == 0, done.stderr[-3000:]
+    words = ("-m", "training.train", *arguments(tmp_path, "two", 8))
+    finish(launch("two_cpu_processes.yaml", "--main_process_port", free_port(), *words))
+    words = ("-m", "training.train", *arguments(tmp_path, "machines", 8))
+    meeting = ("--cpu", "--num_machines", 2, "--num_processes", 2, "--main_process_ip", "127.0.0.1")
+    meeting += ("--main_process_port", free_port())
+    finish(*[launch("several_machines.yaml", *meeting, "--machine_rank", rank, *words) for rank in (0, 1)])
     train.main(arguments(tmp_path, "one", 16))
-    one, two = TrainingRecord.load(tmp_path / "one"), TrainingRecord.load(tmp_path / "two")
-    assert (one.hardware.processes, two.hardware.processes) == (1, 2)
-    assert [point.loss for point in two.losses] == pytest.approx([point.loss for point in one.losses], abs=1e-4)
-    assert len(one.losses) == 20
-    assert [point.step for point in two.validation] == [point.step for point in one.validation]
+    one = TrainingRecord.load(tmp_path / "one")
+    assert (one.hardware.processes, len(one.losses)) == (1, 20)
+    for out in ("two", "machines"):
+        two = TrainingRecord.load(tmp_path / out)
+        assert two.hardware.processes == 2
+        assert [point.loss for point in two.losses] == pytest.approx([point.loss for point in one.losses], abs=1e-4)
+        assert [point.step for point in two.validation] == [point.step for point in one.validation]

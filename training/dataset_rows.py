@@ -152,10 +152,8 @@ def _rows_of(table: Any, name: str) -> tuple[Row, ...]:
             )
     sentences, labels = table[SENTENCE], table[SKILL]
     skills = _column(table, SKILLS, [[] for _ in labels])
-    if any(isinstance(others, str) for others in skills[:1]):
-        raise StageError(
-            f"dataset {name}: column {SKILLS!r} holds text and no lists", "Leave it out, or make it a list"
-        )
+    if any(isinstance(others, str) for others in skills):
+        raise StageError(f"dataset {name}: column {SKILLS!r} holds text, no lists", "Leave it out, or make it a list")
     uris, styles = _column(table, SKILL_URI, [""] * len(labels)), _column(table, STYLE, [""] * len(labels))
     rows = []
     for sentence, label, others, uri, style in zip(sentences, labels, skills, uris, styles, strict=True):

@@ -31,6 +31,8 @@ MASKS = ("same_skill", "joined", "linked", "near")
 PRECISIONS = ("auto", "bf16", "fp32")
 SIDES = ("before", "after", "either")
 SCHEDULES = ("linear", "cosine", "constant")
+# The library's name of each: AdamW (Loshchilov and Hutter 2019), Adafactor (Shazeer and Stern 2018), plain SGD.
+OPTIMIZERS = {"adamw": "adamw_torch_fused", "adafactor": "adafactor", "sgd": "sgd"}
 NEGATIVE_KINDS = ("hierarchy", "mined")
 
 
@@ -135,7 +137,7 @@ class Negatives:
 
 @dataclass(frozen=True)
 class Stage:
-    """One pass of the optimiser over some sources."""
+    """One pass of the optimizer over some sources."""
 
     name: str
     sources: dict[str, Source]
@@ -143,6 +145,7 @@ class Stage:
     max_steps: int | None = None
     batch_size: int = 64
     gradient_accumulation: int = 1
+    optimizer: str = "adamw"
     learning_rate: float = 2e-5
     weight_decay: float = 0.0
     warmup: float = 0.05
@@ -165,6 +168,8 @@ class Stage:
         _need(
             self.gradient_accumulation >= 1, f"gradient_accumulation must be at least 1: {self.gradient_accumulation}"
         )
+        known = ", ".join(OPTIMIZERS)
+        _need(self.optimizer in OPTIMIZERS, f"optimizer must be one of {known}, got {self.optimizer!r}")
         _need(self.learning_rate > 0, f"learning_rate must be above 0, got {self.learning_rate}")
         _need(0 <= self.warmup < 1, f"warmup is a share of the steps, got {self.warmup}")
         _need(self.schedule in SCHEDULES, f"schedule must be one of {', '.join(SCHEDULES)}, got {self.schedule!r}")

@@ -15,7 +15,7 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from dataset_builder.contract import StageError
 from training.batches import EpochBatches, PairCollator, StageExamples
 from training.callbacks import Clock, EpochSetter
-from training.recipe import Recipe, Stage
+from training.recipe import OPTIMIZERS, Recipe, Stage
 
 NEVER = 10**9
 
@@ -56,7 +56,7 @@ def training_arguments(
         warmup_steps=stage.warmup,
         lr_scheduler_type="constant_with_warmup" if stage.schedule == "constant" else stage.schedule,
         max_grad_norm=stage.max_grad_norm,
-        optim="adamw_torch_fused",
+        optim=OPTIMIZERS[stage.optimizer],
         bf16=best_precision(recipe.precision),
         use_cpu=on_cpu(),
         seed=recipe.seed,

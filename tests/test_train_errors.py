@@ -1,0 +1,71 @@
+"""How a run fails: one line, exit code 2, checkpoints kept."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from dataset_builder.contract import StageError, run_command
+from tests.tiny_runs import RECIPE, STAGE, command, write_place
+from training import train
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_place(tmp_path_factory.mktemp("errors"))
+
+
+def failing(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """Run a command that must end with exit code 2; return its one line."""
+    assert run_command(train.main, arguments) == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1
+    return lines[0]
+
+
+def test_errors_are_one_line(place: Path, capsys: pytest.CaptureFixture[str]):
+    wanting = {**RECIPE, "stages": [{**STAGE, "sources": {"skillskape": {}}}]}
+    assert "asks for the source 'skillskape'. Give --skillskape" in failing(command(place, "e1", wanting), capsys)
+    assert "unknown key 'sed'" in failing(command(place, "e2", {**RECIPE, "sed": 1}), capsys)
+    away = command(place, "e3", RECIPE)
+    away[away.index("--base-model") + 1] = str(place / "benchmarks")
+    assert "holds no *.safetensors file" in failing(away, capsys)
+    assert "--max-steps must be at least 1" in failing(command(place, "e4", RECIPE, "--max-steps", "0"), capsys)
+    (place / "bad.csv").write_text("text,skill\na,b\n")
+    bad = command(place, "e5", RECIPE)
+    bad[bad.index("--dataset") + 1] = str(place / "bad.csv")
+    assert "has no column 'sentence'" in failing(bad, capsys)
+
+
+def test_a_base_model_that_cannot_be_opened(place: Path, capsys: pytest.CaptureFixture[str]):
+    broken = place / "broken"
+    broken.mkdir()
+    (broken / "model.safetensors").write_bytes(b"nothing")
+    arguments = command(place, "e6", RECIPE)
+    arguments[arguments.index("--base-model") + 1] = str(broken)
+    assert "cannot be opened" in failing(arguments, capsys)
+
+
+def test_a_loss_that_is_no_number_stops_the_run(place: Path, capsys: pytest.CaptureFixture[str]):
+    """A learning rate of 1e30 makes weights and then the loss overflow; the checkpoints stay."""
+    recipe = {**RECIPE, "stages": [{**STAGE, "learning_rate": 1e30, "warmup": 0.0, "max_grad_norm": 0.0}]}
+    assert "the loss became nan at step" in failing(command(place, "e7", recipe), capsys)
+    assert (place / "e7" / "checkpoints").is_dir()
+    assert not (place / "e7" / "training_record.json").exists()
+
+
+def test_out_of_memory_is_told(place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    def refuse(*_):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 99 bytes")
+
+    monkeypatch.setattr("training.losses.ranking_loss", refuse)
+    line = failing(command(place, "e8", RECIPE), capsys)
+    assert "out of memory with 8 pairs a batch and 64 tokens. Set loss.mini_batch: 2" in line
+
+
+def test_checkpoints_of_another_run_are_not_taken_up(place: Path):
+    begun = place / "begun" / "checkpoints"
+    begun.mkdir(parents=True)
+    (begun / "run.json").write_text(json.dumps({"recipe": {"name": "other"}}))
+    with pytest.raises(StageError, match="was begun with another recipe or other inputs"):
+        train.main(command(place, "begun", RECIPE))
