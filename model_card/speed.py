@@ -126,8 +126,10 @@ def _seconds(encode: Encode, sentences: list[str]) -> float:
 def _open(folder: Path, weights_file: str, cores: int) -> tuple[str, Encode]:
     if weights_file.endswith(".onnx"):
         return "onnxruntime", _open_onnx(folder, weights_file, cores)
+    import torch
     from sentence_transformers import SentenceTransformer
 
+    torch.set_num_threads(cores)
     model = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
     model.max_seq_length = min(model.max_seq_length or MAX_TOKENS, MAX_TOKENS)
     return "torch", lambda texts: model.encode(texts, batch_size=BATCH_SIZE, show_progress_bar=False)
@@ -188,7 +190,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if given.repeat < 1:
         raise StageError(f"--repeat must be at least 1, got {given.repeat}")
     sentences = [query.sentence for query in read_benchmark_file(given.sentences).queries]
-    record = measure_speed(given.folder, sentences, given.repeat, os.cpu_count() or 1)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    record = measure_speed(given.folder, sentences, given.repeat, cores)
     record.save(given.folder)
     for one in record.backends:
         print(f"{one.backend:<12} {one.weights_file:<40} {one.sentences_per_s:>10,.0f} sentences a second")

@@ -36,7 +36,7 @@ if str(HERE) not in sys.path:
     sys.path.insert(0, str(HERE))
 
 from encoders import BACKENDS, load_encoder  # noqa: E402
-from page_guard import forget_sessions, private_upload_folder, sweep  # noqa: E402
+from page_guard import ForgetUnread, forget_sessions, private_upload_folder, sweep  # noqa: E402
 from page_service import PageService  # noqa: E402
 from skill_finder import Settings, SkillFinder, SkillFinderError, model_folder  # noqa: E402
 from skill_index import sha256_of_file  # noqa: E402
@@ -145,7 +145,7 @@ def build_page(service: PageService) -> Any:
     """The whole page as Gradio Blocks, and its endpoints."""
     import gradio as gr
 
-    from page_guard import fetch_nothing
+    from page_guard import fetch_nothing, keep_words_out_of_logs
     from page_own_list import own_list_tab
     from page_tabs import compare_tab, find_tab, sentence_tab
 
@@ -164,6 +164,7 @@ def build_page(service: PageService) -> Any:
         for name in ENDPOINTS:
             gr.api(_endpoint(service, name), api_name=name)
     fetch_nothing()
+    keep_words_out_of_logs(page)
     page.queue(max_size=MAX_WAITING, default_concurrency_limit=AT_ONCE, api_open=False)
     return page
 
@@ -201,8 +202,9 @@ def _colophon(service: PageService) -> str:
     count = f"{len(service.finder.index.skills):,}"
     return (
         f'<footer class="colophon">Looks for {count} skills of {escape(about["taxonomy"])} with the model '
-        f"{escape(about['model'])}. What you paste stays in memory, for an hour at most, and is never logged. A file "
-        "you open is deleted as soon as it is read. Uses the ESCO classification of the European Commission. "
+        f"{escape(about['model'])}. What you paste stays in memory until an hour after you last used the page, and is "
+        "never logged. A file you open is deleted as soon as it is read. Uses the ESCO classification of the European "
+        "Commission. "
         "A computer chose these skills: check them before you decide about a person.</footer>"
     )
 
@@ -226,7 +228,7 @@ def launch_options(chores: Sequence[Callable[[], None]] = ()) -> dict[str, Any]:
         "ssr_mode": False,
         "footer_links": ["api"],
         "enable_monitoring": False,
-        "state_session_capacity": 500,
+        "state_session_capacity": 5000,
         "mcp_server": importlib.util.find_spec("mcp") is not None,
         "app_kwargs": {
             "routes": [Route("/health", health)],
@@ -256,7 +258,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     uploads = private_upload_folder()
     service = open_service(given.model, given.skills, given.backend)
     page = build_page(service)
-    chores = (functools.partial(sweep, uploads), functools.partial(forget_sessions, page), service.lists.forget_old)
+    chores = (
+        functools.partial(sweep, uploads),
+        functools.partial(forget_sessions, page),
+        ForgetUnread(page),
+        service.lists.forget_old,
+    )
     on_space = "SPACE_ID" in os.environ
     try:
         page.launch(

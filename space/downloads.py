@@ -14,7 +14,7 @@ from skill_match import SkillMatch
 COLUMNS = ("skill", "uri", "type", "score", "group", "found_in", "start", "end", "also_covers")
 _FORMULA_SIGNS = "=+-@\uff1d\uff0b\uff0d\uff20"
 _FORMULA_STARTS = (*_FORMULA_SIGNS, "\t", "\r", "\n")
-_FORMULA_AFTER_SEMICOLON = re.compile(rf"(;\s*)(?=[{re.escape(_FORMULA_SIGNS)}])")
+_FORMULA_AFTER_SEMICOLON = re.compile(rf"(;[\s\"']*)(?=[{re.escape(_FORMULA_SIGNS)}])")
 
 
 def as_records(matches: Sequence[SkillMatch], text: str) -> list[dict[str, Any]]:
@@ -72,9 +72,10 @@ def as_csv(records: Sequence[dict[str, Any]]) -> str:
 def safe_cell(value: object) -> object:
     """A cell that no spreadsheet takes for a formula: text that starts like one gets a quote in front.
 
-    Where decimals have a comma, spreadsheets cut lines at semicolons, even inside quotes: so does the text after one.
+    Where decimals have a comma, spreadsheets cut lines at semicolons, even inside quotes: so does the text after one,
+    whatever quotes and blanks stand between.
     """
     if not isinstance(value, str):
         return value
     value = _FORMULA_AFTER_SEMICOLON.sub(r"\1'", value)
-    return "'" + value if value.lstrip(" ").startswith(_FORMULA_STARTS) else value
+    return "'" + value if value.lstrip(" \"'").startswith(_FORMULA_STARTS) else value

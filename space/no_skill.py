@@ -15,40 +15,68 @@ import numpy as np
 from passages import Passage
 from skill_index import Vectors
 
+# Whole headings, and what may follow a dash or a bracket: "Benefits" is about the offer, "Benefits adviser" is a job.
+_OFFERED = r"(?:benefits?|perks?|offer|compensation|salary|pay|remuneration|rewards?|package|bonus(?:es)?|wellbeing)"
+_EQUALITY = r"(?:diversity|inclusion|equity|equality|belonging)"
 _OFFER_HEADING = re.compile(
-    r"""(?ix) ^\W* (?:
+    rf"""(?ix) ^\W* (?:
       (?:what|why|how) \s+ (?: we | you(?:['’]?ll|\s+will)?\s+get | us\b | join\b | work\b )
         (?! \s+ (?:are\s+looking|look|need|expect|want|require|seek) ) .*
-    | (?:(?:our|the|your|employee|company|key|additional|other|great|main)\s+)?
-        (?:benefits?|perks?|offer|compensation|salary|pay|remuneration|rewards?|package)\b .*
-    | (?:we\s+offer|what['’]?s\s+in\s+it\s+for\s+you|in\s+return|working\s+hours|hours|location|address) .*
-    | (?:contact(?:\s+us)?|how\s+to\s+apply) .*
+    | (?:we\s+offer|what['’]?s\s+in\s+it\s+for\s+you|in\s+return|how\s+to\s+apply) \b .*
     | (?:about|who) \s+ (?:us|we\s+are|our|the\s+(?:company|employer|organi[sz]ation)) .*
     | company\s+(?:description|profile|overview) .*
-    | (?:equal|diversity|inclusion|our\s+(?:commitment|values|culture|mission)|privacy|disclaimer|eeo|legal) .*
-    )$"""
+    | our\s+(?:commitment|values|culture|mission|offer)\b .*
+    | (?: (?:(?:our|the|your|employee|company|key|additional|other|great|main|some)\s+){{0,2}}
+          {_OFFERED} (?: \s*(?:,|/|&|\+|\band\b)\s* (?:our\s+|other\s+)?{_OFFERED} )*
+          (?: \s+ (?:package|range|scale|details?|information|offered|for\s+you|we\s+offer|includes?|of\s+the\s+job) )?
+        | (?:(?:benefits?|perks?)\s+(?:of|at|when|and)\s+.*)
+        | (?:working\s+)?hours (?:\s+(?:of\s+work|per\s+week))? | (?:(?:work|job)\s+)?location | address
+        | contact (?:\s+(?:us|details?|persons?|information))?
+        | equal (?:\s+|-)? (?:employment|opportunit(?:y|ies)|pay)\b .* | eeo\b .* | disclaimer
+        | {_EQUALITY} (?: \s*(?:,|&|\band\b)\s* {_EQUALITY} )* (?: \s+(?:statement|policy|commitment) )?
+        | (?:privacy|legal) (?:\s+(?:notice|policy|statement|information|disclaimer))?
+      ) (?: \s* [-–—:|(] .* )?
+    )\s*$"""
 )
-_ASKING_HEADING = re.compile(
+_ASKING = re.compile(
     r"""(?ix) \b (?: requirements? | qualifications? | skills? | responsibilit(?:y|ies) | duties | tasks | experience
     | competenc(?:e|es|ies) | profile | looking\s+for | role | job | position | essential | desirable | must | education
     | knowledge | you(?:['’]?ll)?\s+(?:do|bring|have|need|are|will|offer) | your\s+(?:day|work|mission) ) \b"""
 )
-# "Experience with SQL" on a line of its own is what is asked for, and no heading of a list.
-_ASKS_ITSELF = re.compile(r"(?i)\b(?:experience|knowledge|skills?|education|competence)\s+(?:with|of|in)\b.*[^:]$")
+# What a heading over a list consists of, beside the words above: "SQL knowledge" holds more, and asks itself.
+_OF_A_HEADING = frozenset(
+    """a about additional an and are as be bring candidate core criteria daily day days description desired do for from
+    general good great have ideal ideally if in is it job key know like list looking ll main minimum mission must my
+    need needed nice of offer or other our person personal plus preferred profile required requested role soft
+    specific specification summary technical that the these this to typical we what who will with work you your
+    professional previous relevant necessary mandatory optional basic qualities attributes abilities ability""".split()
+)
+_WORD = re.compile(r"[^\W_]+")
 _BULLET = re.compile(r"^\s*\*\s+$")
 _AROUND_HEADING = " *#_\t\r\u2002"
 _NOT_A_REQUIREMENT = re.compile(
     r"""(?ix)
       equal[-\s]opportunit | regardless\s+of | without\s+regard\s+to | \brace\b.*\breligion\b
     | \bsexual\s+orientation\b | protected\s+veteran | reasonable\s+(?:accommodation|adjustment)s?
-    | \b401\s?\(?k\)? | \bpaid\s+(?:time\s+off|holiday|leave|vacation) | \bannual\s+leave\b
-    | \b(?:health|dental|life|medical|vision)\s+insurance\b | \bpension\b | \bper\s+(?:annum|hour|year|month)\b
-    | \bcompetitive\s+salary | [$€£]\s?\d | \d\s?(?:k\b|€|eur\b|usd\b|gbp\b) | \bbonus(?:es)?\b
-    | \bprivacy\s+(?:policy|notice)\b | \bapply\s+(?:now|today|online|by|via|here)\b
+    | \bcompetitive\s+salary | \bprivacy\s+(?:policy|notice)\b | \bapply\s+(?:now|today|online|by|via|here)\b
     | \bsend\s+(?:us\s+)?your\s+(?:cv|resume|application) | https?:// | \bwww\. | \S@\S+\.\w
     | \bdays?\s+(?:of\s+)?(?:holiday|vacation|annual\s+leave)\b | \bfree\s+(?:lunch|coffee|parking|fruit|drinks)
     | \bfounded\s+in\b | \bheadquarter | \boffices?\s+in\b
     """
+)
+# Pay and insurance are the offer's, unless they are what the work is about.
+_PAY = re.compile(
+    r"""(?ix)
+      \b401\s?\(?k\)? | \bpaid\s+(?:time\s+off|holiday|leave|vacation) | \bannual\s+leave\b
+    | \b(?:health|dental|life|medical|vision)\s+insurance\b | \bpension\b | \bper\s+(?:annum|hour|year|month)\b
+    | [$€£]\s?\d | \d\s?(?:k\b|€|eur\b|usd\b|gbp\b) | \bbonus(?:es)?\b
+    """
+)
+_WORK_WITH_PAY = re.compile(
+    r"""(?ix)
+      \b (?: sell | advis | process | handl | manag(?:e|es|ing)\b | administ | calculat | settl | underwrit | report
+    | forecast | plan(?:s|ning)?\b | invoic | customer | client | applications?\b | claims?\b | budgets?\b | portfolio
+    | accounts\b | policyholder | visitor | patient | units?\b | orders?\b )"""
 )
 
 
@@ -86,14 +114,26 @@ def cannot_ask(passages: Sequence[Passage], text: str) -> list[bool]:
         # On a line that holds more than the passage, only what lies between is looked at.
         if end_of_last <= line and _is_heading(passage, text, line):
             under_offer = bool(_OFFER_HEADING.match(passage.text))
-            opens_list = bool(_ASKING_HEADING.search(passage.text)) and not _ASKS_ITSELF.search(passage.text)
+            opens_list = _opens_list(passage.text)
         end_of_last = passage.end
         # "Pay: 17 an hour" is a line about the offer, and says nothing of the lines below it.
         field, colon, content = passage.text.partition(": ")
         about_offer = bool(colon and content and len(field.split()) <= 5 and _OFFER_HEADING.match(field))
         muted = under_offer or opens_list or about_offer
-        verdicts.append(muted or bool(_NOT_A_REQUIREMENT.search(passage.text)))
+        verdicts.append(muted or _is_about_offer(passage.text))
     return verdicts
+
+
+def _opens_list(heading: str) -> bool:
+    """Whether a heading says only that what is asked for comes below, and names nothing itself."""
+    if not _ASKING.search(heading):
+        return False
+    left = _ASKING.sub(" ", heading)
+    return heading.endswith(":") or all(word in _OF_A_HEADING for word in _WORD.findall(left.lower()))
+
+
+def _is_about_offer(text: str) -> bool:
+    return bool(_NOT_A_REQUIREMENT.search(text) or (_PAY.search(text) and not _WORK_WITH_PAY.search(text)))
 
 
 def _is_heading(passage: Passage, text: str, line: int) -> bool:

@@ -11,8 +11,10 @@ import atexit
 import contextlib
 import os
 import shutil
+import sys
 import tempfile
 import time
+import traceback
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -32,11 +34,23 @@ MAX_WAITING_BYTES = 512 * 1024 * 1024
 MAX_WAITING_FILES = 5_000
 FORGET_UPLOADS_S = 300
 FORGET_SESSIONS_S = 3600
+FORGET_UNREAD_S = 300.0
 CHORES_EVERY_S = 30.0
 UPLOAD = "/gradio_api/upload"
 # What the page, programs and assistants send to; everything else takes no body.
 OPEN_TO_POST = (UPLOAD, *(f"/gradio_api/{name}" for name in ("queue/join", "call/", "cancel", "mcp", "reset")))
-CLOSED = ("/gradio_api/deep_link",)
+# What the page and programs read.
+OPEN_TO_GET = (
+    *("/assets/", "/static/", "/svelte/", "/theme.css", "/config", "/favicon.ico", "/manifest.json", "/robots.txt"),
+    *("/health", "/pwa_icon"),
+    *(
+        f"/gradio_api/{name}"
+        for name in (
+            *("info", "openapi.json", "queue/data", "call/", "heartbeat/", "mcp", "startup-events", "app_id"),
+            *("upload_progress", "api_info"),
+        )
+    ),
+)
 _READING = ("GET", "HEAD", "OPTIONS")
 _TOO_LARGE = "That is more than this page takes."
 
@@ -79,7 +93,8 @@ async def _discard(receive: Receive, more: bool = True) -> None:
 
 async def _refusal(scope: Scope) -> PlainTextResponse | None:
     path = scope["path"]
-    if path.startswith(CLOSED) or (scope["method"] not in _READING and not path.startswith(OPEN_TO_POST)):
+    reading = scope["method"] in _READING
+    if path != "/" and not path.startswith(OPEN_TO_GET if reading else OPEN_TO_POST):
         return PlainTextResponse("Not found.", 404)
     length = Headers(scope=scope).get("content-length", "0")
     if length.isdecimal() and int(length) > MAX_BODY_BYTES:
@@ -131,6 +146,66 @@ def sweep(folder: Path) -> None:
             with contextlib.suppress(OSError):
                 if path != folder and path.stat().st_mtime < oldest:
                     path.rmdir() if path.is_dir() else path.unlink()
+
+
+def keep_words_out_of_logs(page: Any) -> None:
+    """Let no error write to the log what a visitor sent.
+
+    Gradio prints errors with their message, and its own quote the values of a call that gives too few of them.
+    """
+    import gradio as gr
+    from gradio import queueing, routes
+
+    def check(fn: Any, inputs: Sequence[Any]) -> None:
+        if len(inputs) < len(fn.inputs):
+            raise gr.Error(f"This takes {len(fn.inputs)} values, and {len(inputs)} came.", print_exception=False)
+
+    page.validate_inputs = check
+    # There is no setting for it.
+    for module in (queueing, routes):
+        module.traceback = _TracebackWithoutWords()
+
+
+class _TracebackWithoutWords:
+    """Stands in for the module: where an error came from and its kind, and not what it says."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(traceback, name)
+
+    def print_exc(self, *given: Any, **options: Any) -> None:
+        """Print the places of the error at hand."""
+        kind, _, where = sys.exc_info()
+        sys.stderr.write("".join(traceback.format_tb(where)) + f"{kind.__name__ if kind else 'no error'}\n")
+
+
+class ForgetUnread:
+    """A chore: results that nobody fetched go after some minutes, with all that Gradio notes of their sessions.
+
+    Gradio keeps the last 2,000 sessions' messages, however old, and the name of every file that was ever opened.
+
+    Args:
+        page: the Blocks that are served.
+    """
+
+    def __init__(self, page: Any) -> None:
+        self._page = page
+        self._unread_since: dict[str, float] = {}
+
+    def __call__(self) -> None:
+        """Look, and let go."""
+        queue, now = self._page._queue, time.monotonic()
+        messages, ids = queue.pending_messages_per_session, queue.pending_event_ids_session
+        unread = {session for session, waiting in list(messages.items()) if not waiting.empty()}
+        self._unread_since = {session: self._unread_since.get(session, now) for session in unread}
+        for session, since in self._unread_since.items():
+            if now - since > FORGET_UNREAD_S:
+                messages.pop(session, None)
+                ids.pop(session, None)
+        for session, waiting in list(ids.items()):
+            if not waiting:
+                ids.pop(session, None)
+        for files in self._page.temp_file_sets:
+            files.difference_update([path for path in list(files) if not os.path.exists(path)])
 
 
 def forget_sessions(page: Any) -> None:

@@ -33,7 +33,7 @@ def marked_text(text: str, matches: Sequence[SkillMatch]) -> str:
     opening_tag = (
         '<div class="ad-text" dir="auto" tabindex="0" role="region" aria-label="Your text, with its skills marked">'
     )
-    return f"{opening_tag}{''.join(parts)}</div>"
+    return f'<p class="unseen" aria-live="polite"></p>{opening_tag}{"".join(parts)}</div>'
 
 
 def _piece(text: str, numbers: list[int], matches: Sequence[SkillMatch]) -> str:
@@ -44,7 +44,9 @@ def _piece(text: str, numbers: list[int], matches: Sequence[SkillMatch]) -> str:
     title = escape("; ".join(names[:MAX_TITLE_NAMES]) + more)
     kind = "knowledge" if matches[numbers[0]].type == "knowledge" else "skill"
     where = " ".join(map(str, numbers))
-    return f'<mark class="{kind}" data-skills="{where}" title="{title}">{escape(text)}</mark>'
+    # A place is chosen by mouse or keyboard; its name is its own words, and its description the skills.
+    shows = f'data-skills="{where}" title="{title}" aria-description="{title}"'
+    return f'<mark class="{kind}" tabindex="0" role="button" aria-pressed="false" {shows}>{escape(text)}</mark>'
 
 
 def skill_table(matches: Sequence[SkillMatch], grouped: bool = False) -> str:
@@ -64,16 +66,28 @@ def skill_table(matches: Sequence[SkillMatch], grouped: bool = False) -> str:
             rows += [_row(number, matches[number]) for number in numbers]
     else:
         rows = [_row(number, match) for number, match in enumerate(matches)]
+    return _table(rows, "Skills, best first. Choose one to see where the text says it.")
+
+
+def ranking(matches: Sequence[SkillMatch]) -> str:
+    """A table of the skills nearest to one sentence, which is all there is to show of where they come from."""
+    rows = [_row(number, match, can_be_chosen=False) for number, match in enumerate(matches)]
+    return _table(rows, "The skills nearest to the sentence, nearest first.") if rows else ""
+
+
+def _table(rows: Sequence[str], caption: str) -> str:
     head = "".join(f'<th scope="col">{name}</th>' for name in ("Skill", "Type", "Match", "Link"))
     return (
-        '<table class="skills"><caption class="unseen">Skills, best first. Choose one to see where the text says it.'
-        f"</caption><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+        f'<table class="skills"><caption class="unseen">{caption}</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
     )
 
 
-def _row(number: int, match: SkillMatch) -> str:
+def _row(number: int, match: SkillMatch, can_be_chosen: bool = True) -> str:
     label = escape(match.label)
-    places = len(match.evidence)
+    name = label
+    if can_be_chosen:
+        name = f'<button type="button" class="pick" aria-pressed="false" data-skill="{number}">{label}</button>'
     similar = ""
     if match.similar:
         names = escape(", ".join(match.similar))
@@ -83,8 +97,7 @@ def _row(number: int, match: SkillMatch) -> str:
     badge = "knowledge" if match.type == "knowledge" else "skill"
     type_cell = f'<span class="badge {badge}">{escape(kind)}</span>' if kind else ""
     return (
-        f'<tr data-skill="{number}"><td class="name"><button type="button" class="pick" aria-pressed="false" '
-        f'data-skill="{number}" data-places="{places}">{label}</button>{similar}</td><td class="type">{type_cell}</td>'
+        f'<tr data-skill="{number}"><td class="name">{name}{similar}</td><td class="type">{type_cell}</td>'
         f'<td class="score"><span class="bar" aria-hidden="true"><i style="width:{percent}%"></i></span>'
         f'<span class="number">{match.score:.2f}</span></td><td class="link">{_link(match.uri, label)}</td></tr>'
     )

@@ -17,7 +17,7 @@ from page_lists import OwnList, OwnLists
 from page_markup import whole_letters
 from skill_finder import SkillFinder, SkillFinderError
 from skill_index import sha256_of_lines
-from skill_match import SkillMatch
+from skill_match import SkillMatch, are_close
 from taxonomy import encode_skills, parse_skills
 
 MAX_PAGE_SKILLS = 5_000
@@ -99,14 +99,17 @@ class PageService:
         """
         of_first = self.find(checked_text(first, "Paste the job ad first."), threshold)
         of_second = self.find(checked_text(second, "Paste the CV first."), threshold)
-        names_first = {name for match in of_first for name in (match.label, *match.similar)}
-        names_second = {name for match in of_second for name in (match.label, *match.similar)}
-        common = [match for match in of_first if not names_second.isdisjoint((match.label, *match.similar))]
+        shared = [(one, other) for one in of_first for other in of_second if self._are_same(one, other)]
+        firsts, seconds = {one.uri for one, _ in shared}, {other.uri for _, other in shared}
         return Comparison(
-            common=common,
-            only_first=[match for match in of_first if match not in common],
-            only_second=[match for match in of_second if names_first.isdisjoint((match.label, *match.similar))],
+            common=[match for match in of_first if match.uri in firsts],
+            only_first=[match for match in of_first if match.uri not in firsts],
+            only_second=[match for match in of_second if match.uri not in seconds],
         )
+
+    def _are_same(self, one: SkillMatch, other: SkillMatch) -> bool:
+        names = {one.label, *one.similar}
+        return not names.isdisjoint((other.label, *other.similar)) or are_close(one, other, self.finder.index)
 
     def read_file(self, data: bytes, name: str) -> str:
         """Text of a dropped file.

@@ -25,6 +25,12 @@ _DOWNLOAD = """(content, name, kind) => {
   link.remove();
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);
 }"""
+_FOCUS = """() => {{
+  const held = document.activeElement;
+  const lost = !held || held === document.body || !held.offsetParent;
+  const node = document.querySelector("{}");
+  if (lost && node) node.focus({{preventScroll: true}});
+}}"""
 _WAITING = "Your skills will be listed here."
 _WAITING_ADVICE = "Paste a job ad, open a file, or try one of the examples. Then press “Find skills”."
 
@@ -103,31 +109,37 @@ def find_tab(service: PageService) -> None:
     inputs = [text, threshold, number, merge, grouped]
     outputs = [writing, reading, marked, results, records, downloads]
     private: dict[str, Any] = {"api_visibility": "private"}
-    gr.on([go.click], find, inputs, outputs, **private)
+    # What held the focus is hidden by the result: a keyboard goes on from what came in its place.
+    gr.on([go.click], find, inputs, outputs, **private).then(None, js=_FOCUS.format("#marked .ad-text"))
     for slider in (threshold, number):
         slider.release(_only_with_text(find, outputs), inputs, outputs, show_progress="hidden", **private)
     for box in (merge, grouped):
         box.input(_only_with_text(find, outputs), inputs, outputs, show_progress="hidden", **private)
-    edit.click(lambda: (gr.update(visible=True), gr.update(visible=False)), None, [writing, reading], **private)
+    edited = edit.click(
+        lambda: (gr.update(visible=True), gr.update(visible=False)), None, [writing, reading], **private
+    )
+    edited.then(None, js=_FOCUS.format("#ad textarea"))
     clear.click(
         lambda: ("", page_html.message(_WAITING, _WAITING_ADVICE), None, gr.update(visible=False)),
         None,
         [text, results, records, downloads],
         **private,
     )
-    upload.upload(lambda path: _opened(service, path), upload, [text, results], **private)
+    upload.upload(lambda path: _opened(service, path), upload, [text, results, records, downloads], **private)
     for button, content in example_buttons:
-        button.click(lambda content=content: content, None, text, **private).then(find, inputs, outputs, **private)
+        filled = button.click(lambda content=content: content, None, text, **private)
+        filled.then(find, inputs, outputs, **private).then(None, js=_FOCUS.format("#marked .ad-text"))
     _connect_downloads(service, records, as_table, as_data)
 
 
-def _opened(service: PageService, path: str | None) -> tuple[Any, str]:
+def _opened(service: PageService, path: str | None) -> tuple[Any, str, None, Any]:
+    """The file's text in place of the one before, whose skills go with it."""
     try:
-        return read_upload(service, path), page_html.message(
-            "The file is open.", "Press “Find skills” when it looks right."
-        )
+        text = read_upload(service, path)
+        said = page_html.message("The file is open.", "Press “Find skills” when it looks right.")
     except PageError as error:
-        return gr.skip(), page_html.message("That file cannot be used.", str(error), problem=True)
+        text, said = gr.skip(), page_html.message("That file cannot be used.", str(error), problem=True)
+    return text, said, None, gr.update(visible=False)
 
 
 def _only_with_text(find: Callable[..., tuple[Any, ...]], outputs: list[Any]) -> Callable[..., tuple[Any, ...]]:
@@ -176,11 +188,16 @@ def _connect_downloads(service: PageService, records: gr.State, as_table: gr.But
     kind = gr.Textbox(visible="hidden", container=False)
     fields = [content, name, kind]
 
+    def still_there(found: list[dict[str, Any]] | None) -> list[dict[str, Any]]:
+        if not found:
+            raise gr.Error("These skills are no longer kept. Press “Find skills” again.", print_exception=False)
+        return found
+
     def table(found: list[dict[str, Any]] | None) -> tuple[str, str, str]:
-        return (as_csv(found), "skills.csv", "text/csv") if found else ("", "", "")
+        return as_csv(still_there(found)), "skills.csv", "text/csv"
 
     def data(found: list[dict[str, Any]] | None) -> tuple[str, str, str]:
-        return (as_json(found, service.about()), "skills.json", "application/json") if found else ("", "", "")
+        return as_json(still_there(found), service.about()), "skills.json", "application/json"
 
     for button, make in ((as_table, table), (as_data, data)):
         made = button.click(make, records, fields, api_visibility="private", show_progress="hidden")
@@ -220,7 +237,7 @@ def sentence_tab(service: PageService) -> None:
 
     def rank(written: str) -> str:
         try:
-            return page_html.skill_table(service.rank(written))
+            return page_html.ranking(service.rank(written))
         except PageError as error:
             return page_html.message("That did not work.", str(error), problem=True)
 

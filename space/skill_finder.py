@@ -103,7 +103,7 @@ class SkillFinder:
         cls,
         source: str | Path,
         backend: Backend = "auto",
-        skills: Sequence[Skill] = (),
+        skills: Sequence[Skill] | None = None,
         taxonomy: str = "",
         progress: Progress | None = None,
     ) -> Self:
@@ -122,7 +122,9 @@ class SkillFinder:
         """
         folder = model_folder(source)
         loaded = load_encoder(folder, backend)
-        if skills:
+        if skills is not None:
+            if not skills:
+                raise SkillFinderError("the list of skills is empty; leave it out for the model's own")
             weights = sha256_of_file(loaded.weight_file)
             index = encode_skills(list(skills), loaded, taxonomy or "own list", cache_folder(), weights, progress)
         else:
@@ -170,7 +172,7 @@ class SkillFinder:
         least = self.settings.threshold if threshold is None else threshold
         _check(texts, top_k, least, fusion)
         if fusion == "words":
-            return [self._merged(self._written(text), merge)[:top_k] for text in texts]
+            return [self._best(self._written(text, least), least, merge, top_k) for text in texts]
         scorer = PassageScorer(self.index, self.settings.gate, self._rule(fusion, least))
         units = [read_units(text) for text in texts]
         spans = [span.text for of_text in units for unit in of_text if not unit.cannot_ask for span in unit.spans]
@@ -178,7 +180,7 @@ class SkillFinder:
         results = []
         for of_text in units:
             matches = self._matches(scorer.hits(of_text, vector_of))
-            results.append(self._merged(matches, merge)[:top_k])
+            results.append(self._best(matches, least, merge, top_k))
         encode_tokens = getattr(self.encoder, "encode_tokens", None)
         return narrow_evidence(texts, results, self.index, encode_tokens) if narrow and encode_tokens else results
 
@@ -187,14 +189,16 @@ class SkillFinder:
             return Rule(self.lexicon, self.names, least, use_words=False)
         return Rule(self.lexicon, self.names, least, self.settings.agreement)
 
-    def _written(self, text: str) -> list[SkillMatch]:
+    def _written(self, text: str, least: float) -> list[SkillMatch]:
         """By words alone: no encoder is asked."""
-        rule = self._rule("words", self.settings.threshold)
+        rule = self._rule("words", least)
         asking = [unit for unit in read_units(text) if not unit.cannot_ask]
         return self._matches([hit for unit in asking for hit in rule.written(unit, None)])
 
-    def _merged(self, matches: list[SkillMatch], merge: bool) -> list[SkillMatch]:
-        return merge_near_duplicates(matches, self.index) if merge else matches
+    def _best(self, matches: list[SkillMatch], least: float, merge: bool, top_k: int | None) -> list[SkillMatch]:
+        """Those that reach the threshold: a name that is written out has a score of its own, and it may be below."""
+        reached = [match for match in matches if match.score >= least]
+        return (merge_near_duplicates(reached, self.index) if merge else reached)[:top_k]
 
     def rank(self, sentence: str, top_k: int = 20) -> list[SkillMatch]:
         """The `top_k` skills nearest to a sentence by cosine, whatever their score: the paper's ranking."""

@@ -96,21 +96,41 @@ def _check_weights(metadata: dict[str, str], folder: Path, weight_file: Path, te
 
 
 def read_skill_table(path: Path) -> tuple[Skill, ...]:
-    """Read a Parquet table of skills: uri and label, and the other fields of `Skill` where it has them."""
+    """Read a Parquet table of skills: uri and label, and the other fields of `Skill` where it has them.
+
+    `id` and `aliases` are taken as well; aliases are a list, or text parted by |.
+
+    Raises:
+        SkillFinderError: a column is missing, or an id or label is empty or no text or number, or an id is there twice.
+    """
     import pyarrow.parquet as pq
 
     rows = pq.read_table(path).to_pylist()
-    missing = {"uri", "label"} - set(rows[0] if rows else {})
+    names = set(rows[0] if rows else {})
+    missing = [name for name, other in (("uri", "id"), ("label", "label")) if not {name, other} & names]
     if missing:
-        raise SkillFinderError(f"{path} has no column {sorted(missing)[0]!r}")
-    return tuple(_skill_of(row) for row in rows)
+        raise SkillFinderError(f"{path} has no column {missing[0]!r}")
+    skills, seen = [], set()
+    for number, row in enumerate(rows, start=1):
+        skill = _skill_of(row, f"{path}, row {number}")
+        if skill.uri in seen:
+            raise SkillFinderError(f"{path}, row {number}: the id {skill.uri[:80]} is there twice")
+        seen.add(skill.uri)
+        skills.append(skill)
+    return tuple(skills)
 
 
-def _skill_of(row: dict[str, Any]) -> Skill:
+def _skill_of(row: dict[str, Any], where: str) -> Skill:
+    uri, label = row["uri"] if "uri" in row else row["id"], row["label"]
+    for name, value in (("id", uri), ("label", label)):
+        if isinstance(value, bool) or not isinstance(value, str | int) or not str(value).strip():
+            raise SkillFinderError(f"{where}: the {name} is {value!r}, and must be text")
+    aliases = row.get("alternative_labels") or row.get("aliases") or ()
+    aliases = [alias.strip() for alias in aliases.split("|")] if isinstance(aliases, str) else aliases
     return Skill(
-        uri=row["uri"],
-        label=row["label"],
-        alternative_labels=tuple(row.get("alternative_labels") or ()),
+        uri=str(uri).strip() if isinstance(uri, int) else uri,
+        label=str(label) if isinstance(label, int) else label,
+        alternative_labels=tuple(str(alias) for alias in aliases if alias),
         type=row.get("type") or "",
         broader_uris=tuple(row.get("broader_uris") or ()),
         group=row.get("group") or "",

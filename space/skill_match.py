@@ -56,7 +56,7 @@ def merge_near_duplicates(matches: Sequence[SkillMatch], index: SkillIndex) -> l
     kept: dict[int, SkillMatch] = {}
     for number, (match, others) in enumerate(zip(matches, _sharing_words(matches), strict=True)):
         for better in sorted(others & kept.keys()):
-            if _are_close(kept[better], match, index):
+            if are_close(kept[better], match, index):
                 kept[better] = replace(kept[better], similar=(*kept[better].similar, match.label))
                 break
         else:
@@ -78,7 +78,8 @@ def _sharing_words(matches: Sequence[SkillMatch]) -> list[set[int]]:
     return sharing
 
 
-def _are_close(better: SkillMatch, match: SkillMatch, index: SkillIndex) -> bool:
+def are_close(better: SkillMatch, match: SkillMatch, index: SkillIndex) -> bool:
+    """Whether two skills say nearly the same: closer names are asked of skills that stand apart in the taxonomy."""
     first, second = index.position[better.uri], index.position[match.uri]
     closeness = float(np.dot(index.vectors[first], index.vectors[second]))
     parents, others = index.skills[first].broader_uris, index.skills[second].broader_uris

@@ -19,7 +19,9 @@ MEMORY_BYTES = 512 * 1024**2
 _AT_ONCE = 65_536
 _DOCUMENT = "word/document.xml"
 _NAMESPACE = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
-_BREAKS = {"p": "\n", "br": "\n", "cr": "\n", "tab": "\t", "tc": "\t"}
+# Text boxes come twice: drawn as today's Word does, and once more for old ones.
+_FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
+_BREAKS = {"p": "\n", "br": "\n", "cr": "\n", "tab": "\t", "tc": "\t", "noBreakHyphen": "-"}
 
 
 class _Text:
@@ -29,19 +31,22 @@ class _Text:
         self.parts: list[str] = []
         self.size = 0
         self._open: list[str] = []
+        self._fallbacks = 0
 
     def start(self, tag: str, _: object) -> None:
+        self._fallbacks += tag == _FALLBACK
         self._open.append(tag.removeprefix(_NAMESPACE))
 
-    def end(self, _: str) -> None:
+    def end(self, tag: str) -> None:
         self._add(_BREAKS.get(self._open.pop(), ""))
+        self._fallbacks -= tag == _FALLBACK
 
     def data(self, text: str) -> None:
         if self._open[-1:] == ["t"]:
             self._add(text)
 
     def _add(self, text: str) -> None:
-        if text:
+        if text and not self._fallbacks:
             self.parts.append(text)
             self.size += len(text)
 

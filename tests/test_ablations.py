@@ -7,11 +7,12 @@ import pytest
 from dataset_builder.contract import StageError
 from dataset_builder.esco import read_esco
 from tests.tiny_encoder import write_tiny_encoder
-from training import ablation_report, ablations
+from training import ablation_grid, ablation_report, ablations
 from training.ablation_grid import GRID, recipe_of
 from training.ablation_report import render_table, signed
 from training.ablation_results import AblationResults, AblationRow, Interval, compare, interval
 from training.label_space import label_space_of_esco
+from training.run_record import TrainingRecord
 
 REPO = Path(__file__).resolve().parent.parent
 
@@ -21,6 +22,9 @@ def test_every_row_is_a_recipe_of_the_same_budget():
     for row in GRID:
         recipe = recipe_of(row, seed=2)
         assert sum(stage.pairs_limit or 0 for stage in recipe.stages) == 10_000
+        # 156 batches of 64 are 9,984 pairs, whatever a source holds.
+        assert sum(stage.max_steps or 0 for stage in recipe.stages) == 156
+        assert {stage.batch_size for stage in recipe.stages} == {64}
         assert (recipe.seed, recipe.validation.times_per_epoch) == (2, 0)
     assert len({(row.question, row.name) for row in GRID}) == len(GRID)
 
@@ -104,8 +108,9 @@ def test_table_and_figure_from_a_file(tmp_path: Path, capsys: pytest.CaptureFixt
 
 
 @pytest.fixture
-def arguments(tmp_path: Path) -> list[str]:
-    """Inputs over the sample of ESCO: three sentences for each of 40 skills."""
+def arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Inputs over the sample of ESCO: three sentences for each of 40 skills; runs of 64 pairs."""
+    monkeypatch.setattr(ablation_grid, "BUDGET", 64)
     esco = REPO / "dataset_builder" / "sample_esco"
     labels = [skill.label for skill in read_esco(esco).skills[:40]]
     with (tmp_path / "dataset.csv").open("w", newline="") as file:
@@ -120,7 +125,6 @@ def arguments(tmp_path: Path) -> list[str]:
         "--validation": tmp_path / "own_validation.csv",
         "--work": tmp_path / "work",
         "--out": tmp_path / "ablations.json",
-        "--budget": 64,
     }
     return [str(part) for pair in names.items() for part in pair]
 
@@ -139,6 +143,31 @@ def test_runs_are_made_once_and_shared(tmp_path: Path, arguments: list[str], cap
     capsys.readouterr()
     ablations.main([*arguments, "--only", "filters", "scoring"])
     assert capsys.readouterr().out.count("nothing to do") == 3
+
+
+def test_a_source_below_the_budget_is_seen_as_often_as_others(tmp_path: Path, arguments: list[str], monkeypatch):
+    """120 pairs and 256 to train on: 256 / 64 = 4 steps, in which each is seen about twice."""
+    monkeypatch.setattr(ablation_grid, "BUDGET", 256)
+    ablations.main([*arguments, "--only", "filters"])
+    (folder,) = (tmp_path / "work").iterdir()
+    record = TrainingRecord.load(folder)
+    assert (record.steps, sum(source.pairs for source in record.sources)) == (4, 120)
+
+
+def test_rows_of_earlier_questions_stay_in_the_file(tmp_path: Path, arguments: list[str]):
+    """Another dev split is measured on and only `scoring` is asked for: what `augmentation` came to before is kept."""
+    ablations.main([*arguments, "--only", "augmentation"])
+    (tmp_path / "dev.csv").write_text("sentence,skills\nDo this.,['no skill']\n")
+    ablations.main([*arguments, "--only", "scoring", "--skillskape-dev", str(tmp_path / "dev.csv")])
+    rows = {(row.question, row.name): row for row in AblationResults.load(tmp_path / "ablations.json").rows}
+    assert rows["augmentation", "joined"].seeds == rows["scoring", "cosine"].seeds == [1]
+
+
+def test_another_llm_s_dataset_that_is_none_costs_its_row_alone(tmp_path: Path, arguments: list[str]):
+    ablations.main([*arguments, "--only", "language_model", "negatives", "--other-llm", str(tmp_path / "none.csv")])
+    rows = {(row.question, row.name): row for row in AblationResults.load(tmp_path / "ablations.json").rows}
+    assert "none.csv" in (rows["language_model", "other"].not_run or "")
+    assert rows["negatives", "in_batch"].seeds == [1]
 
 
 def test_a_row_that_fails_does_not_cost_the_others(tmp_path: Path, arguments: list[str]):

@@ -146,7 +146,7 @@ class TestHostileRequests:
         [
             "/gradio_api/file=/etc/passwd",
             "/gradio_api/file=../../../../etc/passwd",
-            "/gradio_api/file=app.py",
+            "/gradio_api/file=pyproject.toml",
             "/gradio_api/file=http://169.254.169.254/latest/meta-data/",
             "/gradio_api/proxy=http://169.254.169.254/latest/meta-data/",
             "/file=/etc/passwd",
@@ -275,6 +275,12 @@ class TestService:
         assert [match.label for match in found.common] == ["SQL"]
         assert [match.label for match in found.only_first] == ["bake bread in ovens"]
         assert [match.label for match in found.only_second] == ["C++"]
+
+    def test_two_names_of_nearly_one_skill_are_one_in_a_comparison(self):
+        """ "plan shifts of (staff) employees" share 4 of 4 and 4 of 5 words: cosine 4 / sqrt(20) = 0.89, over 0.78."""
+        found = PageService(tiny_finder()).compare("You plan shifts of employees.", "plan shifts of staff employees")
+        assert [match.label for match in found.common] == ["plan shifts of employees"]
+        assert (found.only_first, found.only_second) == ([], [])
 
 
 def test_examples_are_five_ads(repo):

@@ -106,8 +106,21 @@ def test_a_zip_that_lies_about_its_size():
     data = bytearray(docx(paragraph("A" * 30_000_000)))
     directory = data.rfind(b"PK\x01\x02")
     data[directory + 24 : directory + 28] = (1000).to_bytes(4, "little")
-    with pytest.raises(UnreadableFileError):
+    # Python's zipfile stops at the size that the directory states, and then misses the rest in the checksum.
+    with pytest.raises(UnreadableFileError, match="damaged"):
         read_document(bytes(data))
+
+
+def test_a_text_box_is_read_once_and_its_hyphens_stay():
+    """Word writes a text box twice, for itself and, as a fallback, for its old versions."""
+    box = paragraph("You bake bread.")
+    markup = 'xmlns:mc="http://schemas.openxmlformats.org/markup-compatibility/2006"'
+    both = f"<mc:Choice>{box}</mc:Choice><mc:Fallback>{box}</mc:Fallback>"
+    hyphen = "<w:p><w:r><w:t>on</w:t><w:noBreakHyphen/><w:t>site</w:t></w:r></w:p>"
+    text = read_document(
+        docx(f"<w:p><w:r><mc:AlternateContent {markup}>{both}</mc:AlternateContent></w:r></w:p>{hyphen}")
+    )
+    assert text.split() == ["You", "bake", "bread.", "on-site"]
 
 
 def test_a_locked_pdf_and_one_with_too_many_pages():

@@ -14,6 +14,9 @@ from passages import split_passages
         "* Knowledge of Java",
         "Good knowledge of Java",
         "* Essential skills in C++",
+        "SQL knowledge",
+        "Good Excel skills",
+        "Communication skills",
     ],
 )
 def test_a_bullet_or_a_line_that_asks_itself_is_no_heading(line):
@@ -25,8 +28,55 @@ def test_a_bullet_or_a_line_that_asks_itself_is_no_heading(line):
 
 @pytest.mark.parametrize(
     "heading",
-    ["Essential skills", "**Requirements**", "Experience", "## Your profile", "Your knowledge of the trade:"],
+    [
+        *("Essential skills", "**Requirements**", "Experience", "## Your profile", "Your knowledge of the trade:"),
+        *("Technical skills", "What we are looking for", "Your responsibilities", "Essential skills and experience"),
+    ],
 )
 def test_a_heading_that_asks_opens_a_list(heading):
     text = f"{heading}\nYou bake bread.\n"
     assert cannot_ask(split_passages(text), text) == [True, False]
+
+
+@pytest.mark.parametrize(
+    "heading",
+    [
+        *("Benefits", "Our benefits", "Pay and benefits:", "Compensation & Benefits", "Salary range", "The package"),
+        *("Location - London", "Working hours", "Hours (37 per week)", "Contact us", "Contact details", "Legal notice"),
+        *("Equal opportunity employer", "Diversity and inclusion", "Benefits of working here", "Privacy policy"),
+        *("What we offer", "Why join us?", "About us", "In return you get"),
+    ],
+)
+def test_a_heading_of_the_offer_silences_what_is_below(heading):
+    text = f"{heading}\nYou bake bread.\n"
+    assert cannot_ask(split_passages(text), text) == [True, True]
+
+
+@pytest.mark.parametrize(
+    "title",
+    [
+        *("Contact Centre Agent", "Legal Secretary", "Location Manager", "Benefits Adviser", "Compensation Analyst"),
+        *("Legal assistant, Smith & Partners", "Address customer complaints", "Package Handler", "Pay Clerk"),
+    ],
+)
+def test_a_title_or_task_that_begins_like_the_offer_silences_nothing(title):
+    text = f"{title}\nYou bake bread.\n"
+    assert cannot_ask(split_passages(text), text) == [False, False]
+
+
+@pytest.mark.parametrize(
+    ("line", "muted"),
+    [
+        ("Sell life insurance to private customers", False),
+        ("Process pension applications", False),
+        ("Manage a budget of $2 million", False),
+        ("Process 500 invoices per month", False),
+        ("Health insurance and pension", True),
+        ("$20 per hour", True),
+        ("25 days of holiday", True),
+        ("A bonus at the end of the year", True),
+    ],
+)
+def test_pay_is_the_offer_s_unless_it_is_the_work(line, muted):
+    text = f"{line}.\n"
+    assert cannot_ask(split_passages(text), text) == [muted]

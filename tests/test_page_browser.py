@@ -199,7 +199,9 @@ def test_compare_and_one_sentence(page):
     page.fill("#sentence textarea", "bread")
     page.click("#rank")
     page.wait_for_selector("#ranking table.skills")
-    assert page.locator("#ranking button.pick").first.inner_text() == "bake bread in ovens"
+    assert page.locator("#ranking td.name").first.inner_text() == "bake bread in ovens"
+    # Its rows have the numbers of another text's skills: there is nothing to choose that could light those up.
+    assert page.locator("#ranking button").count() == 0
 
 
 def contrast(page, selector: str) -> float:
@@ -271,6 +273,16 @@ def test_the_keyboard_is_enough_and_controls_have_names(page):
     button.focus()
     page.keyboard.press("Enter")
     assert button.get_attribute("aria-pressed") == "true"
+    assert page.locator("#marked [aria-live]").inner_text() == "Shown at 1 place of your text."
+    mark = page.locator("mark", has_text="You bake bread")
+    mark.focus()
+    page.keyboard.press("Enter")
+    assert page.locator("tr.chosen button.pick").all_inner_texts() == ["bake bread in ovens"]
+    assert mark.get_attribute("aria-pressed") == "true"
+    # What had the focus is gone; a keyboard goes on with what came in its place.
+    page.locator("#edit").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_function("document.activeElement === document.querySelector('#ad textarea')")
     unnamed = page.evaluate(
         """[...document.querySelectorAll("button, input, textarea, a[href]")].filter(node =>
             node.offsetParent !== null && !(node.innerText || "").trim() && !node.getAttribute("aria-label") &&
@@ -288,3 +300,14 @@ def test_nothing_stays_in_the_browser(page):
     assert "xyzzy" not in stored
     assert databases == []
     assert "xyzzy" not in page.url
+
+
+def test_a_new_file_takes_the_old_skills_away(page):
+    find(page, AD)
+    page.click("#edit")
+    with page.expect_file_chooser() as chooser:
+        page.click("#open-file")
+    chooser.value.set_files({"name": "cv.txt", "mimeType": "text/plain", "buffer": b"I sell shoes."})
+    page.wait_for_function("document.querySelector('#ad textarea').value.includes('shoes')")
+    page.wait_for_selector("#downloads", state="hidden")
+    assert page.locator("#results button.pick").count() == 0

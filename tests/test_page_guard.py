@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import pytest
 
 import page_guard
-from tests.running_page import call, fn_index, page_with_uploads, run_event, running_page
+from tests.running_page import call, fn_index, page_with_uploads, post, run_event, running_page
 
 METADATA = "http://169.254.169.254/latest/meta-data/"
 
@@ -66,6 +66,69 @@ def test_routes_that_the_page_never_uses_are_closed(served, path):
     new = set(Path(tempfile.gettempdir()).iterdir()) - before
     assert not [path for path in new if path.is_file() and path.stat().st_size == 2_000_000]
     assert send(served[0], f"/gradio_api/{path}", json.dumps({"data": ["SQL", -1, 5]}).encode())[0] == 404
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("gradio_api/proxy=http://169.254.169.254/", "gradio_api/queue/status", "gradio_api/stream/a/b/c"),
+        *("gradio_api/custom_component/xyzzy/client/x/y", "monitoring", "gradio_api/file=pyproject.toml"),
+    ],
+)
+def test_nothing_is_read_that_the_page_never_reads(served, capfd, path):
+    assert send(served[0], f"/{path}", None, method="GET")[0] == 404
+    assert "xyzzy" not in "".join(capfd.readouterr())
+
+
+@pytest.mark.parametrize("path", ["call/find_skills", "queue/join"])
+def test_a_call_that_lacks_values_writes_nothing_of_the_others_to_the_log(served, capfd, path):
+    """Gradio's own error quotes what came."""
+    address, page, _ = served
+    body = {"data": ["xyzzy bake bread"]}
+    if path == "queue/join":
+        with pytest.raises(RuntimeError, match="This takes 5 values, and 1 came"):
+            run_event(address, fn_index(page, "find"), body["data"], "few")
+    else:
+        with pytest.raises(RuntimeError, match="This takes 3 values, and 1 came"):
+            call(address, "find_skills", *body["data"])
+    assert "xyzzy" not in "".join(capfd.readouterr())
+
+
+def test_an_error_of_ours_goes_to_the_log_without_what_it_says(served, capfd, monkeypatch):
+    def fails(_, text, *__):
+        raise ValueError(f"cannot read {text}")
+
+    monkeypatch.setattr("page_service.PageService.find", fails)
+    with pytest.raises(RuntimeError):
+        call(served[0], "find_skills", "xyzzy bake bread", -1, 5)
+    log = "".join(capfd.readouterr())
+    assert "page_service.py" in log
+    assert "ValueError" in log
+    assert "xyzzy" not in log
+
+
+def test_results_that_nobody_fetches_are_forgotten(served, monkeypatch, tmp_path):
+    """After their minutes, with the names of files that are gone; what has just come stays."""
+    address, page, _ = served
+    queue, forget = page._queue, page_guard.ForgetUnread(page)
+    page.temp_file_sets[0].add(str(tmp_path / "Jane_Doe_CV.pdf"))
+    event = post(address, "call/find_skills", {"data": ["You bake bread.", -1, 5]})["event_id"]
+    until = time.monotonic() + 30
+    while event not in queue.pending_messages_per_session or queue.pending_messages_per_session[event].empty():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    forget()
+    assert event in queue.pending_messages_per_session
+    assert str(tmp_path / "Jane_Doe_CV.pdf") not in page.temp_file_sets[0]
+    monkeypatch.setattr(page_guard, "FORGET_UNREAD_S", 0.0)
+    time.sleep(0.01)
+    forget()
+    assert event not in queue.pending_messages_per_session
+    assert event not in queue.pending_event_ids_session
+    # A result that was fetched leaves nothing either.
+    assert call(address, "find_skills", "You bake bread in ovens.", -1, 5)
+    forget()
+    assert not queue.pending_event_ids_session
 
 
 def test_a_session_is_never_written_to_a_file(served):

@@ -67,7 +67,7 @@ class TestOneVisitor:
         assert first["path"] == second["path"]
         opened = events(page)["open"]
         assert run_event(address, opened, [first], "one")[0] == "You bake bread"
-        text, said = run_event(address, opened, [second], "two")
+        text, said, *_ = run_event(address, opened, [second], "two")
         assert text == {"__type__": "update"}
         assert "Open it again" in said
         opened_list = events(page)["open list"]

@@ -31,7 +31,8 @@ def test_the_written_passages_are_cut_as_a_reader_would(repo):
         counts = f1(got, best)
         right, found, expected = right + counts[0], found + counts[1], expected + counts[2]
     assert 2 * right / (found + expected) >= 0.965
-    assert exact / len(cases) >= 0.9
+    # README says so.
+    assert (exact, len(cases)) == (33, 34)
 
 
 @pytest.mark.parametrize(

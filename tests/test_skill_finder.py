@@ -35,6 +35,13 @@ def test_below_the_threshold_there_is_nothing(finder):
     assert labels(finder.find_skills("You bake bread", threshold=0.57)) == ["bake bread in ovens"]
 
 
+@pytest.mark.parametrize("fusion", ["both", "words"])
+def test_a_name_that_is_written_out_reaches_the_threshold_too(finder, fusion):
+    """A label counts 0.95, however near the encoder puts it: what asks for more gets nothing."""
+    assert labels(finder.find_skills("Knows C++ well", threshold=0.95, fusion=fusion)) == ["C++"]
+    assert finder.find_skills("Knows C++ well", threshold=0.96, fusion=fusion) == []
+
+
 def test_evidence_of_all_passages_is_kept_best_first(finder):
     text = "You bake bread.\nEvery night: bake bread in ovens."
     (match,) = finder.find_skills(text)

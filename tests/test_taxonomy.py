@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from skill_finder import SkillFinderError
+from skill_finder import SkillFinder, SkillFinderError
+from skill_index import Skill
 from taxonomy import encode_skills, parse_skills, read_skills
 from tests.tiny_finder import WordEncoder
 
@@ -138,3 +139,38 @@ def test_a_folder_that_cannot_be_written_stops_nothing(tmp_path):
         1,
         4096,
     )
+
+
+def table_of(tmp_path, rows):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "own.parquet")
+    return tmp_path / "own.parquet"
+
+
+def test_a_parquet_list_with_numbers_for_ids_and_aliases_as_text(tmp_path):
+    """As pandas writes a CSV that it read."""
+    skills, _ = read_skills(table_of(tmp_path, [{"id": 7, "label": "bake bread", "aliases": "baking | bread baking"}]))
+    assert skills == [Skill("7", "bake bread", ("baking", "bread baking"))]
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ([{"id": "a"}], "no column 'label'"),
+        ([{"label": "a"}], "no column 'uri'"),
+        ([{"id": "a", "label": None}], "row 1: the label is None"),
+        ([{"id": "a", "label": "x"}, {"id": "", "label": "y"}], "row 2: the id is ''"),
+        ([{"id": "a", "label": "x"}, {"id": "a", "label": "y"}], "row 2: the id a is there twice"),
+        ([{"id": 1.5, "label": "x"}], "row 1: the id is 1.5"),
+    ],
+)
+def test_a_parquet_list_that_is_none(tmp_path, rows, words):
+    with pytest.raises(SkillFinderError, match=words):
+        read_skills(table_of(tmp_path, rows))
+
+
+def test_an_empty_list_is_no_list(tmp_path):
+    with pytest.raises(SkillFinderError, match="the list of skills is empty"):
+        SkillFinder.from_pretrained(stub_model(tmp_path), skills=[])

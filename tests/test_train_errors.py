@@ -8,6 +8,7 @@ import pytest
 from dataset_builder.contract import StageError, run_command
 from tests.tiny_runs import RECIPE, STAGE, command, write_place
 from training import train
+from training.trainer import need_a_batch_each
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +27,13 @@ def failing(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 def test_errors_are_one_line(place: Path, capsys: pytest.CaptureFixture[str]):
     wanting = {**RECIPE, "stages": [{**STAGE, "sources": {"skillskape": {}}}]}
     assert "asks for the source 'skillskape'. Give --skillskape" in failing(command(place, "e1", wanting), capsys)
+    for changes, what in (
+        ({"loss": {"name": "masked_mnrl", "mask": ["linked"]}}, "the mask 'linked'"),
+        ({"negatives": {"kind": "hierarchy", "count": 1}}, "negatives from the hierarchy"),
+        ({"sources": {"skill_lists": {}}}, "the source 'skill_lists'"),
+    ):
+        line = failing(command(place, "e0", {**RECIPE, "stages": [{**STAGE, **changes}]}), capsys)
+        assert f"asks for {what}. Give --esco with the zips of classification and relations" in line
     assert "unknown key 'sed'" in failing(command(place, "e2", {**RECIPE, "sed": 1}), capsys)
     away = command(place, "e3", RECIPE)
     away[away.index("--base-model") + 1] = str(place / "benchmarks")
@@ -35,6 +43,25 @@ def test_errors_are_one_line(place: Path, capsys: pytest.CaptureFixture[str]):
     bad = command(place, "e5", RECIPE)
     bad[bad.index("--dataset") + 1] = str(place / "bad.csv")
     assert "has no column 'sentence'" in failing(bad, capsys)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"loss": {"name": "masked_mnrl", "mask": ["linked"]}}, "uses ESCO's hierarchy or related skills"),
+        ({"negatives": {"kind": "hierarchy", "count": 1}}, "uses ESCO's hierarchy or related skills"),
+        ({"sources": {"skill_lists": {}}}, "'skill_lists' needs the skills of occupations"),
+    ],
+)
+def test_an_esco_without_relations_is_told_from_one_with(place: Path, tmp_path: Path, capsys, changes, words):
+    """ESCO's relations are a download of their own; without it, masks and lists would silently do nothing."""
+    rows = ("urn:1,bake bread,,Make bread.,skill/competence", "urn:2,weld steel,,Join metal.,skill/competence")
+    columns = "conceptUri,preferredLabel,altLabels,description,skillType"
+    (tmp_path / "skills_en.csv").write_text("\n".join([columns, *rows]) + "\n")
+    recipe = {**RECIPE, "stages": [{**STAGE, **changes}]}
+    line = failing(command(place, "e9", recipe, "--esco", str(tmp_path)), capsys)
+    assert words in line
+    assert "these files hold none. Give --esco the zips of classification and relations" in line
 
 
 def test_a_base_model_that_cannot_be_opened(place: Path, capsys: pytest.CaptureFixture[str]):
@@ -61,6 +88,24 @@ def test_out_of_memory_is_told(place: Path, capsys: pytest.CaptureFixture[str], 
     monkeypatch.setattr("training.losses.ranking_loss", refuse)
     line = failing(command(place, "e8", RECIPE), capsys)
     assert "out of memory with 8 pairs a batch and 64 tokens. Set loss.mini_batch: 2" in line
+
+
+def test_a_run_is_not_gone_on_with_by_another_number_of_processes(place: Path, capsys, monkeypatch):
+    """Its steps would count other numbers of pairs: a run of twice the processes would end half way."""
+    recipe = {**RECIPE, "stages": [{**STAGE, "learning_rate": 1e30, "warmup": 0.0, "max_grad_norm": 0.0}]}
+    failing(command(place, "e10", recipe), capsys)
+    begun = place / "e10" / "checkpoints" / "run.json"
+    values = json.loads(begun.read_text())
+    assert (values["processes"], values["precision"]) == (1, "fp32")
+    begun.write_text(json.dumps({**values, "processes": 2}))
+    assert "was begun with another recipe or other inputs (processes)" in failing(command(place, "e10", recipe), capsys)
+
+
+def test_too_few_pairs_for_the_processes(place: Path):
+    """Twelve pairs are one batch of eight; two processes would have none each, and would save the base model."""
+    train.main(command(place, "few", {**RECIPE, "stages": [{**STAGE, "pairs_limit": 12, "max_steps": 1}]}))
+    with pytest.raises(StageError, match="12 pairs are too few for 2 processes with batches of 8"):
+        need_a_batch_each(12, 8, 2)
 
 
 def test_checkpoints_of_another_run_are_not_taken_up(place: Path):

@@ -82,7 +82,7 @@ def test_two_processes_are_one_with_the_doubled_batch(tmp_path: Path):
     words = ("-m", "training.train", *arguments(tmp_path, "two", 8))
     finish(launch("two_cpu_processes.yaml", "--main_process_port", free_port(), *words))
     words = ("-m", "training.train", *arguments(tmp_path, "machines", 8))
-    meeting = ("--cpu", "--num_machines", 2, "--num_processes", 2, "--main_process_ip", "127.0.0.1")
+    meeting = ("--num_machines", 2, "--num_processes", 2, "--main_process_ip", "127.0.0.1")
     meeting += ("--main_process_port", free_port())
     finish(*[launch("several_machines.yaml", *meeting, "--machine_rank", rank, *words) for rank in (0, 1)])
     train.main(arguments(tmp_path, "one", 16))
@@ -93,3 +93,5 @@ def test_two_processes_are_one_with_the_doubled_batch(tmp_path: Path):
         assert two.hardware.processes == 2
         assert [point.loss for point in two.losses] == pytest.approx([point.loss for point in one.losses], abs=1e-4)
         assert [point.step for point in two.validation] == [point.step for point in one.validation]
+        for point, alone in zip(two.validation, one.validation, strict=True):
+            assert point.metrics == pytest.approx(alone.metrics, abs=1e-4)

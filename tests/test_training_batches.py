@@ -15,6 +15,7 @@ from training.augmentation import (
     split_punctuation,
 )
 from training.batches import EpochBatches, PairCollator, StageExamples
+from training.callbacks import marks
 from training.label_space import label_space_of_esco
 from training.neighbours import siblings
 from training.pairs import TrainingPair
@@ -174,3 +175,13 @@ def test_siblings_share_a_group():
     found = siblings(tiny_esco(), LABELS)
     assert len(found) == 24
     assert set(found[0]) == set(range(1, 12))
+
+
+@pytest.mark.parametrize("steps", range(1, 8))
+@pytest.mark.parametrize("count", range(9))
+def test_the_last_step_is_measured_whatever_the_numbers(steps: int, count: int):
+    """`count` steps, or all where there are fewer; without the last one, its weights could not be kept."""
+    found = marks(steps, count)
+    assert len(found) == min(count, steps)
+    assert found <= set(range(1, steps + 1))
+    assert not found or max(found) == steps

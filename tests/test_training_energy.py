@@ -44,6 +44,8 @@ def test_processor_counters_add_up_and_may_start_again(tmp_path: Path):
     energy = meter.read()
     assert energy.kwh == pytest.approx(520 / 3.6e6)
     assert energy.method == "processor packages by RAPL"
+    # What is measured goes before what is given by hand.
+    assert EnergyMeter(watts=50, rapl=tmp_path, gpu=lambda: None).read().method == "processor packages by RAPL"
     assert meter.read().kwh == pytest.approx(520 / 3.6e6)
 
 

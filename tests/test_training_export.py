@@ -5,6 +5,8 @@ import onnx
 import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import Dense, Pooling
 
 from dataset_builder.contract import StageError
 from tests.tiny_encoder import tiny_labels, write_tiny_encoder
@@ -89,6 +91,16 @@ def test_a_static_model_is_a_sentence_transformer(encoder, tmp_path: Path):
         export_onnx(static, tmp_path)
     with pytest.raises(StageError, match="only a model with a transformer"):
         distil(static)
+
+
+def test_only_means_over_tokens_have_other_forms(encoder, tmp_path: Path):
+    """The first token's vector in place of the mean, or a further layer: their forms would be another model."""
+    first = SentenceTransformer(modules=[encoder[0], Pooling(32, pooling_mode="cls")], device="cpu")
+    deeper = SentenceTransformer(modules=[encoder[0], Pooling(32), Dense(32, 8)], device="cpu")
+    for other in (first, deeper):
+        for make in (distil, lambda model: export_onnx(model, tmp_path)):
+            with pytest.raises(StageError, match="encoders that take the mean over tokens"):
+                make(other)
 
 
 def test_principal_components_by_hand():

@@ -14,7 +14,7 @@ import argparse
 import dataclasses
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -29,13 +29,12 @@ from dataset_builder.contract import (
     sha256_of_lines,
     write_atomically,
 )
-from dataset_builder.schema import fold_of
 from training.ablation_grid import BUDGET, FOLDS_HELD_OUT, GRID, Row, recipe_of
 from training.ablation_results import AblationResults, AblationRow, Scores, compare
 from training.base_model import open_encoder
 from training.equal_datasets import equalise
 from training.label_space import LabelSpace
-from training.pairs import read_skillskape
+from training.pairs import hidden_skills, read_skillskape
 from training.prepare import Prepared, RunOptions, prepare
 from training.recipe import Recipe
 from training.run import run_training
@@ -91,19 +90,19 @@ class Places:
     def _equal(self) -> tuple[Path, Path]:
         return equalise(self.dataset, self.other_llm or "", self.work)
 
-    def folder_of(self, row: Row, seed: int, budget: int) -> Path:
+    def folder_of(self, row: Row, seed: int) -> Path:
         """Where a run goes: rows that come to the same recipe and pairs share it."""
-        recipe = {**recipe_of(row, seed, budget).as_dict(), "name": "", "description": "", "seed": 0}
+        recipe = {**recipe_of(row, seed).as_dict(), "name": "", "description": "", "seed": 0}
         inputs = [self.dataset_of(row), self.base_model]
         key = sha256_of_lines([json.dumps(recipe, sort_keys=True), *inputs])[:12]
         return self.work / f"{key}-seed{seed}"
 
-    def options_for(self, row: Row, seed: int, budget: int) -> RunOptions:
+    def options_for(self, row: Row, seed: int) -> RunOptions:
         """The training command's options for one run of a row."""
         return RunOptions(
             dataset=self.dataset_of(row),
             base_model=self.base_model,
-            out=self.folder_of(row, seed, budget),
+            out=self.folder_of(row, seed),
             esco=self.esco,
             skillskape=self.skillskape,
             sentences=self.sentences,
@@ -139,16 +138,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
             missing = places.missing_for(row)
             print(f"{row.question:15} {row.name:28} {'needs ' + missing if missing else row.what}")
         return
+    if not 1 <= given.seeds <= MOST_SEEDS:
+        raise StageError(f"--seeds must be from 1 to {MOST_SEEDS}, got {given.seeds}")
     failed: dict[tuple[str, str], str] = {}
     for seed in range(1, given.seeds + 1):
         for row in wanted:
             try:
-                _run_and_score(row, seed, places, given.budget)
+                _run_and_score(row, seed, places)
             except StageError as error:
                 # One row that the inputs are not enough for must not cost the others.
                 print(f"   not run: {error}", flush=True)
                 failed[row.question, row.name] = str(error)
-    results = gather(places, given.budget, failed)
+    results = with_earlier(gather(places, failed), {row.question for row in wanted}, Path(given.out))
     results.save(given.out)
     print(f"{given.out}: {sum(bool(row.seeds) for row in results.rows)} of {len(results.rows)} rows measured")
 
@@ -169,19 +170,18 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--work", default="artifacts/ablations", help="where the models go")
     parser.add_argument("--out", default="results/ablations.json")
     parser.add_argument("--seeds", type=int, default=1, help="seeds 1 to N of each row")
-    parser.add_argument("--budget", type=int, default=BUDGET, help="pairs a run is trained on")
     parser.add_argument("--only", nargs="+", metavar="QUESTION", help="these questions only")
     parser.add_argument("--dry-run", action="store_true", help="say what would be run")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser
 
 
-def _run_and_score(row: Row, seed: int, places: Places, budget: int) -> None:
+def _run_and_score(row: Row, seed: int, places: Places) -> None:
     """Train one row with one seed and measure it, unless that is done; an input that is missing is no error."""
     if places.missing_for(row):
         return
-    options = places.options_for(row, seed, budget)
-    recipe = dataclasses.replace(recipe_of(row, seed, budget), name="ablation", description=options.out.name)
+    options = places.options_for(row, seed)
+    recipe = dataclasses.replace(recipe_of(row, seed), name="ablation", description=options.out.name)
     print(f"== {row.question} / {row.name}, seed {seed}: {row.what}", flush=True)
     run_training(recipe, options)
     scores_file = options.out / places.scores_file
@@ -193,9 +193,9 @@ def _run_and_score(row: Row, seed: int, places: Places, budget: int) -> None:
 def _score(row: Row, model: Path, prepared: Prepared, places: Places) -> Scores:
     """RP@5 of every sentence, by set of sentences."""
     benchmarks = list((prepared.validation or read_validation(places.validation)).benchmarks)
-    if places.skillskape_dev and not row.trains_on_skillskape:
-        benchmarks.append(unseen_benchmark(places.skillskape_dev, prepared.inputs.labels, prepared.recipe))
-    if not row.trains_on_skillskape:
+    if not prepared.recipe.needs("skillskape"):
+        if places.skillskape_dev:
+            benchmarks.append(unseen_benchmark(places.skillskape_dev, prepared.inputs.labels, prepared.recipe))
         every = [query for benchmark in benchmarks for query in benchmark.queries]
         benchmarks.append(Benchmark("held_out_skills", _about_held_out(every, prepared.inputs.labels)))
     metric = load_metric(places.metric or DEFAULT_METRIC)
@@ -224,17 +224,17 @@ def unseen_benchmark(place: str, labels: LabelSpace, recipe: Recipe) -> Benchmar
 
 def _about_held_out(queries: Sequence[GoldSentence], labels: LabelSpace) -> tuple[GoldSentence, ...]:
     """The sentences that ask for a skill of the folds held out, with these skills alone as gold."""
-    hidden = {labels.labels[skill] for uri, skill in labels.ids_by_uri.items() if fold_of(uri) in FOLDS_HELD_OUT}
+    hidden = {labels.labels[skill] for skill in hidden_skills(labels, FOLDS_HELD_OUT)}
     kept = (GoldSentence(one.sentence, tuple(label for label in one.labels if label in hidden)) for one in queries)
     return tuple(one for one in kept if one.labels)
 
 
-def gather(places: Places, budget: int, failed: Mapping[tuple[str, str], str] | None = None) -> AblationResults:
+def gather(places: Places, failed: Mapping[tuple[str, str], str] | None = None) -> AblationResults:
     """All rows with what was measured of them so far, each compared with its question's first row.
 
     `failed` says of (question, name) why it could not be run.
     """
-    measured = {(row.question, row.name): _scores_of(row, places, budget) for row in GRID}
+    measured = {(row.question, row.name): _scores_of(row, places) for row in GRID}
     first = {row.question: row.name for row in reversed(GRID)}
     rows = []
     for row in GRID:
@@ -245,10 +245,10 @@ def gather(places: Places, budget: int, failed: Mapping[tuple[str, str], str] | 
                 question=row.question,
                 name=row.name,
                 what=row.what,
-                recipe=recipe_of(row, 1, budget).as_dict(),
+                recipe=recipe_of(row, 1).as_dict(),
                 seeds=sorted(scores),
                 not_run=None if scores else (failed or {}).get((row.question, row.name)) or _why_not_run(row, places),
-                pairs=_pairs_of(row, places, sorted(scores), budget),
+                pairs=_pairs_of(row, places, sorted(scores)),
                 sets=compare(scores, baseline),
             )
         )
@@ -256,7 +256,7 @@ def gather(places: Places, budget: int, failed: Mapping[tuple[str, str], str] | 
         schema_version=AblationResults.SCHEMA_VERSION,
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         code_version=code_version(),
-        budget_pairs=budget,
+        budget_pairs=BUDGET,
         rows=rows,
     )
 
@@ -266,17 +266,33 @@ def _why_not_run(row: Row, places: Places) -> str:
     return f"needs {missing}" if missing else "not yet"
 
 
-def _scores_of(row: Row, places: Places, budget: int) -> dict[int, Scores]:
+def with_earlier(results: AblationResults, wanted: Collection[str], out: Path) -> AblationResults:
+    """The results; of questions that were neither asked this time nor measured, the rows that an earlier file has."""
+    if not out.is_file():
+        return results
+    earlier = {(row.question, row.name, str(row.recipe)): row for row in AblationResults.load(out).rows}
+    kept = [
+        row if row.seeds or row.question in wanted else earlier.get((row.question, row.name, str(row.recipe)), row)
+        for row in results.rows
+    ]
+    return results.model_copy(update={"rows": kept})
+
+
+def _scores_of(row: Row, places: Places) -> dict[int, Scores]:
     if places.missing_for(row):
         return {}
-    files = {seed: places.folder_of(row, seed, budget) / places.scores_file for seed in range(1, MOST_SEEDS + 1)}
+    try:
+        folders = {seed: places.folder_of(row, seed) for seed in range(1, MOST_SEEDS + 1)}
+    except StageError:  # a dataset that could not be read; why stands in `not_run`
+        return {}
+    files = {seed: folder / places.scores_file for seed, folder in folders.items()}
     return {seed: json.loads(file.read_text(encoding="utf-8")) for seed, file in files.items() if file.is_file()}
 
 
-def _pairs_of(row: Row, places: Places, seeds: Sequence[int], budget: int) -> int:
+def _pairs_of(row: Row, places: Places, seeds: Sequence[int]) -> int:
     if not seeds:
         return 0
-    record = TrainingRecord.load(places.folder_of(row, seeds[0], budget))
+    record = TrainingRecord.load(places.folder_of(row, seeds[0]))
     return sum(source.pairs for source in record.sources)
 
 

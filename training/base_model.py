@@ -47,6 +47,22 @@ def find_base_model(name: str) -> BaseModel:
     return BaseModel(folder, source)
 
 
+def need_mean_pooling(encoder: Any) -> None:
+    """Make sure that a sentence's vector is the mean over its tokens, normalised or not, and nothing more.
+
+    Raises:
+        StageError: other modules, or another pooling.
+    """
+    modules = [type(module).__name__ for module in encoder]
+    pooling = getattr(encoder[1], "pooling_mode", "") if len(modules) > 1 else ""
+    if modules[1:] not in (["Pooling"], ["Pooling", "Normalize"]) or pooling not in ("mean", ["mean"], ("mean",)):
+        raise StageError(
+            f"other forms are made of encoders that take the mean over tokens; this one is {', '.join(modules)} with "
+            f"pooling {pooling or 'of none'}",
+            "Export it with sentence-transformers itself",
+        )
+
+
 def weight_files(folder: Path) -> list[Path]:
     """The weights of a sentence-transformers folder: at its root, or in its modules' folders."""
     root = sorted(folder.glob("*.safetensors"))

@@ -112,8 +112,9 @@ class Marks(TrainerCallback):  # type: ignore[misc]
 
 
 def marks(steps: int, count: int) -> set[int]:
-    """`count` steps, evenly spread, the last one among them."""
-    return {math.ceil(steps * (number + 1) / count) for number in range(min(count, steps))} if count else set()
+    """`count` steps, evenly spread, the last one among them; all steps where there are fewer."""
+    count = min(count, steps)
+    return {math.ceil(steps * (number + 1) / count) for number in range(count)}
 
 
 class Bar(TrainerCallback):  # type: ignore[misc]

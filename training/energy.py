@@ -47,10 +47,6 @@ class EnergyMeter:
         """Energy since the meter was made, plus `before_kwh` from before an interruption."""
         now = time.monotonic()
         seconds, self._last_time = now - self._last_time, now
-        if self._watts is not None:
-            self._joules += self._watts * seconds
-            method = f"{self._watts:g} W, given by hand, times the run's time"
-            return Energy(before_kwh + self._joules / JOULES_PER_KWH, method)
         parts = []
         if self._counters:
             self._joules += self._processor_joules()
@@ -60,6 +56,9 @@ class EnergyMeter:
                 self._gpu_power, self._gpu_asked_at = self._gpu(), now
             self._joules += (self._gpu_power or 0.0) * seconds
             parts.append("GPUs by nvidia-smi's power, sampled")
+        if not parts and self._watts is not None:
+            self._joules += self._watts * seconds
+            parts.append(f"{self._watts:g} W, given by hand, times the run's time")
         if not parts:
             return Energy(None, "not measured: this machine shows no energy counter; give --watts for an estimate")
         return Energy(before_kwh + self._joules / JOULES_PER_KWH, " + ".join(parts))

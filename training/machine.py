@@ -12,6 +12,22 @@ from dataset_builder.contract import StageError
 from training.run_record import Hardware
 
 
+def on_cpu() -> bool:
+    """Whether to train on the CPU: there is no GPU, or accelerate was told so (`use_cpu: true`)."""
+    return not torch.cuda.is_available() or os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true")
+
+
+def precision_in_use(wanted: str) -> str:
+    """`bf16` for autocast or `fp32`; "auto" takes bf16 where the device computes it natively."""
+    if wanted != "auto":
+        return wanted
+    if on_cpu():
+        native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    else:
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    return "bf16" if native else "fp32"
+
+
 def use_threads(threads: int | None) -> None:
     """Share the usable cores among this machine's processes; accelerate's own guess is one thread on some machines."""
     if threads is not None and threads < 1:
@@ -27,7 +43,7 @@ def usable_cores() -> int:
 
 def hardware(peak_memory_bytes: int) -> Hardware:
     """What a record says of the machine, with the most memory that the run used."""
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    gpu = torch.cuda.get_device_name() if not on_cpu() else None
     return Hardware(
         processes=int(os.environ.get("WORLD_SIZE", "1")),
         device=gpu or processor_name(),

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from dataset_builder.contract import StageError
+from training.base_model import need_mean_pooling
 
 FOLDER = "onnx"
 OPSET = 18
@@ -46,6 +47,7 @@ def export_onnx(encoder: Any, folder: Path) -> Path:
     transformer = getattr(encoder[0], "auto_model", None)
     if transformer is None:
         raise StageError("this model has no transformer to export", "Static models need no ONNX: they are a table")
+    need_mean_pooling(encoder)
     path = folder / FOLDER / "model.onnx"
     path.parent.mkdir(parents=True, exist_ok=True)
     tokens = encoder.preprocess(["a sentence", "and a longer one"])
@@ -150,7 +152,7 @@ def _quantise_by_columns(path: Path, out: Path, kind: str) -> None:
 
 
 class OnnxEncoder:
-    """Runs an ONNX file with a model folder's tokenizer and pooling: mean over tokens, as training left it."""
+    """Runs an ONNX file with a model folder's tokenizer and the mean over tokens that the export has made sure of."""
 
     training = False
 

@@ -8,14 +8,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from dataset_builder.contract import sha256_of_lines
+from dataset_builder.contract import StageError, sha256_of_lines
 from dataset_builder.esco import EscoRelease, read_esco
 from training.base_model import BaseModel, find_base_model
 from training.dataset_rows import DatasetRows, read_dataset
 from training.label_space import LabelSpace, label_space_of_esco, label_space_of_rows
 from training.literal_matches import read_sentences
 from training.pairs import Inputs, StagePairs, collect_pairs, read_skillskape
-from training.recipe import Recipe
+from training.recipe import Recipe, Stage
 from training.validation import ValidationSet, read_validation
 
 
@@ -52,10 +52,14 @@ class Prepared:
 
     @cached_property
     def sha256(self) -> str:
-        """Hash of every stage's pairs and of what chooses the checkpoint."""
-        pairs = [f"{one.text}\t{one.skill}\t{one.skills}" for stage in self.pairs for one in stage.pairs]
-        chosen_on = self.validation.benchmarks if self.validation else ()
-        return sha256_of_lines([*pairs, *(f"{one.name}\t{query}" for one in chosen_on for query in one.queries)])
+        """Hash of every stage's pairs, of ESCO's links where they are used, and of what chooses the checkpoint."""
+        lines = [f"{one.text}\t{one.skill}\t{one.skills}" for stage in self.pairs for one in stage.pairs]
+        if self.inputs.esco and any(_uses_links(stage) for stage in self.recipe.stages):
+            links = (self.inputs.esco.broader, self.inputs.esco.related)
+            lines += [f"{uri}\t{others}" for one in links for uri, others in one.items()]
+        if self.validation and self.recipe.validation.times_per_epoch:
+            lines += [f"{one.name}\t{query}" for one in self.validation.benchmarks for query in one.queries]
+        return sha256_of_lines(lines)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -86,11 +90,31 @@ def prepare(recipe: Recipe, options: RunOptions) -> Prepared:
         skillskape=read_skillskape(options.skillskape) if options.skillskape and recipe.needs("skillskape") else (),
         sentences=read_sentences(options.sentences) if options.sentences and recipe.needs("literal_matches") else (),
     )
+    if esco:
+        _check_relations(recipe, esco)
     forbidden = validation.forbidden if validation else ()
     pairs = tuple(
         collect_pairs(stage, inputs, recipe.seed, recipe.held_out_folds, forbidden) for stage in recipe.stages
     )
     return Prepared(recipe, options, base, inputs, validation, pairs)
+
+
+def _uses_links(stage: Stage) -> bool:
+    """Whether ESCO's hierarchy and related skills have a say in what is a negative."""
+    return "linked" in stage.loss.mask or (stage.negatives.kind == "hierarchy" and stage.negatives.count > 0)
+
+
+def _check_relations(recipe: Recipe, esco: EscoRelease) -> None:
+    """ESCO publishes its relations in a zip of their own; without it, what they are for would silently do nothing.
+
+    Raises:
+        StageError: a stage needs relations that are not there.
+    """
+    remedy = "Give --esco the zips of classification and relations"
+    if any(_uses_links(stage) for stage in recipe.stages) and not (esco.broader or esco.related):
+        raise StageError("the recipe uses ESCO's hierarchy or related skills, and these files hold none", remedy)
+    if recipe.needs("skill_lists") and not any(one.essential_skills for one in esco.occupations):
+        raise StageError("the source 'skill_lists' needs the skills of occupations, and these files hold none", remedy)
 
 
 def _labels_of(dataset: DatasetRows, esco: EscoRelease | None) -> LabelSpace:

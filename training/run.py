@@ -17,7 +17,7 @@ from transformers.utils.logging import disable_progress_bar
 from dataset_builder.contract import StageError, code_version, shown_command, write_atomically
 from training.base_model import sha256_of_weights
 from training.energy import EnergyMeter
-from training.machine import hardware, use_threads
+from training.machine import hardware, precision_in_use, use_threads
 from training.prepare import Prepared, RunOptions, prepare
 from training.recipe import Recipe, recipe_from_dict
 from training.run_record import (
@@ -78,10 +78,18 @@ def _holds_this_run(prepared: Prepared) -> bool:
         return True
     begun = out / CHECKPOINTS / RUN_FILE
     if begun.is_file():
-        identity = json.loads(begun.read_text(encoding="utf-8"))
-        if {**identity, "recipe": _whole(identity["recipe"])} != prepared.identity:
-            raise StageError(f"{out / CHECKPOINTS} was begun with another recipe or other inputs", remedy)
+        before, now = json.loads(begun.read_text(encoding="utf-8")), _run_of(prepared)
+        before = {**before, "recipe": _whole(before["recipe"])}
+        other = ", ".join(name for name in now if before.get(name) != now[name])
+        if other:
+            raise StageError(f"{out / CHECKPOINTS} was begun with another recipe or other inputs ({other})", remedy)
     return False
+
+
+def _run_of(prepared: Prepared) -> dict[str, Any]:
+    """What must be equal for a run to be gone on with: steps are counted by all processes together."""
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    return {**prepared.identity, "processes": processes, "precision": precision_in_use(prepared.recipe.precision)}
 
 
 def _whole(recipe: dict[str, Any]) -> dict[str, Any]:
@@ -95,7 +103,7 @@ def _whole(recipe: dict[str, Any]) -> dict[str, Any]:
 def _run_stages(prepared: Prepared) -> list[StageOutcome]:
     options, recipe = prepared.options, prepared.recipe
     if _is_first_process():
-        write_atomically(options.out / CHECKPOINTS / RUN_FILE, json.dumps(prepared.identity, indent=1) + "\n")
+        write_atomically(options.out / CHECKPOINTS / RUN_FILE, json.dumps(_run_of(prepared), indent=1) + "\n")
     metric = load_metric(options.metric or DEFAULT_METRIC) if prepared.validation else None
     start, outcomes = prepared.base.folder, []
     for number, (stage, pairs) in enumerate(zip(recipe.stages, prepared.pairs, strict=True), start=1):
@@ -150,6 +158,7 @@ def make_record(prepared: Prepared, outcomes: Sequence[StageOutcome]) -> Trainin
         label_space_version=inputs.labels.version,
         label_space_sha256=inputs.labels.sha256,
         inputs_sha256=prepared.sha256,
+        precision=precision_in_use(recipe.precision),
         steps=sum(outcome.steps for outcome in outcomes),
         epochs=sum(outcome.epochs for outcome in outcomes),
         pairs_per_s=sum(outcome.pairs_seen for outcome in outcomes)

@@ -61,7 +61,7 @@ class TrainingRecord(Record):
     """Everything needed to know how a model was trained and to train it again.
 
     `inputs_sha256` is of every pair trained on, whatever its source, and of every sentence that chose the checkpoint;
-    None in records from before it was kept.
+    None in records from before it was kept, as is `precision`, what the recipe's came to on the machine.
     """
 
     FILE_NAME: ClassVar[str] = "training_record.json"
@@ -81,6 +81,7 @@ class TrainingRecord(Record):
     label_space_version: str
     label_space_sha256: str
     inputs_sha256: str | None = None
+    precision: str | None = None
     steps: int
     epochs: float
     pairs_per_s: float

@@ -23,11 +23,12 @@ from training.batches import PairCollator, StageExamples
 from training.callbacks import Bar, Marks, MemoryRefresher
 from training.label_memory import LabelMemory
 from training.losses import make_loss
+from training.machine import on_cpu
 from training.neighbours import HardNegatives, SkillLinks, linked_skills, merged, near_skills, nearest_skills, siblings
 from training.pairs import Inputs, StagePairs, hidden_skills
 from training.recipe import Recipe, Stage
 from training.run_record import LossPoint, ValidationPoint
-from training.trainer import SkillTrainer, on_cpu, training_arguments
+from training.trainer import SkillTrainer, training_arguments
 from training.validation import SkillRanking
 
 MODEL_FOLDER = "model"
@@ -128,6 +129,11 @@ def _trainer_of(job: StageJob, encoder: Any) -> SkillTrainer:
     recipe, stage = job.recipe, job.stage
     select_by = f"eval_{job.select_by}" if job.select_by else None
     arguments = training_arguments(recipe, stage, job.folder, select_by)
+    if arguments.n_gpu > 1:
+        raise StageError(
+            f"{arguments.n_gpu} GPUs are to be seen, and one process would spread each batch over them",
+            "Use accelerate launch with training/accelerate/multi_gpu.yaml, or set CUDA_VISIBLE_DEVICES=0",
+        )
     preprocess, every = _preprocess_of(encoder, recipe.max_tokens), stage.loss.label_memory
     labels = job.inputs.labels
     collator = PairCollator(preprocess, labels)
@@ -254,7 +260,7 @@ def _validation_point(entry: dict[str, Any]) -> ValidationPoint:
 
 def peak_memory_bytes() -> int:
     """Most memory used so far: the GPU's where there is one, else this process's."""
-    if torch.cuda.is_available():
+    if not on_cpu():
         return int(torch.cuda.max_memory_allocated())
     import resource
     import sys

@@ -13,6 +13,7 @@ import torch
 from tokenizers import Tokenizer
 
 from dataset_builder.contract import StageError
+from training.base_model import need_mean_pooling
 
 BATCH = 1024
 SIF = 1e-4
@@ -33,6 +34,7 @@ def distil(encoder: Any, dimensions: int = 256) -> Any:
 
     if getattr(encoder[0], "auto_model", None) is None:
         raise StageError("only a model with a transformer can be distilled into a static one")
+    need_mean_pooling(encoder)
     # A copy: the encoder goes on cutting and padding with its own.
     tokenizer = Tokenizer.from_str(encoder.tokenizer.backend_tokenizer.to_str())
     vectors = token_vectors(encoder, tokenizer.get_vocab_size())

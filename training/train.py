@@ -108,11 +108,18 @@ def _check_flags(recipe: Recipe, given: argparse.Namespace) -> None:
         "descriptions": ("--esco ZIP_OR_FOLDER_OR_VERSION", given.esco),
         "alternative_labels": ("--esco ZIP_OR_FOLDER_OR_VERSION", given.esco),
         "literal_matches": ("--esco ZIP_OR_FOLDER_OR_VERSION and --sentences TXT", given.esco and given.sentences),
+        "skill_lists": ("--esco with the zips of classification and relations", given.esco),
         "skillskape": ("--skillskape CSV_OR_HUB_ID", given.skillskape),
     }
-    for source, (flag, value) in flags.items():
-        if recipe.needs(source) and not value:
-            raise StageError(f"recipe {given.recipe} asks for the source {source!r}", f"Give {flag}")
+    wanted = {f"the source {source!r}": flag for source, flag in flags.items() if recipe.needs(source)}
+    relations = ("--esco with the zips of classification and relations", given.esco)
+    if any("linked" in stage.loss.mask for stage in recipe.stages):
+        wanted["the mask 'linked'"] = relations
+    if any(stage.negatives.kind == "hierarchy" and stage.negatives.count for stage in recipe.stages):
+        wanted["negatives from the hierarchy"] = relations
+    for what, (flag, value) in wanted.items():
+        if not value:
+            raise StageError(f"recipe {given.recipe} asks for {what}", f"Give {flag}")
 
 
 def _calm_libraries() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -15,23 +14,10 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from dataset_builder.contract import StageError
 from training.batches import EpochBatches, PairCollator, StageExamples
 from training.callbacks import Clock, EpochSetter
+from training.machine import on_cpu, precision_in_use
 from training.recipe import OPTIMIZERS, Recipe, Stage
 
 NEVER = 10**9
-
-
-def on_cpu() -> bool:
-    """Whether to train on the CPU: there is no GPU, or accelerate was told so (`use_cpu: true`)."""
-    return not torch.cuda.is_available() or os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true")
-
-
-def best_precision(wanted: str) -> bool:
-    """Whether to train in bf16 autocast; "auto" takes it where the device computes it natively."""
-    if wanted != "auto":
-        return wanted == "bf16"
-    if not on_cpu():
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def training_arguments(
@@ -57,7 +43,7 @@ def training_arguments(
         lr_scheduler_type="constant_with_warmup" if stage.schedule == "constant" else stage.schedule,
         max_grad_norm=stage.max_grad_norm,
         optim=OPTIMIZERS[stage.optimizer],
-        bf16=best_precision(recipe.precision),
+        bf16=precision_in_use(recipe.precision) == "bf16",
         use_cpu=on_cpu(),
         seed=recipe.seed,
         data_seed=recipe.seed,
@@ -79,6 +65,19 @@ def training_arguments(
         disable_tqdm=True,
         report_to=[],
     )
+
+
+def need_a_batch_each(pairs: int, batch_size: int, processes: int) -> None:
+    """Make sure that every process has a batch.
+
+    Raises:
+        StageError: an epoch would have no step.
+    """
+    if pairs // batch_size < processes:
+        raise StageError(
+            f"{pairs:,} pairs are too few for {processes} processes with batches of {batch_size}",
+            "Use fewer processes or a smaller batch_size",
+        )
 
 
 class SkillTrainer(SentenceTransformerTrainer):  # type: ignore[misc]
@@ -105,6 +104,7 @@ class SkillTrainer(SentenceTransformerTrainer):  # type: ignore[misc]
 
     def _build_dataloader(self, dataset: Any, batch_size: int, dataset_kind: str) -> DataLoader[Any]:
         size = min(batch_size, len(dataset))
+        need_a_batch_each(len(dataset), size, self.args.world_size)
         batches = EpochBatches(len(dataset), size, self.args.seed, drop_last=True)
         self.add_callback(EpochSetter(batches))
         return DataLoader(
