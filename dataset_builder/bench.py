@@ -151,6 +151,7 @@ def measure_kills(kills: int, folder: Path, seed: int = 1) -> dict[str, float | 
             time.sleep(moments.uniform(0, LONGEST_LIFE_S))
             child.kill()
             child.wait()
+            time.sleep(0.2)  # what it had sent is counted by now
         with Journal(folder / "killed.journal.sqlite") as journal:
             on_file = len(journal)
         asked = server.requests
@@ -173,14 +174,14 @@ def measure_kills(kills: int, folder: Path, seed: int = 1) -> dict[str, float | 
     }
 
 
-def measure_faults(requests: int, folder: Path) -> dict[str, object]:
+def measure_faults(requests: int, folder: Path, timeout_s: float = 1.0) -> dict[str, object]:
     """A server with every fault in half of its replies, and in nine of ten for a stretch: what it sent, what we saw."""
     plan = make_plan(skills_for_bench(requests), {"styled": 4})
-    behaviour = StubBehaviour(fault_share=0.5, bad_from=requests // 2, bad_to=requests, hang_s=3.0)
+    behaviour = StubBehaviour(fault_share=0.5, bad_from=requests // 2, bad_to=requests, hang_s=3 * timeout_s)
     limits = Limits(concurrency=CONCURRENCY, backoff_base_s=0.01, max_tries=40)
     with StubServer(behaviour) as server, Journal(folder / "faults.sqlite") as journal:
         generation = Generation(plan, journal, STUB, Sampling(), limits)
-        progress = generation.run(ChatClient(server.url, "stub", timeout_s=1.0))
+        progress = generation.run(ChatClient(server.url, "stub", timeout_s=timeout_s))
         collected = collect(generation)
         seen = progress.waits + collected.faults
     sent = Counter(SEEN_AS.get(fault, fault) for fault in server.faults.elements())

@@ -43,7 +43,7 @@ class Benchmark:
     """One benchmark under the protocol.
 
     `without_skill` are sentences of the file without any usable label; `left_out` counts queries that the test split
-    holds as well and that were therefore left out of the validation split.
+    holds as well and that were therefore left out of the validation split; `shared` are the keys of the test split.
     """
 
     name: str
@@ -54,6 +54,7 @@ class Benchmark:
     dropped_rows: int
     data_sha256: str
     left_out: int = 0
+    shared: frozenset[str] = frozenset()
 
 
 def load_benchmarks(sources: Sequence[str], split: str) -> list[Benchmark]:
@@ -145,13 +146,14 @@ def _benchmark(name: str, split: str, grouped: BenchmarkFile, data_sha256: str) 
 
 def without_shared(benchmark: Benchmark, tests: Sequence[BenchmarkFile]) -> Benchmark:
     """Leave out what a test split holds too, however spelled: what is chosen on it is chosen on test."""
-    shared = {text_key(sentence) for test in tests for sentence in test.sentences}
+    shared = frozenset(text_key(sentence) for test in tests for sentence in test.sentences)
     queries = tuple(query for query in benchmark.queries if text_key(query.sentence) not in shared)
     return replace(
         benchmark,
         queries=queries,
         without_skill=tuple(sentence for sentence in benchmark.without_skill if text_key(sentence) not in shared),
         left_out=len(benchmark.queries) - len(queries),
+        shared=shared,
     )
 
 
@@ -178,8 +180,9 @@ def with_empty_sentences(benchmarks: Sequence[Benchmark], path: str | Path) -> l
             empty.setdefault(source, {})[sentence] = None
     added = []
     for benchmark in benchmarks:
-        known = {*(query.sentence for query in benchmark.queries), *benchmark.without_skill}
-        new = tuple(sentence for sentence in empty.get(benchmark.name, ()) if sentence not in known)
+        known = {text_key(query.sentence) for query in benchmark.queries} | set(map(text_key, benchmark.without_skill))
+        known |= benchmark.shared
+        new = tuple(sentence for sentence in empty.get(benchmark.name, ()) if text_key(sentence) not in known)
         added.append(replace(benchmark, without_skill=benchmark.without_skill + new))
     return added
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from dataset_builder.contract import StageError, run_command, write_atomically
+from dataset_builder.markdown_parts import put_part
 from eval.comparison import (
     Entry,
     Group,
@@ -27,7 +27,7 @@ from eval.slice_tables import slice_tables
 from eval.tables import display_name, percent, with_interval
 
 DEFAULT_METRICS = ["rp@5", "mrr"]
-RESULTS_MARKERS = ("<!-- results -->", "<!-- /results -->")
+RESULTS = "results"  # the part of README that is the table
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         write_atomically(options.out, text)
     if options.into:
         shown = published if groups[0].has_published else []
-        put_into(options.into, metric_table(groups[0], shown, options.metrics[0]))
+        put_part(options.into, RESULTS, "\n".join(metric_table(groups[0], shown, options.metrics[0])))
     print(text)
     if options.figures:
         from eval.figures import draw_figures
@@ -95,22 +95,6 @@ def group_as_markdown(group: Group, published: Sequence[Published], metrics: Seq
         tests = paired_tests(group, metrics[0], reference if reference in names else "")
         lines += [*test_table(tests, metrics[0]), ""]
     return "\n".join(lines)
-
-
-def put_into(path: str | Path, table: Sequence[str]) -> None:
-    """Replace what stands between the results markers of a Markdown file by a table.
-
-    Raises:
-        StageError: the file has no pair of markers.
-    """
-    text = Path(path).read_text(encoding="utf-8")
-    start, end = (text.find(marker) for marker in RESULTS_MARKERS)
-    if start < 0 or end < start:
-        raise StageError(
-            f"{path} has no place for the table", f"Write {' and '.join(RESULTS_MARKERS)} on lines of their own"
-        )
-    before = text[: start + len(RESULTS_MARKERS[0])]
-    write_atomically(path, "\n".join([before, *table, text[end:]]))
 
 
 def metric_table(group: Group, published: Sequence[Published], metric: str) -> list[str]:

@@ -128,13 +128,13 @@ def group_runs(singles: Sequence[EvalResults], seeds: Mapping[str, Sequence[Eval
 
 
 def _group(split: str, entries: Sequence[Entry]) -> Group:
-    data: dict[str, str] = {}
+    data: dict[str, tuple[str, int, int]] = {}
     for run in (run for entry in entries for run in entry.runs):
         for benchmark in run.benchmarks:
-            if data.setdefault(benchmark.name, benchmark.data_sha256) != benchmark.data_sha256:
+            if data.setdefault(benchmark.name, benchmark.asked) != benchmark.asked:
                 raise StageError(
                     f"{run.system.name} was scored on other data named {benchmark.name}",
-                    "Compare runs over the same files",
+                    "Compare runs over the same files, scored by the same version of this code",
                 )
     space = entries[0].runs[0].label_space
     return Group(

@@ -182,9 +182,13 @@ def _weight_names(options: EncoderOptions) -> Sequence[str]:
 
 
 def _file_of(place: str, revision: str | None, names: Sequence[str]) -> Path | None:
-    """The first of some files that a model folder or a Hub repository holds."""
+    """The first of some files that a model folder or a Hub repository holds.
+
+    Raises:
+        StageError: the Hub does not say whether a file is there.
+    """
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError
+    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
 
     for name in names:
         if Path(place).exists():
@@ -192,8 +196,12 @@ def _file_of(place: str, revision: str | None, names: Sequence[str]) -> Path | N
         else:
             try:
                 found = Path(hf_hub_download(place, name, revision=revision))
-            except (HfHubHTTPError, OSError, ValueError):
+            except LocalEntryNotFoundError as error:
+                raise StageError(f"{name} of {place} cannot be downloaded ({error})", "Try again") from error
+            except EntryNotFoundError:
                 continue
+            except (HfHubHTTPError, OSError, ValueError) as error:
+                raise StageError(f"{name} of {place} cannot be downloaded ({error})", "Try again") from error
         if found.is_file():
             return found
     return None

@@ -38,7 +38,7 @@ class OnnxModel:
         from tokenizers import Tokenizer
 
         self.weights = exported_file(folder, weights_file or self.default_file)
-        self.max_seq_length = int(_settings(folder / "sentence_bert_config.json").get("max_seq_length") or 512)
+        self.max_seq_length = _longest(folder)
         _check_modules(folder / "modules.json")
         self._pooling = _pooling(_settings(folder / "1_Pooling" / "config.json"))
         self._prompts = _settings(folder / "config_sentence_transformers.json").get("prompts") or {}
@@ -136,6 +136,14 @@ def _settings(path: Path) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         raise StageError(f"{path} is not JSON ({error})") from None
     return content
+
+
+def _longest(folder: Path) -> int:
+    """Tokens that the model takes; folders of sentence-transformers 6 leave it to the tokenizer and the transformer."""
+    given = _settings(folder / "sentence_bert_config.json").get("max_seq_length")
+    limits = [_settings(folder / "tokenizer_config.json").get("model_max_length")]
+    limits.append(_settings(folder / "config.json").get("max_position_embeddings"))
+    return int(given or min((int(limit) for limit in limits if limit), default=512))
 
 
 def _pooling(config: dict[str, Any]) -> str:

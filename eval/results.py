@@ -118,6 +118,11 @@ class BenchmarkResult(Strict):
     gold_ranks: list[str] = Field(default_factory=list)
     thresholds: ThresholdResult | None = None
 
+    @property
+    def asked(self) -> tuple[str, int, int]:
+        """What must be equal for two results to be over the same queries: file, queries, and how many were left out."""
+        return self.data_sha256, self.queries, self.left_out
+
 
 class EvalResults(Record):
     """One evaluation run."""

@@ -64,8 +64,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     facts = gather_facts(options.model, options.results, options.dataset)
     card = render_card(facts, options.repo_id, options.licence)
     refuse_secrets(f"the card of {options.model}", card.encode("utf-8"))
-    if options.eval_results:
-        write_atomically(options.model / EVAL_RESULTS_FILE, hub_eval_results(facts))
+    for_hub = hub_eval_results(facts) if options.eval_results else ""
+    if for_hub:
+        write_atomically(options.model / EVAL_RESULTS_FILE, for_hub)
+    else:  # of an earlier build, whose numbers are no longer the card's
+        (options.model / EVAL_RESULTS_FILE).unlink(missing_ok=True)
     write_atomically(options.model / "README.md", card)
     systems = len(facts.own) + len(facts.others)
     print(f"{options.model}: README.md with the results of {systems} runs, label index of {len(index.labels):,} skills")

@@ -164,7 +164,7 @@ def _check_dataset(facts: CardFacts) -> None:
 
 def _check_results(facts: CardFacts, index: LabelIndex) -> None:
     first = facts.main[0]
-    data: dict[tuple[str, str], str] = {}
+    data: dict[tuple[str, str], tuple[str, int, int]] = {}
     rows: set[tuple[str, str, str]] = set()
     for results in (*facts.own, *facts.others):
         name = results.system.name
@@ -177,8 +177,8 @@ def _check_results(facts: CardFacts, index: LabelIndex) -> None:
             raise StageError(f"results of {name} break ties by {results.tie_order!r}, others by {first.tie_order!r}")
         for benchmark in results.benchmarks:
             place = (benchmark.name, benchmark.split)
-            if data.setdefault(place, benchmark.data_sha256) != benchmark.data_sha256:
-                raise StageError(f"results of {name} are of another {benchmark.name} {benchmark.split} file")
+            if data.setdefault(place, benchmark.asked) != benchmark.asked:
+                raise StageError(f"results of {name} are of another {benchmark.name} {benchmark.split} file or queries")
             if (name, *place) in rows:
                 raise StageError(f"two results files hold {name} on {benchmark.name} {benchmark.split}", "Give one")
             rows.add((name, *place))

@@ -39,7 +39,7 @@ def render_card(facts: CardFacts, repo_id: str = f"{NAMESPACE}/{MODEL_REPO}", li
     return environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
         values,
         front_matter=yaml.safe_dump(front_matter(facts, licence), sort_keys=False, allow_unicode=True).strip(),
-        snippet=usage_snippet(repo_id, tag_of(facts.record.version), facts.calibration is not None, facts.onnx_only),
+        snippet=usage_snippet(repo_id, tag_of(facts.record.version), facts.onnx_only),
         licence=licence,
     )
 

@@ -16,7 +16,6 @@ model = onnxruntime.InferenceSession(str(folder / "{onnx_file}"))
 hidden = model.run(None, {{one.name: np.array([given[one.name]]) for one in model.get_inputs()}})[0][0]
 vector = hidden.mean(axis=0) / np.linalg.norm(hidden.mean(axis=0))"""
 _HEAD = """\
-import json
 from pathlib import Path
 
 import numpy as np
@@ -33,29 +32,20 @@ sentence = "You will plan and run the tests of our web services."
 {encode}
 labels = parquet.read_table(folder / "label_index/skills.parquet")["label"].to_pylist()
 index = load_file(folder / "label_index/label_embeddings.safetensors")["embeddings"].astype(np.float32)
-{threshold}
 scores = index @ vector
 for skill in np.argsort(-scores, kind="stable")[:5]:
-    mark = "" if scores[skill] >= threshold else "  (below the threshold)"
-    print(f"{{scores[skill]:.2f}}  {{labels[skill]}}{{mark}}")"""
+    print(f"{{scores[skill]:.2f}}  {{labels[skill]}}")"""
 
 
-def usage_snippet(repo_id: str, tag: str, calibrated: bool, onnx_file: str = "") -> str:
-    """Lines that encode a sentence, rank all skills with the shipped index and mark those below the threshold.
+def usage_snippet(repo_id: str, tag: str, onnx_file: str = "") -> str:
+    """Lines that encode a sentence, rank all skills with the shipped index and print the first five.
 
     Args:
         repo_id: name on the Hub.
         tag: version to load.
-        calibrated: whether the folder holds skill_finder.json.
         onnx_file: the only weights of the folder, run by onnxruntime; "" for weights that sentence-transformers opens.
     """
-    threshold = (
-        'threshold = json.loads((folder / "skill_finder.json").read_text())["threshold"]'
-        if calibrated
-        else "threshold = -1.0  # none was calibrated for this version"
-    )
-    head = _HEAD if calibrated else _HEAD.replace("import json\n", "")
-    head = head if onnx_file else head.replace("import onnxruntime\n", "")
+    head = _HEAD if onnx_file else _HEAD.replace("import onnxruntime\n", "")
     encode = _ONNX.format(onnx_file=onnx_file) if onnx_file else _TORCH
-    body = _BODY.format(repo_id=repo_id, tag=tag, threshold=threshold, encode=encode)
+    body = _BODY.format(repo_id=repo_id, tag=tag, encode=encode)
     return f"{head}{_ONNX_IMPORT if onnx_file else _TORCH_IMPORT}\n{body}"

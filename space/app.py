@@ -54,8 +54,7 @@ def open_service(model: str = "", skills: str = "", backend: Any = "auto") -> Pa
     Raises:
         SkillFinderError: no model, or no skills to look for.
     """
-    note = ""
-    chosen = model or os.environ.get("SKILL_FINDER_MODEL", "") or named_model() or str(newest_release() or "")
+    note, chosen = "", chosen_model(model)
     if not chosen:
         chosen = str(stock_model())
         note = STOCK_NOTE
@@ -68,6 +67,11 @@ def open_service(model: str = "", skills: str = "", backend: Any = "auto") -> Pa
         raise SkillFinderError(f"{folder} has no label index. Give a list of skills with --skills")
     finder = _finder_over(folder, place, backend, "" if skills else "ESCO")
     return PageService(finder, note, version_of(folder, chosen))
+
+
+def chosen_model(model: str = "") -> str:
+    """The model to open where `model` may name one, else as the module says; "" where only the stock one is left."""
+    return model or os.environ.get("SKILL_FINDER_MODEL", "") or named_model() or str(newest_release() or "")
 
 
 def _finder_over(folder: Path, skills_place: str, backend: Any, taxonomy: str) -> SkillFinder:

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from dataset_builder.contract import StageError, run_command
+from dataset_builder.markdown_parts import put_part
 from other_systems import PACKAGE
-from report import put_into
 
-MARKERS = ("<!-- extractor-speed -->", "<!-- /extractor-speed -->")
+PART = "extractor-speed"  # of README
 LOOP = "loop"
 
 
@@ -99,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     text = report(read_record(given.record))
     if given.into:
-        put_into(given.into, text, MARKERS)
+        put_part(given.into, PART, text)
     sys.stdout.write(text + "\n")
 
 

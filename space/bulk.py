@@ -29,7 +29,7 @@ from bulk_rows import AdSource, Row
 from dataset_builder.contract import StageError, run_command
 from encoders import BACKENDS
 from skill_finder import SkillFinder, SkillFinderError
-from skill_index import sha256_of_file, sha256_of_lines
+from skill_index import sha256_of_lines
 
 ESTIMATE_SECONDS = 10.0
 
@@ -51,7 +51,6 @@ def run_local(source: AdSource, parts: Parts, worker: PartWorker, quiet: bool = 
 
 def run_settings(source: AdSource, finder: SkillFinder, given: argparse.Namespace) -> dict[str, Any]:
     """What must be the same for a run to go on where it was."""
-    weights = getattr(finder.encoder, "weight_file", None)
     index = finder.index
     return {
         "input": source.state(),
@@ -61,7 +60,7 @@ def run_settings(source: AdSource, finder: SkillFinder, given: argparse.Namespac
         "threshold": finder.settings.threshold if given.threshold is None else given.threshold,
         "number of skills": given.top_k,
         "model": finder.name,
-        "weights": sha256_of_file(weights) if weights else "",
+        "weights": finder.weights_sha256,
         "backend": finder.backend,
         "calibration": json.dumps(asdict(finder.settings), default=lambda array: array.tolist(), sort_keys=True),
         "taxonomy": sha256_of_lines([*map(repr, index.skills), hashlib.sha256(index.vectors.tobytes()).hexdigest()]),
@@ -131,7 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             if given.engine == "ray":
                 from bulk_ray import run_on_ray
 
-                count = run_on_ray(source, parts, given)
+                count = run_on_ray(source, parts, given, finder)
             else:
                 count = run_local(source, parts, PartWorker(finder, given.threshold, given.top_k))
             made = parts.join(count)

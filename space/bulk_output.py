@@ -147,9 +147,12 @@ class Parts:
                     writer.write_table(table)
                     rows += table.num_rows
                     errors += table.num_rows - table["error"].null_count
+            _to_disk(temporary)
             temporary.replace(self.out)
+            _to_disk(self.out.parent)
         finally:
             temporary.unlink(missing_ok=True)
+        # Only now: what is on the disk cannot be lost with the parts that it was made of.
         self._remove_run()
         return Joined(rows, errors)
 
@@ -165,6 +168,15 @@ class Parts:
         """Remove the folder where nothing is left in it."""
         with suppress(OSError):
             self.folder.rmdir()
+
+
+def _to_disk(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -14,9 +14,11 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
+from app import chosen_model
 from bulk_output import PART_ROWS, Parts
 from bulk_parts import PartWorker
 from bulk_rows import AdSource, Row
+from skill_finder import SkillFinder
 from skill_index import SkillFinderError
 
 
@@ -47,11 +49,16 @@ class PartMaker:
 
         self.reader, self.parts = PartReader(source), parts
         finder = open_service(options["model"], options["skills"], options["backend"]).finder
+        model = options["model"] or "the model"
+        same = finder.weights_sha256 == options["weights"]
         self.worker = PartWorker(finder, options["threshold"], options["top_k"])
+        self.problem = "" if same else f"a process of the cluster found other weights for {model}"
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Make the parts named in `batch`; says what was wrong with the input, "" where nothing was."""
-        errors = []
+        errors: list[str] = []
+        if self.problem:
+            return {"error": [self.problem for _ in batch["part"]]}
         for number in map(int, batch["part"]):
             first = number * PART_ROWS
             try:
@@ -62,7 +69,7 @@ class PartMaker:
         return {"error": errors}
 
 
-def run_on_ray(source: AdSource, parts: Parts, given: argparse.Namespace) -> int:
+def run_on_ray(source: AdSource, parts: Parts, given: argparse.Namespace, finder: SkillFinder) -> int:
     """Make every part that is missing; returns the number of parts.
 
     Raises:
@@ -85,9 +92,10 @@ def run_on_ray(source: AdSource, parts: Parts, given: argparse.Namespace) -> int
     cores = int(ray.cluster_resources().get("CPU", 0))
     if cores < given.workers:
         raise SkillFinderError(f"--workers {given.workers} is more than the {cores} CPU cores of the Ray cluster")
-    options = {name: getattr(given, name) for name in ("model", "skills", "backend", "threshold", "top_k")}
-    # A process of a cluster starts in another folder.
-    options |= {name: _absolute(options[name]) for name in ("model", "skills")}
+    options = {name: getattr(given, name) for name in ("skills", "threshold", "top_k")}
+    # A process of a cluster starts in another folder, without this one's variables, and maybe on another processor.
+    options |= {"skills": _absolute(given.skills), "model": _absolute(chosen_model(given.model))}
+    options |= {"backend": finder.backend, "weights": finder.weights_sha256}
     absolute = AdSource(_absolute(source.place), source.text_column, source.key_column, source.split)
     to_make = ray.data.from_items(
         [{"part": number} for number in missing], override_num_blocks=min(len(missing), 4 * given.workers)

@@ -6,7 +6,8 @@ r"""Labelled job-ad sentences -> skill_finder.json of a model, and how well it s
 The gate (which sentences may ask for a skill) is fitted on SkillSpan train. The threshold (how near a skill must be)
 and the weight of shared words are those with the best F0.5 on the validation sentences of the benchmarks: a wrong skill
 costs more than a missed one. The gate is measured on SkillSpan dev, which took no part in the choice. (TECH and HOUSE
-validation were drawn from it: the threshold has seen some of its sentences, the gate has seen none.)
+validation were drawn from it: the threshold has seen some of its sentences, the gate has seen none.) Sentences that
+stand in a test file beside the validation files are left out everywhere.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bulk_parts import RememberingEncoder
-from dataset_builder.benchmark_files import GoldSentence, read_validation_file
+from dataset_builder.benchmark_files import (
+    TEST_FILES,
+    GoldSentence,
+    read_benchmark_file,
+    read_validation_file,
+    text_key,
+)
 from dataset_builder.contract import StageError, code_version, run_command, write_atomically
 from encoders import BACKENDS
 from no_skill import Gate
@@ -59,8 +66,8 @@ class Choice:
     f_half: float = 0.0
 
 
-def read_skillspan(path: Path) -> LabelledSentences:
-    """Read a file of SkillSpan, one JSON object a line.
+def read_skillspan(path: Path, forbidden: Container[str] = ()) -> LabelledSentences:
+    """Read a file of SkillSpan, one JSON object a line, without the sentences whose `text_key` is forbidden.
 
     Raises:
         StageError: no such file, or a line of another shape.
@@ -68,13 +75,17 @@ def read_skillspan(path: Path) -> LabelledSentences:
     if not path.is_file():
         raise StageError(f"{path} does not exist", "Give SkillSpan's train.json and dev.json")
     sentences, counts, flags, documents = [], [], [], []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
+        if not line.strip():
+            continue
         try:
             row = json.loads(line)
             tags = [*row["tags_skill"], *row["tags_knowledge"]]
             tokens = row["tokens"]
         except (json.JSONDecodeError, KeyError, TypeError) as error:
             raise StageError(f"{path} line {number} is not a SkillSpan sentence ({error!r})") from None
+        if text_key("".join(tokens)) in forbidden:
+            continue
         sentences.append(" ".join(tokens))
         counts.append(len(tokens))
         flags.append(any(tag != "O" for tag in tags))
@@ -118,6 +129,12 @@ def read_validation(files: Sequence[Path]) -> list[GoldSentence]:
         data = read_validation_file(file)
         sentences += [*data.queries, *(GoldSentence(sentence, ()) for sentence in data.without_skill)]
     return sentences
+
+
+def test_sentences(files: Sequence[Path]) -> set[str]:
+    """Keys of all sentences in the test files beside the validation files: SkillSpan holds some of them too."""
+    tests = {test for file in files for test in file.parent.glob(TEST_FILES)}
+    return {text_key(sentence) for test in tests for sentence in read_benchmark_file(test).sentences}
 
 
 def choose_threshold(finder: SkillFinder, validation: Sequence[GoldSentence]) -> Choice:
@@ -175,7 +192,8 @@ def calibrate(
     finder: SkillFinder, train: Path, dev: Path, validation: Sequence[Path]
 ) -> tuple[Settings, dict[str, Any]]:
     """Choose gate and threshold, and measure both on dev."""
-    of_train, of_dev = read_skillspan(train), read_skillspan(dev)
+    tests = test_sentences(validation)
+    of_train, of_dev = read_skillspan(train, tests), read_skillspan(dev, tests)
     # Every threshold that is tried asks for the same vectors.
     finder.encoder = RememberingEncoder(finder.encoder)
     train_vectors = normalised(finder.encoder.encode(list(of_train.sentences)))
@@ -241,11 +259,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         finder = SkillFinder.from_pretrained(given.model, given.backend)
     except SkillFinderError as error:
         raise StageError(str(error)) from None
+    weights = finder.weights_sha256  # before the encoder is wrapped
     settings, results = calibrate(finder, given.train, given.dev, given.validation)
     write_atomically(given.model / "skill_finder.json", settings_json(settings))
     about = {
         "model": given.model.name,
         "backend": finder.backend,
+        "weights_sha256": weights,
         "code_version": code_version(),
         "train_sha256": sha256_of_file(given.train),
         "dev_sha256": sha256_of_file(given.dev),

@@ -100,7 +100,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ads = read_ads(given.ads)
     by_fusion = {fusion: measure(finder, ads, fusion, given.threshold) for fusion in get_args(Fusion)}
     about = {"model": given.model.name, "backend": finder.backend, "code_version": code_version()}
-    write_atomically(given.out, json.dumps({"schema_version": 1, **about, "fusion": by_fusion}, indent=2) + "\n")
+    about["weights_sha256"] = finder.weights_sha256
+    record = {"schema_version": 1, **about, "threshold": given.threshold, "fusion": by_fusion}
+    write_atomically(given.out, json.dumps(record, indent=2) + "\n")
     print(report(by_fusion))
 
 

@@ -125,6 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except SkillFinderError as error:
         raise StageError(str(error)) from None
     about = {"model": given.model.resolve().name, "backend": finder.backend, "code_version": code_version()}
+    about["weights_sha256"] = finder.weights_sha256
     figures = {name: asdict(value) for name, value in results.items()}
     write_atomically(given.out, json.dumps({"schema_version": 1, **about, "evidence": figures}, indent=2) + "\n")
     sys.stdout.write(report(results) + "\n")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from dataset_builder.benchmark_files import GoldSentence
-from parity import TOP, r_precision
+from parity import TOP, gold_numbers, r_precision
 from skill_index import SkillIndex
 
 PACKAGE = "esco-skill-extractor"
@@ -66,13 +66,11 @@ class OtherExtractor:
         """
         number = {uri: i for i, uri in enumerate(self._extractor._skill_ids)}
         vectors = self._extractor._skill_embeddings.cpu().numpy()
-        ranked, gold = [], []
-        for query in queries:
-            wanted = frozenset(number[uri_of[label]] for label in query.labels if uri_of.get(label) in number)
+        ranked = np.full((len(queries), TOP), len(number), dtype=np.int64)  # a number that no skill has
+        for row, query in enumerate(queries):
             pieces = self._extractor._texts_to_tokens([query.sentence])[0]
-            if not wanted or not pieces:
-                continue
-            encoded = self._extractor._model.encode(pieces, normalize_embeddings=True, show_progress_bar=False)
-            ranked.append(np.argsort(-(encoded @ vectors.T).max(axis=0), kind="stable")[:TOP])
-            gold.append(wanted)
-        return r_precision(np.array(ranked), gold)
+            if pieces:
+                encoded = self._extractor._model.encode(pieces, normalize_embeddings=True, show_progress_bar=False)
+                ranked[row] = np.argsort(-(encoded @ vectors.T).max(axis=0), kind="stable")[:TOP]
+        of_label = {label: number[uri] for label, uri in uri_of.items() if uri in number}
+        return r_precision(ranked, gold_numbers(queries, of_label))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -52,6 +52,11 @@ def top_skills(encoder: LoadedEncoder, index: SkillIndex, sentences: Sequence[st
     """Numbers of the `count` nearest skills, best first, ties in label order: (sentences, count)."""
     scores = normalised(encoder.encode(list(sentences))) @ index.vectors.T
     return np.argsort(-scores, axis=1, kind="stable")[:, :count]
+
+
+def gold_numbers(queries: Sequence[GoldSentence], number: Mapping[str, int]) -> list[frozenset[int]]:
+    """Numbers of each query's labels; one that is not among them counts as missed, under a number below 0."""
+    return [frozenset(number.get(label, -1 - i) for i, label in enumerate(query.labels)) for query in queries]
 
 
 def r_precision(ranked: NDArray[np.int64], gold: Sequence[frozenset[int]], k: int = K) -> float:
@@ -98,11 +103,10 @@ def measure(model: Path, reference: Path, queries: Sequence[GoldSentence]) -> li
         raise SkillFinderError(f"{model} holds nothing beside its reference: give a folder with --reference")
     index = read_index(model, compared[0].weight_file)
     number = {skill.label: i for i, skill in enumerate(index.skills)}
-    known = [query for query in queries if any(label in number for label in query.labels)]
-    if not known:
+    gold = gold_numbers(queries, number)
+    if all(max(wanted, default=-1) < 0 for wanted in gold):
         raise SkillFinderError("no query asks for a skill of the model's label index")
-    gold = [frozenset(number[label] for label in query.labels if label in number) for query in known]
-    sentences = [query.sentence for query in known]
+    sentences = [query.sentence for query in queries]
     expected = top_skills(trusted, index, sentences, TOP)
     return [compare(top_skills(one, index, sentences, TOP), expected, gold, one) for one in compared]
 

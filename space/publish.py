@@ -25,12 +25,17 @@ ENTRY = "app.py"
 # What app.py reads to know its model.
 MODEL_VARIABLE = "SKILL_FINDER_MODEL"
 _NAMED = "the model in model.txt"
-_BESIDE_CODE = ("README.md", "requirements.txt")
-_ASSET_SUFFIXES = frozenset({".css", ".js", ".png", ".svg", ".txt", ".json", ".csv"})
+# A file that only this page has: app.py is in every Space.
+MARKER = "skill_finder.py"
+_BESIDE_CODE = (
+    *("README.md", "requirements.txt", "page.css", "page_frame.css", "page.js", "sample_skills.csv"),
+    "stock_minilm.json",
+)
+_EXAMPLES = "examples/*.txt"
 
 
 def files_of_page(folder: Path = SPACE_FOLDER) -> list[str]:
-    """The page's files: app.py, every module of the folder that it imports, its card, requirements and assets."""
+    """The page's files: app.py, every module of the folder that it imports, its card, looks and examples."""
     waiting, taken = [ENTRY], set(_BESIDE_CODE)
     while waiting:
         name = waiting.pop()
@@ -38,8 +43,7 @@ def files_of_page(folder: Path = SPACE_FOLDER) -> list[str]:
             continue
         taken.add(name)
         waiting += [f"{module}.py" for module in _imports(folder / name) if (folder / f"{module}.py").is_file()]
-    assets = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.suffix in _ASSET_SUFFIXES}
-    return sorted(taken | assets)
+    return sorted(taken | {path.relative_to(folder).as_posix() for path in folder.glob(_EXAMPLES)})
 
 
 def _imports(path: Path) -> set[str]:
@@ -74,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add_publish_options(parser, SPACE_REPO)
     parser.add_argument("--model", help=f"model that it runs on (default: NAMESPACE/{MODEL_REPO}@TAG)")
     options = parser.parse_args(arguments)
-    artifact = Artifact("space", SPACE_FOLDER, project_version(), ENTRY, files_of_page(), "gradio", MODEL_REPO)
+    artifact = Artifact("space", SPACE_FOLDER, project_version(), MARKER, files_of_page(), "gradio", MODEL_REPO)
     if published := run_publish(artifact, options):
         name_model(published, options.model or "")
 

@@ -14,9 +14,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from dataset_builder.contract import StageError, run_command, write_atomically
+from dataset_builder.contract import StageError, run_command
+from dataset_builder.markdown_parts import put_part
 
-MARKERS = ("<!-- extractor -->", "<!-- /extractor -->")
+PART = "extractor"  # of README
 FILES = ("rejection.json", "ads.json", "evidence.json")
 WAYS = {"gate": "the gate", "nearest_skill_cosine": "cosine of the nearest skill"}
 LENGTHS = {"all": "all", "over_3_tokens": "longer than three tokens"}
@@ -43,7 +44,13 @@ def read_measurements(folder: Path) -> tuple[dict[str, Any], ...]:
 
 
 def report(rejection: dict[str, Any], ads: dict[str, Any], evidence: dict[str, Any]) -> str:
-    """Three Markdown tables with a line before each; shares in percent."""
+    """Three Markdown tables with a line before each; shares in percent.
+
+    Raises:
+        StageError: the records are of different weights.
+    """
+    if len({one["weights_sha256"] for one in (rejection, ads, evidence)}) > 1:
+        raise StageError("rejection.json, ads.json and evidence.json are of different weights", "Measure them anew")
     return "\n".join([*_rejection(rejection), "", *_ads(ads, rejection), "", *_evidence(evidence)])
 
 
@@ -71,8 +78,9 @@ def _rejection(rejection: dict[str, Any]) -> Iterator[str]:
 def _ads(ads: dict[str, Any], rejection: dict[str, Any]) -> Iterator[str]:
     validation = rejection["validation"]
     count = next(iter(ads["fusion"].values()))["ads"]
+    chosen = "every value chosen on validation" if ads["threshold"] is None else f"a threshold of {ads['threshold']:g}"
     yield (
-        f"On {count} whole ads, with every value chosen on validation, where precision is "
+        f"On {count} whole ads, with {chosen}; on validation, precision is "
         f"{_percent(validation['precision'])} at a recall of {_percent(validation['recall'])}:"
     )
     yield ""
@@ -97,19 +105,6 @@ def _evidence(evidence: dict[str, Any]) -> Iterator[str]:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.1f}%"
-
-
-def put_into(path: Path, text: str, markers: tuple[str, str] = MARKERS) -> None:
-    """Replace what stands between two markers of a Markdown file.
-
-    Raises:
-        StageError: the file has no pair of markers.
-    """
-    page = path.read_text(encoding="utf-8")
-    start, end = (page.find(marker) for marker in markers)
-    if start < 0 or end < start:
-        raise StageError(f"{path} has no place for the tables", f"Write {' and '.join(markers)} on lines of their own")
-    write_atomically(path, f"{page[: start + len(markers[0])]}\n{text}\n{page[end:]}")
 
 
 def draw_rejection(curve: dict[str, list[list[float]]], folder: Path) -> list[Path]:
@@ -152,7 +147,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rejection, ads, evidence = read_measurements(given.results)
     text = report(rejection, ads, evidence)
     if given.into:
-        put_into(given.into, text)
+        put_part(given.into, PART, text)
     for path in draw_rejection(rejection["curve"], given.figures) if given.figures else []:
         print(f"drawn: {path}")
     print(text)

@@ -131,6 +131,12 @@ class SkillFinder:
             index = read_index(folder, loaded.weight_file)
         return cls(loaded, index, Settings.from_file(folder / "skill_finder.json"), str(source), loaded.backend)
 
+    @property
+    def weights_sha256(self) -> str:
+        """Hash of the file that the encoder runs on; "" for an encoder without one."""
+        file = getattr(self.encoder, "weight_file", None)
+        return sha256_of_file(file) if file else ""
+
     def with_skills(self, index: SkillIndex) -> SkillFinder:
         """The same encoder and settings over another list of skills."""
         return SkillFinder(self.encoder, index, self.settings, self.name, self.backend)

@@ -164,6 +164,10 @@ def test_skillspan_sentences_without_skills_are_added_by_source(tmp_path):
     file = write(tmp_path, "span.json", "\n".join(map(json.dumps, rows)))
     benchmarks = load_benchmarks([write(tmp_path, "tech_test.csv", TECH)], "test")
     assert with_empty_sentences(benchmarks, file)[0].without_skill == ("Nothing here", "We hire")
+    # What was left out of validation, since test holds it, does not come back this way.
+    validation = write(tmp_path, "tech_validation.csv", "sentence,label\nSee you,x\n")
+    (found,) = load_benchmarks([validation], "validation")
+    assert with_empty_sentences([found], file)[0].without_skill == ("We hire",)
     with pytest.raises(StageError, match="line 1: not a SkillSpan line"):
         with_empty_sentences(benchmarks, write(tmp_path, "wrong.json", '{"tokens": []}'))
 

@@ -20,7 +20,7 @@ def test_throughput_counts_every_request(tmp_path):
 
 def test_every_fault_that_the_server_sent_is_recognised(tmp_path):
     """15 faults under 14 names, for 429 comes with and without Retry-After; whatever happens, the sums match."""
-    result = bench.measure_faults(150, tmp_path)
+    result = bench.measure_faults(150, tmp_path, timeout_s=5.0)
     assert len(result["sent"]) == 14
     assert result["every_fault_recognised"], result
     text_faults = ("refusal", "oversized reply", "wrong language", "empty reply", "fewer lines than asked", "preamble")

@@ -215,7 +215,7 @@ def wait_for(condition, seconds=120.0):
 
 
 def test_ctrl_c_finishes_what_is_in_flight_and_says_how_to_go_on(esco, tmp_path, repo):
-    with StubServer(StubBehaviour(latency_s=0.3)) as slow:
+    with StubServer(StubBehaviour(latency_s=2.0)) as slow:
         child = start_build(esco, tmp_path / "d", slow.url, repo)
         wait_for(lambda: slow.requests >= 4)
         child.send_signal(signal.SIGINT)

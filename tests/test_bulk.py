@@ -173,7 +173,7 @@ parts = Parts(__import__("pathlib").Path({out!r}))
 parts.open({{"run": 1}}, restart=False)
 worker = PartWorker(tiny_finder())
 work = worker.work
-worker.work = lambda rows, first: (time.sleep(0.05), work(rows, first))[1]
+worker.work = lambda rows, first: (time.sleep(0.2), work(rows, first))[1]
 bulk.run_local(AdSource({ads!r}, "text"), parts, worker, quiet=True)
 """
 
@@ -186,7 +186,7 @@ def test_a_killed_run_loses_and_doubles_nothing(tmp_path, repo):
     script = KILLED.format(repo=str(repo), space=str(repo / "space"), out=str(out), ads=str(ads))
     process = subprocess.Popen([sys.executable, "-c", script])
     parts = Parts(out)
-    for _ in range(1200):
+    for _ in range(6000):
         if parts.is_done(3):
             break
         time.sleep(0.05)

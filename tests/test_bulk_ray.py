@@ -63,11 +63,16 @@ def test_a_broken_input_is_said_and_the_other_parts_are_made(tmp_path, monkeypat
     file.write_text("text\n" + "You bake bread\n" * PART_ROWS + '"' + "x" * 17_000_000, encoding="utf-8")
     parts = Parts(tmp_path / "out.parquet")
     parts.open({}, restart=False)
-    options = dict.fromkeys(("model", "skills", "backend", "threshold", "top_k"))
+    options = {**dict.fromkeys(("model", "skills", "backend", "threshold", "top_k")), "weights": ""}
     make = PartMaker(AdSource(str(file), "text"), parts, options)
     assert make({"part": [0]}) == {"error": [""]}
     (error,) = make({"part": [1]})["error"]
     assert "ads.csv line" in error
+    # A process that opens another model than the one that runs the bulk makes no part at all.
+    other = PartMaker(AdSource(str(file), "text"), parts, {**options, "weights": "another"})
+    (error,) = other({"part": [2]})["error"]
+    assert "found other weights" in error
+    assert not parts.is_done(2)
     assert (parts.is_done(0), parts.is_done(1)) == (True, False)
 
 
@@ -109,19 +114,19 @@ def test_ray_gives_the_same_file(tmp_path):
     from app import open_service
 
     given = given_for(tmp_path)
+    finder = open_service(given.model, given.skills).finder
     source = AdSource(str(write_ads(tmp_path / "ads.parquet", [f"bread {i}" for i in range(1100)])), "text")
     try:
         by_ray = Parts(tmp_path / "ray.parquet")
         by_ray.open({}, restart=False)
-        by_ray.join(run_on_ray(source, by_ray, given))
+        by_ray.join(run_on_ray(source, by_ray, given, finder))
         given.workers = 3
         by_ray.open({}, restart=False)
         with pytest.raises(SkillFinderError, match="--workers 3 is more than the 2 CPU cores"):
-            run_on_ray(source, by_ray, given)
+            run_on_ray(source, by_ray, given, finder)
     finally:
         ray.shutdown()
     here = Parts(tmp_path / "local.parquet")
     here.open({}, restart=False)
-    finder = open_service(given.model, given.skills).finder
     here.join(bulk.run_local(source, here, PartWorker(finder, 0.0, 1), quiet=True))
     assert pq.read_table(tmp_path / "ray.parquet").equals(pq.read_table(tmp_path / "local.parquet"))

@@ -1,12 +1,24 @@
 """Choosing a threshold: precision, recall and F0.5 by hand, and settings that come back as they were written."""
 
+import json
+
 import numpy as np
 import pytest
 
 from dataset_builder.benchmark_files import GoldSentence
 from no_skill import Gate
 from skill_finder import Settings
-from space.calibrate import THRESHOLDS, choose_threshold, qualities, read_validation, settings_json
+from space.calibrate import (
+    THRESHOLDS,
+    choose_threshold,
+    qualities,
+    read_skillspan,
+    read_validation,
+    settings_json,
+)
+from space.calibrate import (
+    test_sentences as sentences_of_tests,
+)
 from tests.tiny_finder import tiny_finder
 
 SENTENCES = [GoldSentence("You bake bread", ("bake bread in ovens",)), GoldSentence("You plan shifts", ("R",))]
@@ -47,3 +59,18 @@ def test_test_sentences_choose_nothing(tmp_path):
     path.write_text(header + "We bake.,bake\nWe sail.,sail\nHello.,UNDERSPECIFIED\nBye.,UNDERSPECIFIED\n")
     (tmp_path / "y_test.csv").write_text(header + "we bake,bake\nBye!,UNDERSPECIFIED\n")
     assert read_validation([path]) == [GoldSentence("We sail.", ("sail",)), GoldSentence("Hello.", ())]
+
+
+def test_the_gate_never_sees_a_test_sentence(tmp_path):
+    """SkillSpan holds sentences of the benchmarks' test files, in tokens and with other spacing."""
+    (tmp_path / "x_validation.csv").write_text("sentence,label\nWe sail.,sail\n")
+    (tmp_path / "y_test.csv").write_text("sentence,label\nWe bake bread!,bake\nHello there,UNDERSPECIFIED\n")
+    rows = [(["We", "bake", "bread", "!"], "B"), (["hello", "there"], "O"), (["We", "weld"], "B"), (["Bye"], "O")]
+    lines = [
+        {"tokens": tokens, "tags_skill": [tag] * len(tokens), "tags_knowledge": ["O"] * len(tokens), "idx": 1}
+        for tokens, tag in rows
+    ]
+    (tmp_path / "train.json").write_text("\n".join(map(json.dumps, lines)) + "\n")
+    forbidden = sentences_of_tests([tmp_path / "x_validation.csv"])
+    assert read_skillspan(tmp_path / "train.json", forbidden).sentences == ("We weld", "Bye")
+    assert len(read_skillspan(tmp_path / "train.json").sentences) == 4

@@ -107,7 +107,7 @@ def test_nothing_but_elements_stays_small_here(kind, piece):
         assert tracemalloc.get_traced_memory()[1] < 30_000_000
     finally:
         tracemalloc.stop()
-    assert "no text" in said or "damaged" in said
+    assert any(words in said for words in ("no text", "damaged", "too long to read"))
 
 
 def test_a_million_cells_under_the_limit_of_size_give_their_text():
@@ -175,5 +175,5 @@ def test_five_megabytes_of_anything():
     assert f"{MAX_TEXT_CHARS:,}" in refused(b"bread " * (five // 6), "a.txt")
     assert "5 MB" in refused(b"%PDF-1.7\n" + b"x" * five, "a.pdf")
     noise = random.Random(7).randbytes(five - 10)
-    assert "damaged" in refused(b"%PDF-1.7\n" + noise[:-9], "a.pdf")
-    assert "damaged" in refused(b"PK\x03\x04" + noise[:-9])
+    for said in (refused(b"%PDF-1.7\n" + noise[:-9], "a.pdf"), refused(b"PK\x03\x04" + noise[:-9])):
+        assert "damaged" in said or "too long to read" in said

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from dataset_builder.contract import run_command
+from dataset_builder.markdown_parts import markers_of
 from eval import compare
 from eval.results import EvalResults
 
@@ -108,5 +109,5 @@ def test_results_table_of_the_readme_is_made_by_its_command(repo_path, tmp_path,
 
 def table_of(page) -> list[str]:
     text = page.read_text(encoding="utf-8")
-    start, end = map(text.index, compare.RESULTS_MARKERS)
+    start, end = map(text.index, markers_of(compare.RESULTS))
     return text[start:end].splitlines()

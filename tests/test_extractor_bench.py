@@ -1,7 +1,9 @@
 """The bench's parts: ads from sentences, rates by hand, what is missing, and its --help."""
 
 import json
+import multiprocessing
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -68,6 +70,15 @@ def test_every_backend_there_is_timed_and_the_others_are_named(tmp_path, monkeyp
     assert figures["share of bare encoding, onnx"] > 0
     assert set(figures["latency, onnx"]) == {"1", "8", "32"}
     assert figures["memory, onnx"] > 10_000_000
+
+
+def test_memory_is_the_child_s_own():
+    """A process that a large one starts has its parent's peak in ru_maxrss: a gigabyte here must not count there."""
+    held = bytearray(1_000_000_000)
+    held[::4096] = b"x" * len(held[::4096])
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        assert pool.submit(bench.own_peak_bytes).result() < 900_000_000 < bench.own_peak_bytes()
+    assert held
 
 
 def test_sentences_are_read_and_missing_files_named(tmp_path):

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from dataset_builder.contract import StageError
+from dataset_builder.markdown_parts import markers_of
 from space import bench, bench_report
 
 OURS = bench.Rate("ours, onnx", 2000, 88_000, 87_912, 176.0)
@@ -59,7 +60,7 @@ def test_without_a_loop_there_is_no_ratio():
 def test_into_a_page(tmp_path, capsys):
     record, page = tmp_path / "extractor.json", tmp_path / "README.md"
     record.write_text(json.dumps(RECORD), encoding="utf-8")
-    start, end = bench_report.MARKERS
+    start, end = markers_of(bench_report.PART)
     page.write_text(f"before\n{start}\nold\n{end}\nafter\n", encoding="utf-8")
     for _ in range(2):
         bench_report.main([str(record), "--into", str(page)])

@@ -4,6 +4,7 @@ from dataset_builder.contract import StageError
 from space import report
 
 REJECTION = {
+    "weights_sha256": "a",
     "validation": {"threshold": 0.7, "precision": 0.75, "recall": 0.25},
     "dev": {
         "all": {
@@ -19,6 +20,8 @@ REJECTION = {
     },
 }  # fmt: skip
 ADS = {
+    "weights_sha256": "a",
+    "threshold": None,
     "fusion": {
         "both": {
             "ads": 20, "skills_found_an_ad": 4.25, "wrong_an_ad": 1.0, "wrong_share": 0.25, "asked_for_and_found": 0.2,
@@ -27,7 +30,8 @@ ADS = {
     }
 }  # fmt: skip
 EVIDENCE = {
-    "evidence": {"in use": {"precision": 0.5, "recall": 0.8, "f1": 0.615, "touches": 0.9, "share_of_sentence": 0.1}}
+    "weights_sha256": "a",
+    "evidence": {"in use": {"precision": 0.5, "recall": 0.8, "f1": 0.615, "touches": 0.9, "share_of_sentence": 0.1}},
 }
 
 
@@ -38,20 +42,15 @@ def test_every_number_is_from_the_records():
     assert any(
         "(0.7) the whole extractor finds a skill in 32.5% of those with one, and in 5.0%" in line for line in lines
     )
-    assert any("precision is 75.0% at a recall of 25.0%:" in line for line in lines)
+    assert any("on validation, precision is 75.0% at a recall of 25.0%:" in line for line in lines)
     assert "| both | 4.2 | 1.0 | 25.0% | 20.0% | 0.15 |" in lines
     assert "| in use | 50.0% | 80.0% | 61.5% | 90.0% | 10.0% |" in lines
 
 
-def test_the_tables_stand_between_the_markers(tmp_path):
-    page = tmp_path / "README.md"
-    page.write_text(f"before\n{report.MARKERS[0]}\nold\n{report.MARKERS[1]}\nafter\n")
-    report.put_into(page, "new")
-    report.put_into(page, "newer")
-    assert page.read_text() == f"before\n{report.MARKERS[0]}\nnewer\n{report.MARKERS[1]}\nafter\n"
-    page.write_text("nothing")
-    with pytest.raises(StageError, match="no place"):
-        report.put_into(page, "new")
+def test_records_of_different_weights_or_a_threshold_by_hand_are_told():
+    with pytest.raises(StageError, match="of different weights"):
+        report.report(REJECTION, {**ADS, "weights_sha256": "b"}, EVIDENCE)
+    assert "On 20 whole ads, with a threshold of 0.5;" in report.report(REJECTION, {**ADS, "threshold": 0.5}, EVIDENCE)
 
 
 def test_the_curve_is_drawn_the_same_each_time(tmp_path):

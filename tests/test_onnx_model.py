@@ -70,6 +70,17 @@ def test_mean_over_real_tokens(folder):
     assert model.max_seq_length == 3
 
 
+def test_without_a_length_of_its_own_the_tokenizer_s_and_the_transformer_s_count(folder):
+    """As sentence-transformers 6 writes a folder, and reads it: the shorter of the two."""
+    (folder / "sentence_bert_config.json").write_text("{}")
+    (folder / "config.json").write_text('{"max_position_embeddings": 512}')
+    assert OnnxModel(folder).max_seq_length == 512
+    (folder / "tokenizer_config.json").write_text('{"model_max_length": 2}')
+    model = OnnxModel(folder)
+    assert model.max_seq_length == 2
+    assert model.encode_query(["b b a a"]) == pytest.approx(np.array([[0, 3]]))
+
+
 def test_first_token_in_the_new_form_of_the_setting(folder):
     (folder / "1_Pooling" / "config.json").write_text('{"pooling_mode": "cls"}')
     assert OnnxModel(folder).encode_document(["b a"]).tolist() == [[0, 3]]

@@ -65,6 +65,7 @@ def find(page, text: str) -> None:
     page.fill("#ad textarea", text)
     page.click("#find")
     page.wait_for_selector("#results table.skills")
+    page.wait_for_selector("#marked .ad-text")
 
 
 def names(page) -> list[str]:
@@ -106,7 +107,7 @@ def test_nothing_is_an_answer_and_no_text_a_hint(page):
 def test_edit_brings_the_text_back(page):
     find(page, AD)
     page.click("#edit")
-    assert page.input_value("#ad textarea") == AD
+    page.wait_for_function("ad => document.querySelector('#ad textarea')?.value === ad", arg=AD)
 
 
 def test_the_slider_makes_the_list_shorter(page):

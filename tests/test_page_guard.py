@@ -47,6 +47,13 @@ def send_form(address: str, path: str, body: bytes):
     return send(address, path, body, "multipart/form-data; boundary=xx")
 
 
+def size_of(path: Path) -> int:
+    """Size of a file of this machine, which another program may just have deleted."""
+    with contextlib.suppress(OSError):
+        return path.stat().st_size
+    return 0
+
+
 def files_in(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
 
@@ -64,7 +71,7 @@ def test_routes_that_the_page_never_uses_are_closed(served, path):
     body = form(b"x" * 2_000_000, "video")
     assert send_form(served[0], f"/gradio_api/{path}", body)[0] == 404
     new = set(Path(tempfile.gettempdir()).iterdir()) - before
-    assert not [path for path in new if path.is_file() and path.stat().st_size == 2_000_000]
+    assert 2_000_000 not in [size_of(path) for path in new]
     assert send(served[0], f"/gradio_api/{path}", json.dumps({"data": ["SQL", -1, 5]}).encode())[0] == 404
 
 
@@ -127,8 +134,11 @@ def test_results_that_nobody_fetches_are_forgotten(served, monkeypatch, tmp_path
     assert event not in queue.pending_event_ids_session
     # A result that was fetched leaves nothing either.
     assert call(address, "find_skills", "You bake bread in ovens.", -1, 5)
-    forget()
-    assert not queue.pending_event_ids_session
+    until = time.monotonic() + 60
+    while queue.pending_event_ids_session:  # Gradio notes that it was fetched once the answer has left
+        assert time.monotonic() < until
+        forget()
+        time.sleep(0.01)
 
 
 def test_a_session_is_never_written_to_a_file(served):
@@ -277,11 +287,14 @@ def test_one_chore_that_fails_stops_no_other(monkeypatch):
 
     async def serve():
         async with page_guard.doing([fails, lambda: done.append("next")])(None):
-            await asyncio.sleep(0.2)
+            until = time.monotonic() + 60
+            while done.count("next") < 2:
+                assert time.monotonic() < until
+                await asyncio.sleep(0.01)
 
     asyncio.run(serve())
-    assert done.count("next") > 1
     assert done.count("fails") > 1
+    time.sleep(0.05)  # a chore in its thread may end after the loop
     count = len(done)
     time.sleep(0.05)
     assert len(done) == count

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 REPO = Path(__file__).resolve().parent.parent
-PAGES = [REPO / place / "README.md" for place in (".", "dataset_builder", "training", "eval")]
+PAGES = [REPO / place / "README.md" for place in (".", "dataset_builder", "training", "eval", "model_card")]
 TEXT = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
 SHELL_BLOCKS = re.findall(r"```(?:bash|sh|shell)\n(.*?)```", TEXT, flags=re.DOTALL)
 LINES = [line for block in SHELL_BLOCKS for line in block.replace("\\\n", " ").splitlines()]
@@ -51,6 +51,15 @@ def test_command_exists_with_its_flags(module: str, words: tuple[str, ...]):
     known = set(re.findall(r"--[a-z0-9][a-z0-9-]*", shown))
     used = {word.split("=")[0] for word in words if word.startswith("--")}
     assert used <= known, f"python -m {module} has no {sorted(used - known)}"
+
+
+def test_the_first_lines_of_python_find_skills():
+    (block, *_) = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
+    done = subprocess.run([sys.executable, "-c", block], cwd=REPO, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) == 5
+    assert all("  http://data.europa.eu/esco/skill/" in line for line in lines)
 
 
 def test_make_targets_exist():

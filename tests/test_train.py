@@ -49,7 +49,8 @@ def test_a_run_leaves_a_model_and_its_record(trained: Path):
     assert record.base_model.weights_sha256 == sha256_of_file(trained.parent / "encoder" / "model.safetensors")
     assert (record.name, record.version) == ("trained", "unknown")
     assert "--recipe" in record.command
-    assert record.energy_kwh == pytest.approx(10 * record.duration_s / 3.6e6, rel=0.2)
+    if record.energy_method.startswith("10 W"):  # a machine with counters uses them
+        assert record.energy_kwh == pytest.approx(10 * record.duration_s / 3.6e6, rel=0.2)
     assert record.pairs_per_s > 0
     assert record.hardware.peak_memory_bytes > 10**7
     assert not (trained / "checkpoints").exists()

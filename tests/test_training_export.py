@@ -39,6 +39,8 @@ def test_onnx_gives_the_same_vectors(encoder, exported: Path):
 
 @pytest.mark.parametrize("kind", ["blocks", "avx512_vnni", "avx2"])
 def test_int8_is_close_and_smaller(encoder, exported: Path, kind: str):
+    if kind == "avx512_vnni" and "avx512_vnni" not in Path("/proc/cpuinfo").read_text():
+        pytest.skip("its sums overflow on this processor")
     path = quantise(exported, kind)
     assert kind in path.name
     assert path.stat().st_size < exported.stat().st_size

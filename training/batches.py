@@ -76,7 +76,7 @@ class StageExamples(Dataset[Example]):  # type: ignore[misc]
     Args:
         augmenter: holds the pairs.
         near: ids, by id, of the skills that must not be a skill's negatives (linked in ESCO, or nearly the same).
-        negatives: ids, by id, of a skill's hard negatives; every skill has the same number of them.
+        negatives: (epoch, position, skill) -> ids of hard negatives, as many for every pair.
         mask_joined: whether the joined sentences' skills are known to be asked for.
     """
 

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from dataset_builder.contract import Record, StageError, Strict, code_version, run_command
+from dataset_builder.markdown_parts import put_part
 from training.machine import on_cpu, processor_name, usable_cores, use_threads
 from training.prepare import Prepared, RunOptions, prepare
 from training.recipe import Augmentation, read_recipe
@@ -32,6 +33,7 @@ RELEASES = Path(__file__).resolve().parent.parent / "dataset_builder" / "release
 MEMORY_BATCHES = (16, 32, 64, 128, 256)
 MEMORY_STEPS = 3
 WAYS = ("plain", "ours", "ours cached")
+PART = "training-speed"  # of README
 
 
 class Measurement(Strict):
@@ -88,6 +90,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     if given.out:
         results.save(given.out)
+    if given.into:
+        put_part(given.into, PART, render(results))
     print(render(results))
 
 
@@ -128,6 +132,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--no-memory", action="store_true", help="leave out memory by batch size")
     parser.add_argument("--out", metavar="JSON")
+    parser.add_argument("--into", metavar="README.md", help="put the tables between its markers")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser

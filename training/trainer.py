@@ -88,7 +88,6 @@ class SkillTrainer(SentenceTransformerTrainer):  # type: ignore[misc]
     """
 
     def __init__(self, examples: StageExamples, collator: PairCollator, watts: float | None, **options: Any) -> None:
-        self.examples = examples
         super().__init__(train_dataset=examples, data_collator=collator, **options)
         for callback in (PrinterCallback, ProgressCallback):
             self.remove_callback(callback)
