@@ -10,11 +10,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import pyarrow.parquet as pq
+
+from dataset_builder import schema
 from dataset_builder.contract import run_command, write_atomically
 from dataset_builder.dataset_card import render_card
 from dataset_builder.judge import BY_LLM, SWAPPED, Accuracy, by_hand_file, read_accuracy
 from dataset_builder.pictures import draw_pictures
 from dataset_builder.schema import DatasetManifest
+from dataset_builder.seeded import stable_number
 
 
 def with_verdicts(manifest: DatasetManifest, folder: str | Path) -> DatasetManifest:
@@ -44,7 +48,20 @@ def _figures(prefix: str, accuracy: Accuracy) -> dict[str, float | None]:
 
 def write_card(folder: str | Path, manifest: DatasetManifest) -> None:
     """Write pictures and README.md into the folder."""
-    write_atomically(Path(folder) / "README.md", render_card(manifest, draw_pictures(manifest, folder)))
+    text = render_card(manifest, draw_pictures(manifest, folder), example_pairs(folder))
+    write_atomically(Path(folder) / "README.md", text)
+
+
+def example_pairs(folder: str | Path) -> list[tuple[str, str, str]]:
+    """(sentence, skill, style) of one pair of each style, taken by hash and not by quality; none without data."""
+    path = Path(folder) / schema.PAIRS_FILES["train"]
+    if not path.is_file():
+        return []
+    rows = pq.read_table(path, columns=[schema.SENTENCE, schema.SKILL, schema.STYLE]).to_pylist()
+    first: dict[str, tuple[str, str, str]] = {}
+    for row in sorted(rows, key=lambda row: stable_number(row[schema.SENTENCE])):
+        first.setdefault(row[schema.STYLE], (row[schema.SENTENCE], row[schema.SKILL], row[schema.STYLE]))
+    return [first[style] for style in sorted(first)]
 
 
 def _is_empty(path: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,8 +37,14 @@ SKILLS_COLUMNS = {
 }
 
 
-def render_card(manifest: DatasetManifest, pictures: dict[str, str] | None = None) -> str:
-    """The card's text. `pictures` maps a caption to a path inside the dataset folder."""
+def render_card(
+    manifest: DatasetManifest,
+    pictures: dict[str, str] | None = None,
+    examples: Sequence[tuple[str, str, str]] = (),
+) -> str:
+    """The card's text. `pictures` maps a caption to a path inside the dataset folder; `examples` are (sentence, skill,
+    style).
+    """
     rows = {file.split: file.rows for file in manifest.files if file.config == "pairs"}
     return _template().render(
         manifest=manifest,
@@ -46,6 +53,7 @@ def render_card(manifest: DatasetManifest, pictures: dict[str, str] | None = Non
         rows=rows,
         size_category=size_category(sum(rows.values())),
         pictures=pictures or {},
+        examples=examples,
         dataset_info=dataset_info(manifest),
         pairs_columns=_columns(pairs_features(), PAIRS_COLUMNS),
         skills_columns=_columns(skills_features(), SKILLS_COLUMNS),

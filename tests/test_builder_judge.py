@@ -4,6 +4,7 @@ import asyncio
 import csv
 import http.server
 import json
+import re
 import threading
 from dataclasses import replace
 
@@ -192,6 +193,7 @@ def test_verdicts_reach_manifest_and_card(dataset):
     text = (dataset / "README.md").read_text()
     assert "| judged right by `tiny`, which wrote them, of 200 random pairs | 94.0%" in text
     assert "tiny-judge" not in text
+    assert re.search(r"^\| `Line \d+ of skill \d\.` \| label \d \| duty \|$", text, re.MULTILINE)
     write_judged(dataset / judge.BY_LLM, [replace(pair, judge=pair.verdict) for pair in pairs])
     with pytest.raises(StageError, match="verdicts of several judges: no, yes"):
         card.main([str(dataset)])
