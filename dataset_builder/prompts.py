@@ -22,8 +22,9 @@ DUTY = "duty"
 BULLET = "bullet"
 TOOLS = "tools"
 IMPLICIT = "implicit"
+EXPLICIT = "explicit"
 SENTENCE = "sentence"
-STYLES = (REQUIREMENT, DUTY, BULLET, TOOLS, IMPLICIT, SENTENCE)
+STYLES = (REQUIREMENT, DUTY, BULLET, TOOLS, IMPLICIT, EXPLICIT, SENTENCE)
 BULLET_STYLES = frozenset({BULLET, TOOLS})
 
 
@@ -197,18 +198,18 @@ _CO_MENTION = PromptFamily(
 
 _IN_OCCUPATION = PromptFamily(
     name="in-occupation",
-    version="1.0",
+    version="1.1",
     sheets=(
         Sheet(
             system=(
                 "You write lines for a job ad in the given field. Each line must need the given skill. Answer with 4 "
-                "numbered lines: requirement of at most 8 words, duty of at least 20 words, short bullet, sentence "
-                "that implies it."
+                "numbered lines: requirement of at most 8 words that names the skill, duty of at least 20 words, "
+                "short bullet, sentence that implies it."
             ),
             examples=(
                 (
                     "Skill: manage budgets (Plan, monitor and report on the budget)\nField: clinic manager",
-                    "1. Proven record in hospital cost planning.\n"
+                    "1. Experience in managing budgets of a clinic.\n"
                     "2. Together with the head nurses you decide each autumn what the wards may spend on staff, drugs "
                     "and equipment, and you tell the board every month where we stand.\n"
                     "3. Yearly cost plan and monthly financial report\n"
@@ -224,7 +225,7 @@ _IN_OCCUPATION = PromptFamily(
                     "4. Visitors can drag and sort their seats without loading the page again.",
                 ),
             ),
-            styles=(REQUIREMENT, DUTY, BULLET, IMPLICIT),
+            styles=(EXPLICIT, DUTY, BULLET, IMPLICIT),
             user="Skill: {skill}\nField: {occupation}",
         ),
     ),

@@ -72,7 +72,7 @@ def test_the_key_is_the_hash_of_the_whole_request_as_json(family):
         sheet = FAMILIES[family].sheets[ask.sheet]
         prefix, user = ask.messages[:-1], ask.messages[-1]["content"]
         for attempt in (0, 2):
-            text = f"7|{family}@1.0 {ask.skills[0].uri} #{ask.part}|{attempt}"
+            text = f"7|{family}@{FAMILIES[family].version} {ask.skills[0].uri} #{ask.part}|{attempt}"
             seed = int(hashlib.sha256(text.encode()).hexdigest()[:16], 16) % 2**31
             request = [
                 "prövider",
@@ -213,7 +213,7 @@ def test_a_description_is_cut_at_a_sentence_end_where_one_is_near():
         ("styled", "1.0", "13604e19a696f77a"),
         ("paper", "1.0", "be68d68e798ba57b"),
         ("co-mention", "1.0", "3c4b4fa785dfeef9"),
-        ("in-occupation", "1.0", "220c5f6646db0737"),
+        ("in-occupation", "1.1", "95ac283250b702fb"),
     ],
 )
 def test_a_changed_prompt_needs_a_new_version(family, version, sha256):

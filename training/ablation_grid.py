@@ -21,7 +21,7 @@ OURS = {"join": 0.5, "bullet": 0.2, "formatting": 0.2, "mask_names": 0.1, "split
 MASKED = {"name": "masked_mnrl", "mask": ["same_skill", "joined"]}
 PLAIN = {"name": "mnrl"}
 SENTENCES: dict[str, Any] = {"synthetic": {}, "co_mentions": {}}
-EXPLICIT_STYLES = ["requirement", "duty", "bullet", "tools", "sentence"]
+EXPLICIT_STYLES = ["requirement", "duty", "bullet", "tools", "explicit", "sentence"]
 
 
 @dataclass(frozen=True)
