@@ -49,7 +49,7 @@ def report(rejection: dict[str, Any], ads: dict[str, Any], evidence: dict[str, A
     Raises:
         StageError: the records are of different weights.
     """
-    if len({one["weights_sha256"] for one in (rejection, ads, evidence)}) > 1:
+    if len({one.get("weights_sha256") for one in (rejection, ads, evidence)}) > 1:
         raise StageError("rejection.json, ads.json and evidence.json are of different weights", "Measure them anew")
     return "\n".join([*_rejection(rejection), "", *_ads(ads, rejection), "", *_evidence(evidence)])
 
@@ -78,7 +78,9 @@ def _rejection(rejection: dict[str, Any]) -> Iterator[str]:
 def _ads(ads: dict[str, Any], rejection: dict[str, Any]) -> Iterator[str]:
     validation = rejection["validation"]
     count = next(iter(ads["fusion"].values()))["ads"]
-    chosen = "every value chosen on validation" if ads["threshold"] is None else f"a threshold of {ads['threshold']:g}"
+    chosen = (
+        "every value chosen on validation" if ads.get("threshold") is None else f"a threshold of {ads['threshold']:g}"
+    )
     yield (
         f"On {count} whole ads, with {chosen}; on validation, precision is "
         f"{_percent(validation['precision'])} at a recall of {_percent(validation['recall'])}:"
