@@ -18,6 +18,7 @@ CONTRACTS = {
     "dataset_builder.hub_errors",
     "dataset_builder.hub_files",
     "dataset_builder.hub_publish",
+    "dataset_builder.markdown_parts",
     "dataset_builder.seeded",
     "training.run_record",
     "training.export_record",

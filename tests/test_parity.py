@@ -40,8 +40,9 @@ def test_the_command_compares_what_is_there(folder, tmp_path, capsys):
     out = tmp_path / "parity.json"
     parity.main([str(folder), "--queries", str(queries), "--out", str(out)])
     (int8,) = json.loads(out.read_text(encoding="utf-8"))["backends"]
-    assert (int8["backend"], int8["queries"]) == ("onnx-int8", 2)
-    assert (int8["same_top_10"], int8["rp_at_5"]) == (1.0, 1.0)
+    # A label that the index lacks is missed, as the protocol says: two of three queries are right.
+    assert (int8["backend"], int8["queries"]) == ("onnx-int8", 3)
+    assert (int8["same_top_10"], int8["rp_at_5"]) == (1.0, pytest.approx(2 / 3))
     assert "100.0%" in capsys.readouterr().out
 
 
