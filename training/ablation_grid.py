@@ -92,6 +92,12 @@ GRID: tuple[Row, ...] = (
     _one("style", "implicit", "sentences that do not name the skill", sources={"synthetic": {"styles": ["implicit"]}}),
     _one("filters", "filtered", "sentences that passed the quality gates"),
     _one("filters", "unfiltered", "all sentences", dataset="unfiltered", needs=("unfiltered",)),
+    _one(
+        "filters",
+        "round_trip",
+        "sentences whose skill is among the 10 nearest by the base model",
+        sources={"synthetic": {"round_trip": 10}},
+    ),
     _one("masks", "masked", "same skill and joined skills are no negatives", loss=MASKED),
     _one("masks", "not_masked", "every other label of the batch is a negative", loss=PLAIN),
     _one(

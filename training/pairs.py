@@ -44,6 +44,10 @@ class TrainingPair:
         return self.source in SENTENCE_SOURCES
 
 
+# Pairs, and among how many nearest labels -> whether each pair's skill is there.
+FoundAgain = Callable[[Sequence[TrainingPair], int], list[bool]]
+
+
 @dataclass(frozen=True)
 class Inputs:
     """What the command line gave a run, opened."""
@@ -73,7 +77,12 @@ class StagePairs:
 
 
 def collect_pairs(
-    stage: Stage, inputs: Inputs, seed: int, held_out_folds: Sequence[int] = (), forbidden: Iterable[str] = ()
+    stage: Stage,
+    inputs: Inputs,
+    seed: int,
+    held_out_folds: Sequence[int] = (),
+    forbidden: Iterable[str] = (),
+    found_again: FoundAgain | None = None,
 ) -> StagePairs:
     """Make a stage's training pairs.
 
@@ -83,6 +92,7 @@ def collect_pairs(
         seed: decides which pairs stay where a limit or a weight cuts.
         held_out_folds: folds of skills that must not be seen; a text that asks for one of them is left out.
         forbidden: sentences of benchmarks; a text that equals one, whatever its case and spacing, is left out.
+        found_again: decides which pairs a source with `round_trip` keeps.
 
     Raises:
         StageError: a source's flag was not given, or nothing is left to train on.
@@ -94,6 +104,12 @@ def collect_pairs(
     for name, source in stage.sources.items():
         made = _READERS[name](inputs, left_out)
         kept = [pair for pair in made if _is_allowed(pair, hidden, banned, left_out)]
+        if source.round_trip is not None:
+            if found_again is None:
+                raise StageError(f"source {name!r} has round_trip, and no encoder was given")
+            again = found_again(kept, source.round_trip)
+            left_out[f"{name}: skill not found again"] += again.count(False)
+            kept = [pair for pair, is_found in zip(kept, again, strict=True) if is_found]
         mixed += _portion(kept, source, f"{seed}:{stage.name}:{name}")
     if stage.pairs_limit is not None and stage.pairs_limit < len(mixed):
         mixed = _sample(mixed, stage.pairs_limit, f"{seed}:{stage.name}")

@@ -16,6 +16,7 @@ from training.label_space import LabelSpace, label_space_of_esco, label_space_of
 from training.literal_matches import read_sentences
 from training.pairs import Inputs, StagePairs, collect_pairs, read_skillskape
 from training.recipe import Recipe, Stage
+from training.round_trip import RoundTrip
 from training.validation import ValidationSet, read_validation
 
 
@@ -93,8 +94,10 @@ def prepare(recipe: Recipe, options: RunOptions) -> Prepared:
     if esco:
         _check_relations(recipe, esco)
     forbidden = validation.forbidden if validation else ()
+    found_again = RoundTrip(base.folder, inputs.labels.labels, recipe.precision)
     pairs = tuple(
-        collect_pairs(stage, inputs, recipe.seed, recipe.held_out_folds, forbidden) for stage in recipe.stages
+        collect_pairs(stage, inputs, recipe.seed, recipe.held_out_folds, forbidden, found_again)
+        for stage in recipe.stages
     )
     return Prepared(recipe, options, base, inputs, validation, pairs)
 

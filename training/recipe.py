@@ -42,7 +42,8 @@ class Source:
 
     `weight` is the share of its pairs used in an epoch (2 takes each twice); `limit` cuts the source once, before
     weighting; `at_least` keeps the skills with that many pairs; `skills` keeps that many skills of the source;
-    `per_skill` keeps at most that many pairs a skill; `styles` keeps only these styles of sentence.
+    `per_skill` keeps at most that many pairs a skill; `styles` keeps only these styles of sentence; `round_trip` keeps
+    the pairs whose skill is among that many labels nearest to the text by the base model.
     """
 
     weight: float = 1.0
@@ -51,10 +52,11 @@ class Source:
     skills: int | None = None
     per_skill: int | None = None
     styles: tuple[str, ...] = ()
+    round_trip: int | None = None
 
     def __post_init__(self) -> None:
         _need(self.weight > 0, f"weight must be above 0, got {self.weight}")
-        for name in ("limit", "at_least", "skills", "per_skill"):
+        for name in ("limit", "at_least", "skills", "per_skill", "round_trip"):
             value = getattr(self, name)
             _need(value is None or value > 0, f"{name} must be above 0, got {value}")
 
