@@ -92,9 +92,10 @@ GRID: tuple[Row, ...] = (
     _one("style", "implicit", "sentences that do not name the skill", sources={"synthetic": {"styles": ["implicit"]}}),
     _one("filters", "filtered", "sentences that passed the quality gates"),
     _one("filters", "unfiltered", "all sentences", dataset="unfiltered", needs=("unfiltered",)),
+    _one("round_trip", "all", "every sentence of the LLM", sources={"synthetic": {}}),
     _one(
-        "filters",
         "round_trip",
+        "nearest_10",
         "sentences whose skill is among the 10 nearest by the base model",
         sources={"synthetic": {"round_trip": 10}},
     ),
