@@ -10,8 +10,9 @@ from dataset_builder.schema import fold_of
 from tests.tiny_encoder import tiny_esco, tiny_labels, write_tiny_dataset
 from training.dataset_rows import DatasetRows, Row, read_dataset, split_revision
 from training.label_space import LabelSpace, label_space_of_esco, label_space_of_rows
-from training.pairs import Inputs, StagePairs, collect_pairs, read_skillskape
+from training.pairs import Inputs, StagePairs, collect_pairs
 from training.recipe import Source, Stage
+from training.skillskape import read_skillskape
 
 LABELS = label_space_of_esco(tiny_esco())
 

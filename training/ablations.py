@@ -34,11 +34,12 @@ from training.ablation_results import AblationResults, AblationRow, Scores, comp
 from training.base_model import open_encoder
 from training.equal_datasets import equalise
 from training.label_space import LabelSpace
-from training.pairs import hidden_skills, read_skillskape
+from training.pairs import hidden_skills
 from training.prepare import Prepared, RunOptions, prepare
 from training.recipe import Recipe
 from training.run import run_training
 from training.run_record import TrainingRecord
+from training.skillskape import read_skillskape
 from training.validation import DEFAULT_METRIC, Benchmark, SkillRanking, ValidationSet, load_metric, read_validation
 
 UNSEEN = "skillskape_dev"

@@ -14,9 +14,10 @@ from training.base_model import BaseModel, find_base_model
 from training.dataset_rows import DatasetRows, read_dataset
 from training.label_space import LabelSpace, label_space_of_esco, label_space_of_rows
 from training.literal_matches import read_sentences
-from training.pairs import Inputs, StagePairs, collect_pairs, read_skillskape
+from training.pairs import Inputs, StagePairs, collect_pairs
 from training.recipe import Recipe, Stage
 from training.round_trip import RoundTrip
+from training.skillskape import read_skillskape
 from training.validation import ValidationSet, read_validation
 
 
