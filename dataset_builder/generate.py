@@ -21,6 +21,8 @@ from dataset_builder.languages import prepare_languages
 from dataset_builder.plan import Ask, Endpoint, Plan, Sampling
 from dataset_builder.sending import NOT_SENT, Limits, Progress, Sender
 
+# So many places in flight have one worker more, who waits with the next request while a reply is read and written down.
+PLACES_PER_SPARE_WORKER = 8
 BLOCK = 10_000  # asks looked up at once: few reads, and memory for few replies
 
 
@@ -116,7 +118,9 @@ class Generation:
             total=total, initial=total - len(todo), desc="asking", unit="req", smoothing=0.05, mininterval=pause_s
         )
         with bar, self._signals(sender):
-            workers = [asyncio.create_task(self._work(queue, sender, bar)) for _ in range(self.limits.concurrency)]
+            places = self.limits.concurrency
+            count = places + places // PLACES_PER_SPARE_WORKER
+            workers = [asyncio.create_task(self._work(queue, sender, bar)) for _ in range(count)]
             try:
                 await asyncio.gather(*workers)
                 if self._no:

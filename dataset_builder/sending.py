@@ -165,13 +165,19 @@ class Sender:
             crowded = False
             try:
                 reply = await self._send(ask, attempt)
-                return entry_of(ask, attempt, reply, self._endpoint, self._sampling, self._language)
+            except StopError:
+                self.stopping.set()  # before the place is free for another request
+                raise
             except RefusedError as error:
                 return self._refusal(ask, attempt, str(error))
             except WaitError as error:
+                reply = None
                 crowded, kind, wait_s = error.crowded, error.kind, error.retry_after_s
             finally:
                 await self._adaptive.release(crowded)
+            if reply is not None:
+                await asyncio.sleep(0)  # who waits for the place sends before this reply is read
+                return entry_of(ask, attempt, reply, self._endpoint, self._sampling, self._language)
             self._progress.waits[kind] += 1
             if kind in PAID_KINDS:
                 self._progress.prompt_tokens += self._progress.prompt_bound(ask)
@@ -210,6 +216,7 @@ class Sender:
         most = MAX_REFUSALS_IN_A_ROW if self._replied else MAX_REFUSALS_AT_START
         if self._refused_in_a_row >= most:
             which = f"{most} requests in a row" if self._replied else f"the first {most} requests"
+            self.stopping.set()
             raise StopError(f"the server refused {which} ({text})", "Replies are kept, these refusals are not")
         key = ask.key(self._endpoint, self._sampling, attempt)
         return Entry(key, REFUSAL, text, "", 0, 0, True, ask.about)

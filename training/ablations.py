@@ -35,9 +35,9 @@ from training.base_model import open_encoder
 from training.equal_datasets import equalise
 from training.label_space import LabelSpace
 from training.pairs import hidden_skills
-from training.prepare import Prepared, RunOptions, prepare
+from training.prepare import Prepared, RunOptions
 from training.recipe import Recipe
-from training.run import run_training
+from training.run import prepare_quietly, run_prepared
 from training.run_record import TrainingRecord
 from training.skillskape import read_skillskape
 from training.validation import DEFAULT_METRIC, Benchmark, SkillRanking, ValidationSet, load_metric, read_validation
@@ -184,10 +184,11 @@ def _run_and_score(row: Row, seed: int, places: Places) -> None:
     options = places.options_for(row, seed)
     recipe = dataclasses.replace(recipe_of(row, seed), name="ablation", description=options.out.name)
     print(f"== {row.question} / {row.name}, seed {seed}: {row.what}", flush=True)
-    run_training(recipe, options)
+    prepared = prepare_quietly(recipe, options)
+    run_prepared(prepared)
     scores_file = options.out / places.scores_file
     if not scores_file.is_file():
-        scores = _score(row, options.out, prepare(recipe, options), places)
+        scores = _score(row, options.out, prepared, places)
         write_atomically(scores_file, json.dumps(scores) + "\n")
 
 

@@ -42,9 +42,23 @@ def run_training(recipe: Recipe, options: RunOptions) -> TrainingRecord | None:
     Raises:
         StageError: an input that cannot be read, a folder that holds another run, or a stage that failed.
     """
-    disable_progress_bar()  # the library's own bars, for files of a moment
+    return run_prepared(prepare_quietly(recipe, options))
+
+
+def prepare_quietly(recipe: Recipe, options: RunOptions) -> Prepared:
+    """Read a run's inputs with the threads that it was given, without the library's own bars.
+
+    Raises:
+        StageError: an input that cannot be read, or a stage without pairs.
+    """
+    disable_progress_bar()  # for files of a moment
     use_threads(options.threads)
-    prepared = prepare(recipe, options)
+    return prepare(recipe, options)
+
+
+def run_prepared(prepared: Prepared) -> TrainingRecord | None:
+    """What `run_training` does, of inputs that are read already."""
+    options = prepared.options
     if _holds_this_run(prepared):
         _say(f"{options.out} holds this very model already; nothing to do")
         return TrainingRecord.load(options.out)
