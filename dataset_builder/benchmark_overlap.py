@@ -38,26 +38,39 @@ def benchmark_sentences(folder: str | Path) -> list[str]:
 
 
 def drop_benchmark_copies(sentences: Sequence[Sentence], benchmark: Sequence[str], report: Report) -> list[Sentence]:
-    """Drop exact copies, and sentences whose characters agree by NEAR_SCORE of 100 with a benchmark sentence.
+    """The sentences that are no copies (see `copies_of`); the others are counted in the report."""
+    kept = []
+    for sentence, reason in zip(sentences, copies_of([one.text for one in sentences], benchmark), strict=True):
+        if reason is None:
+            kept.append(sentence)
+        else:
+            report.reject(reason, sentence, shown=False)
+    return kept
+
+
+def copies_of(texts: Sequence[str], benchmark: Sequence[str]) -> list[str | None]:
+    """Of each text: EXACT_REASON, NEAR_REASON where its characters agree by NEAR_SCORE of 100, or None.
 
     Agreement is rapidfuzz's ratio: 100 x (1 - insertions and deletions / both lengths). Very short sentences count
     only as exact copies: any two lines of three words look alike.
+
+    Args:
+        texts: any texts.
+        benchmark: sentences as `benchmark_sentences` gives them.
     """
     exact = set(benchmark)
     near = [sentence for sentence in benchmark if len(sentence.split()) >= MIN_NEAR_WORDS]
-    kept = []
-    for start in range(0, len(sentences), BLOCK):
-        block = sentences[start : start + BLOCK]
-        forms = [normal_form(sentence.text) for sentence in block]
-        highest = _highest_scores(forms, near)
-        for sentence, form, score in zip(block, forms, highest, strict=True):
+    reasons: list[str | None] = []
+    for start in range(0, len(texts), BLOCK):
+        forms = [normal_form(text) for text in texts[start : start + BLOCK]]
+        for form, score in zip(forms, _highest_scores(forms, near), strict=True):
             if form in exact:
-                report.reject(EXACT_REASON, sentence, shown=False)
+                reasons.append(EXACT_REASON)
             elif len(form.split()) >= MIN_NEAR_WORDS and score >= NEAR_SCORE:
-                report.reject(NEAR_REASON, sentence, shown=False)
+                reasons.append(NEAR_REASON)
             else:
-                kept.append(sentence)
-    return kept
+                reasons.append(None)
+    return reasons
 
 
 def _highest_scores(forms: Sequence[str], near: Sequence[str]) -> list[float]:

@@ -12,6 +12,7 @@ CONTRACTS = {
     "dataset_builder.schema",
     "dataset_builder.esco",
     "dataset_builder.benchmark_files",
+    "dataset_builder.benchmark_overlap",
     "dataset_builder.co_mentions",
     "dataset_builder.hub",
     "dataset_builder.hub_command",

@@ -156,7 +156,12 @@ def test_labels_nobody_knows_are_counted():
 
 @pytest.mark.parametrize(
     ("source", "flag"),
-    [("skillskape", "--skillskape"), ("descriptions", "--esco"), ("alternative_labels", "--esco")],
+    [
+        ("skillskape", "--skillskape"),
+        ("pseudo_labels", "--pseudo-labels"),
+        ("descriptions", "--esco"),
+        ("alternative_labels", "--esco"),
+    ],
 )
 def test_a_source_without_its_flag_is_one_error(source: str, flag: str):
     bare = dataclasses.replace(inputs(), esco=None)

@@ -1,4 +1,4 @@
-"""Dataset rows, ESCO and SkillSkape -> the training pairs of a stage: mixed, weighted, without held-out skills.
+"""Dataset rows, ESCO and labelled sentences -> the training pairs of a stage: mixed, weighted, without held-out skills.
 
 A pair is a text, the id of the skill whose preferred label is its positive, and the ids of all skills known to be asked
 for by the text: those are no negatives of it.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from dataset_builder.benchmark_files import text_key
@@ -22,7 +22,9 @@ from training.run_record import SourceCount
 from training.skill_lists import list_skills
 
 # Texts that are sentences of ads; only these are augmented and joined.
-SENTENCE_SOURCES = frozenset({"synthetic", "co_mentions", "skillskape", "skill_lists", "literal_matches"})
+SENTENCE_SOURCES = frozenset(
+    {"synthetic", "co_mentions", "skillskape", "pseudo_labels", "skill_lists", "literal_matches"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,7 @@ class Inputs:
     dataset: DatasetRows
     esco: EscoRelease | None = None
     skillskape: Sequence[tuple[str, tuple[str, ...]]] = ()
+    pseudo_labels: Sequence[tuple[str, tuple[str, ...]]] = ()
     sentences: Sequence[str] = ()
 
 
@@ -221,13 +224,20 @@ def _labels(inputs: Inputs, left_out: Counter[str]) -> list[TrainingPair]:
 def _skillskape(inputs: Inputs, left_out: Counter[str]) -> list[TrainingPair]:
     if not inputs.skillskape:
         raise StageError("the recipe asks for SkillSkape", "Give --skillskape CSV_OR_HUB_ID")
-    rows = (
-        Row(" ".join(sentence.split()), label, (label, *labels))
-        for sentence, labels in inputs.skillskape
-        if sentence.strip()
-        for label in labels
-    )
-    return _of_rows(rows, "skillskape", inputs, left_out)
+    return _of_rows(_rows_of(inputs.skillskape), "skillskape", inputs, left_out)
+
+
+def _pseudo_labels(inputs: Inputs, left_out: Counter[str]) -> list[TrainingPair]:
+    if not inputs.pseudo_labels:
+        raise StageError("the recipe asks for pseudo_labels", "Give --pseudo-labels CSV, of training.pseudo_labels")
+    return _of_rows(_rows_of(inputs.pseudo_labels), "pseudo_labels", inputs, left_out)
+
+
+def _rows_of(sentences: Iterable[tuple[str, tuple[str, ...]]]) -> Iterator[Row]:
+    """One row a sentence and label."""
+    for sentence, labels in sentences:
+        for label in labels if sentence.strip() else ():
+            yield Row(" ".join(sentence.split()), label, (label, *labels))
 
 
 def _skill_lists(inputs: Inputs, left_out: Counter[str]) -> list[TrainingPair]:
@@ -263,6 +273,7 @@ _READERS: dict[str, Callable[[Inputs, Counter[str]], list[TrainingPair]]] = {
     "alternative_labels": _alternative_labels,
     "labels": _labels,
     "skillskape": _skillskape,
+    "pseudo_labels": _pseudo_labels,
     "skill_lists": _skill_lists,
     "literal_matches": _literal_matches,
 }

@@ -30,6 +30,7 @@ class RunOptions:
     out: Path
     esco: tuple[str, ...] = ()
     skillskape: str | None = None
+    pseudo_labels: str | None = None
     sentences: str | None = None
     validation: str | None = None
     metric: str | None = None
@@ -90,6 +91,7 @@ def prepare(recipe: Recipe, options: RunOptions) -> Prepared:
         dataset=dataset,
         esco=esco,
         skillskape=read_skillskape(options.skillskape) if options.skillskape and recipe.needs("skillskape") else (),
+        pseudo_labels=_pseudo_labels(options.pseudo_labels) if recipe.needs("pseudo_labels") else (),
         sentences=read_sentences(options.sentences) if options.sentences and recipe.needs("literal_matches") else (),
     )
     if esco:
@@ -101,6 +103,10 @@ def prepare(recipe: Recipe, options: RunOptions) -> Prepared:
         for stage in recipe.stages
     )
     return Prepared(recipe, options, base, inputs, validation, pairs)
+
+
+def _pseudo_labels(name: str | None) -> list[tuple[str, tuple[str, ...]]]:
+    return read_skillskape(name, "the CSV that training.pseudo_labels wrote") if name else []
 
 
 def _uses_links(stage: Stage) -> bool:

@@ -23,6 +23,7 @@ SOURCES = {
     "alternative_labels": "ESCO alternative label -> preferred label",
     "labels": "ESCO preferred label -> itself (two dropout masks)",
     "skillskape": "SkillSkape sentence -> each of its skills",
+    "pseudo_labels": "real sentence -> each skill that a teacher found in its parts (training.pseudo_labels)",
     "skill_lists": "lines that list ESCO names of skills of one occupation -> each of these skills",
     "literal_matches": "any sentence -> the skills whose label it holds word for word (distant supervision)",
 }

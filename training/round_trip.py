@@ -12,14 +12,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from training.base_model import open_encoder
-from training.machine import precision_in_use
+from training.base_model import embed_texts, open_encoder
 from training.pairs import TrainingPair
-
-ENCODE_BATCH = 128
-SHOWN_FROM = 5_000  # texts, from which on a bar says that something happens
 
 
 class RoundTrip:
@@ -43,7 +37,8 @@ class RoundTrip:
         if not pairs:
             return []
         most = min(most, len(self._labels))
-        hits = semantic_search(self._encode([pair.text for pair in pairs]), self._label_embeddings, top_k=most)
+        texts = embed_texts(self._encoder, [pair.text for pair in pairs], self._precision)
+        hits = semantic_search(texts, self._label_embeddings, top_k=most)
         return [any(hit["corpus_id"] == pair.skill for hit in found) for pair, found in zip(pairs, hits, strict=True)]
 
     @cached_property
@@ -52,17 +47,4 @@ class RoundTrip:
 
     @cached_property
     def _label_embeddings(self) -> Any:
-        return self._encode(self._labels)
-
-    def _encode(self, texts: Sequence[str]) -> Any:
-        """(texts, dimensions), L2-normalised, float32."""
-        bf16 = precision_in_use(self._precision) == "bf16"
-        with torch.autocast(self._encoder.device.type, torch.bfloat16, enabled=bf16):
-            embeddings = self._encoder.encode(
-                list(texts),
-                batch_size=ENCODE_BATCH,
-                convert_to_tensor=True,
-                normalize_embeddings=True,
-                show_progress_bar=len(texts) > SHOWN_FROM,
-            )
-        return embeddings.float()
+        return embed_texts(self._encoder, self._labels, self._precision)

@@ -1,4 +1,4 @@
-"""SkillSkape's training split, a file or a Hub dataset -> sentences with the labels of their skills."""
+"""SkillSkape's training split, or a file of the same columns -> sentences with the labels of their skills."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from pathlib import Path
 from dataset_builder.contract import StageError
 
 
-def read_skillskape(name: str) -> list[tuple[str, tuple[str, ...]]]:
+def read_skillskape(name: str, expected: str = "SkillSkape's train.csv") -> list[tuple[str, tuple[str, ...]]]:
     """Read SkillSkape: (sentence, skill labels) a row.
 
     Args:
         name: CSV with columns `sentence` and `skills` (a Python list as text), or the Hub id of such a dataset.
+        expected: what errors ask for.
 
     Raises:
         StageError: it cannot be opened, a column is missing, or a list is none (with the line).
@@ -25,12 +26,12 @@ def read_skillskape(name: str) -> list[tuple[str, tuple[str, ...]]]:
             reader = csv.DictReader(file)
             missing = [column for column in ("sentence", "skills") if column not in (reader.fieldnames or ())]
             if missing:
-                raise StageError(f"{name} has no column {missing[0]!r}", "Give SkillSkape's train.csv")
+                raise StageError(f"{name} has no column {missing[0]!r}", f"Give {expected}")
             return [(row["sentence"] or "", _listed(row["skills"], f"{name} line {reader.line_num}")) for row in reader]
     except FileNotFoundError:
-        raise StageError(f"{name} does not exist", "Give SkillSkape's train.csv or its Hub id") from None
+        raise StageError(f"{name} does not exist", f"Give {expected} or its Hub id") from None
     except (UnicodeDecodeError, csv.Error, IsADirectoryError) as error:
-        raise StageError(f"{name} is not a CSV file in UTF-8 ({error})", "Give SkillSkape's train.csv") from None
+        raise StageError(f"{name} is not a CSV file in UTF-8 ({error})", f"Give {expected}") from None
 
 
 def _skillskape_of_hub(name: str) -> list[tuple[str, tuple[str, ...]]]:

@@ -46,6 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             out=Path(given.out),
             esco=tuple(given.esco or ()),
             skillskape=given.skillskape,
+            pseudo_labels=given.pseudo_labels,
             sentences=given.sentences,
             validation=given.validation,
             metric=given.metric,
@@ -72,6 +73,8 @@ def _parser() -> argparse.ArgumentParser:
     more = parser.add_argument_group("more sources, where the recipe asks for them")
     more.add_argument("--esco", nargs="+", metavar="ZIP_OR_FOLDER_OR_VERSION", help="descriptions, alternative labels")
     more.add_argument("--skillskape", metavar="CSV_OR_HUB_ID", help="SkillSkape's training split")
+    pseudo = "real sentences labelled by a teacher (training.pseudo_labels)"
+    more.add_argument("--pseudo-labels", metavar="CSV", help=pseudo)
     more.add_argument("--sentences", metavar="TXT", help="one sentence a line (.gz too), for literal matches")
     watch = parser.add_argument_group("choosing the best checkpoint")
     watch.add_argument("--validation", metavar="DIR_OR_CSV", help="benchmarks' folder (*_validation.csv), or one CSV")
@@ -110,6 +113,7 @@ def _check_flags(recipe: Recipe, given: argparse.Namespace) -> None:
         "literal_matches": ("--esco ZIP_OR_FOLDER_OR_VERSION and --sentences TXT", given.esco and given.sentences),
         "skill_lists": ("--esco with the zips of classification and relations", given.esco),
         "skillskape": ("--skillskape CSV_OR_HUB_ID", given.skillskape),
+        "pseudo_labels": ("--pseudo-labels CSV", given.pseudo_labels),
     }
     wanted = {f"the source {source!r}": flag for source, flag in flags.items() if recipe.needs(source)}
     relations = ("--esco with the zips of classification and relations", given.esco)
