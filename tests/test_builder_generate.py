@@ -9,6 +9,7 @@ from collections import Counter
 
 import pytest
 
+from dataset_builder import sending
 from dataset_builder.chat_client import ChatClient, StopError
 from dataset_builder.esco import EscoRelease, Skill
 from dataset_builder.generate import Generation
@@ -135,6 +136,40 @@ def test_a_refusal_between_replies_is_kept(journal):
         assert Counter(entry.kind for entry in journal.entries()) == {"reply": 6, "refusal": 3}
         run(generation_for(server, journal, count=9), server)
         assert server.requests == 9
+
+
+def test_a_place_is_taken_again_before_its_reply_is_read_and_never_by_two(journal, monkeypatch):
+    """16 places have two workers more, who wait: the 17th request goes out before the first reply is read."""
+    sent_when_read, in_flight, most = [], 0, 0
+    ask, read = ChatClient.ask, sending.entry_of
+
+    async def counted(self, **request):
+        nonlocal in_flight, most
+        in_flight += 1
+        most = max(most, in_flight)
+        try:
+            return await ask(self, **request)
+        finally:
+            in_flight -= 1
+
+    monkeypatch.setattr(ChatClient, "ask", counted)
+    with StubServer(StubBehaviour(latency_s=0.2)) as server:
+        generation = generation_for(server, journal, count=40, limits=Limits(concurrency=16))
+        monkeypatch.setattr(
+            sending, "entry_of", lambda *given: (sent_when_read.append(generation.progress.sent), read(*given))[1]
+        )
+        run(generation, server)
+    assert most == 16
+    assert sent_when_read[0] > 16
+    assert len(journal) == 40
+
+
+def test_when_the_server_says_no_nobody_who_waits_sends(journal):
+    """Eight places have a ninth worker waiting: of 50 requests no more than eight are sent."""
+    with StubServer(StubBehaviour(status=401, latency_s=0.05)) as server:
+        with pytest.raises(StopError):
+            run(generation_for(server, journal, count=50, limits=Limits(concurrency=8)), server)
+        assert server.requests <= 8
 
 
 def test_an_interrupt_does_not_wait_for_the_minute(journal):

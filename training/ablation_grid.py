@@ -144,6 +144,16 @@ GRID: tuple[Row, ...] = (
     ),
     _one("skillskape", "without", "sentences, descriptions, alternative labels", sources=MIXED),
     _one("skillskape", "with", "and SkillSkape", sources={**MIXED, "skillskape": {}}, needs=("skillskape",)),
+    _one(
+        "self_training", "without", "all labelled sources", sources={**MIXED, "skillskape": {}}, needs=("skillskape",)
+    ),
+    _one(
+        "self_training",
+        "with",
+        "and real sentences labelled by a teacher",
+        sources={**MIXED, "skillskape": {}, "pseudo_labels": {}},
+        needs=("skillskape", "pseudo_labels"),
+    ),
     _one("language_model", "first", "sentences by the dataset's LLM"),
     _one("language_model", "other", "the same skills, by another LLM", dataset="other_llm", needs=("other_llm",)),
 )

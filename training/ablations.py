@@ -56,6 +56,7 @@ class Places:
     validation: str
     skillskape: str | None
     skillskape_dev: str | None
+    pseudo_labels: str | None
     sentences: str | None
     unfiltered: str | None
     other_llm: str | None
@@ -106,6 +107,7 @@ class Places:
             out=self.folder_of(row, seed),
             esco=self.esco,
             skillskape=self.skillskape,
+            pseudo_labels=self.pseudo_labels,
             sentences=self.sentences,
             validation=self.validation,
             metric=self.metric,
@@ -123,6 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         validation=given.validation,
         skillskape=given.skillskape,
         skillskape_dev=given.skillskape_dev,
+        pseudo_labels=given.pseudo_labels,
         sentences=given.sentences,
         unfiltered=given.unfiltered,
         other_llm=given.other_llm,
@@ -164,6 +167,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--validation", required=True, help="the benchmarks' folder; *_validation.csv is measured on")
     parser.add_argument("--skillskape", help="SkillSkape's training split")
     parser.add_argument("--skillskape-dev", help="SkillSkape's dev split, measured on where it is unseen")
+    parser.add_argument("--pseudo-labels", help="real sentences labelled by a teacher (training.pseudo_labels)")
     parser.add_argument("--sentences", help="real sentences, one a line, for literal matches")
     parser.add_argument("--unfiltered", help="the same dataset without its filters")
     parser.add_argument("--other-llm", help="the same skills, written by another LLM")
