@@ -134,6 +134,14 @@ GRID: tuple[Row, ...] = (
             ("definitions_first_sharper", "definitions at temperature 0.03, then sentences at 0.05", 33.3),
         )
     ),
+    *(
+        _one("learning_rate", f"{rate:.0e}".replace("e-0", "e-"), f"highest learning rate {rate:g}", learning_rate=rate)
+        for rate in (5e-5, 2e-5, 1e-4, 2e-4)
+    ),
+    *(
+        _one("temperature", f"{1 / scale:.2f}", f"scale {scale:g}", loss={**MASKED, "scale": scale})
+        for scale in (20.0, 50.0, 10.0)
+    ),
     _one("unseen_skills", "all_seen", "trained on all skills", sources=MIXED),
     _one(
         "unseen_skills",
