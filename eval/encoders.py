@@ -57,11 +57,7 @@ def open_encoder(spec: str, options: EncoderOptions, name: str = "") -> OpenedMo
     place, revision = place_and_revision(spec)
     record_file = _file_of(place, revision, [TrainingRecord.FILE_NAME])
     record = TrainingRecord.load(record_file) if record_file else None
-    if options.score == "token-matching" and options.backend != "torch":
-        raise StageError("an export is scored by cosine only", "Use --backend torch for token-level matching")
-    by_tokens = options.score == "token-matching" or (
-        options.score == "auto" and options.backend == "torch" and trained_by_tokens(record)
-    )
+    by_tokens = options.score == "token-matching" or (options.score == "auto" and trained_by_tokens(record))
     name = name or (Path(place).name if Path(place).exists() else spec)
     system = token_system(name, model, options) if by_tokens else cosine_system(name, model, options)
     weights = _file_of(place, revision, _weight_names(options))
@@ -123,6 +119,8 @@ def token_system(name: str, model: Any, options: EncoderOptions) -> TokenMatchin
     """Token-level matching; sentences keep their token vectors, labels one vector each."""
 
     def encode_tokens(texts: list[str]) -> list[Floats]:
+        if isinstance(model, OnnxModel):
+            return model.encode_tokens(texts, options.batch_size)
         tokens = model.encode_query(texts, output_value="token_embeddings", batch_size=options.batch_size)
         return [np.asarray(vectors.float().cpu(), dtype=np.float32) for vectors in tokens]
 

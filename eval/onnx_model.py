@@ -22,7 +22,7 @@ _POOLINGS = ("mean", "cls")
 
 
 class OnnxModel:
-    """An ONNX export with the two methods of a SentenceTransformer that the evaluation uses.
+    """An ONNX export with what the evaluation uses of a SentenceTransformer.
 
     Args:
         folder: a sentence-transformers folder.
@@ -81,7 +81,28 @@ class OnnxModel:
         tokens = np.array([len(encoding.ids) for encoding in encodings], dtype=np.int64)
         return encode_in_batches(lambda some: self._batch([prompt + text for text in some]), texts, tokens, batch_size)
 
+    def encode_tokens(self, texts: Sequence[str], batch_size: int = 64) -> list[Floats]:
+        """Vectors of each sentence's tokens, marks included and padding not: one (tokens, d) float32 array a text.
+
+        Raises:
+            StageError: the export gives pooled vectors alone.
+        """
+        prompt, found = self._prompts.get("query", ""), []
+        for start in range(0, len(texts), batch_size):
+            output, mask = self._hidden([prompt + text for text in texts[start : start + batch_size]])
+            if output.ndim == 2:
+                raise StageError(f"{self.weights} gives one vector a text, not one a token", "Use --backend torch")
+            found += [row[:length] for row, length in zip(output, mask.sum(axis=1).tolist(), strict=True)]
+        return found
+
     def _batch(self, texts: list[str]) -> Floats:
+        output, mask = self._hidden(texts)
+        if output.ndim == 2:
+            return output
+        return np.asarray(output[:, 0] if self._pooling == "cls" else mean_of_tokens(output, mask), dtype=np.float32)
+
+    def _hidden(self, texts: list[str]) -> tuple[Floats, Any]:
+        """The graph's output for a batch, and its mask (texts, tokens)."""
         ids = [encoding.ids for encoding in self._tokenizer.encode_batch(texts)]
         longest = max(map(len, ids))
         mask = np.array([[1] * len(one) + [0] * (longest - len(one)) for one in ids], dtype=np.int64)
@@ -90,10 +111,7 @@ class OnnxModel:
             "attention_mask": mask,
             "token_type_ids": np.zeros_like(mask),
         }
-        output = self._run({name: feeds[name] for name in self._inputs})
-        if output.ndim == 2:
-            return np.asarray(output, dtype=np.float32)
-        return np.asarray(output[:, 0] if self._pooling == "cls" else mean_of_tokens(output, mask), dtype=np.float32)
+        return np.asarray(self._run({name: feeds[name] for name in self._inputs}), dtype=np.float32), mask
 
 
 def mean_of_tokens(tokens: Floats, mask: Any) -> Floats:

@@ -19,6 +19,7 @@ from eval.results import EvalResults
 from eval.token_matching import TokenMatchingSystem, token_matching_scores
 from tests.tiny_encoder import tiny_labels, write_tiny_benchmark, write_tiny_dataset, write_tiny_encoder
 from training import train
+from training.onnx_files import export_onnx
 
 
 def slow_score(tokens, label):
@@ -98,6 +99,15 @@ def test_a_trained_model_is_scored_as_it_was_trained(place):
         best = sorted(scores, key=scores.get, reverse=True)
         assert answer.top_scores == pytest.approx([scores[label] for label in best[:10]], abs=2e-4)
         assert answer.gold_ranks == tuple(best.index(label) + 1 for label in answer.gold)
+
+
+def test_an_export_scores_as_the_model_does(place):
+    export_onnx(SentenceTransformer(str(place / "model"), device="cpu"), place / "model")
+    record, exported = score(place, "--backend", "onnx")
+    assert (record.system.kind, record.system.settings["backend"]) == ("token-matching", "onnx")
+    _, own = score(place)
+    for one, other in zip(exported, own, strict=True):
+        assert one.top_scores == pytest.approx(other.top_scores, abs=2e-4)
 
 
 def test_cosine_is_had_when_asked_for_and_differs(place):
