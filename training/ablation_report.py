@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -37,17 +38,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def render_table(results: AblationResults) -> str:
-    """RP@5 (x100) of every row by set, with its difference from the question's first row and its 95% interval."""
+    """RP@5 (x100) of every row by set, with its difference from the question's first row and its 95% interval.
+
+    A question of which no two rows were run says nothing yet; these are named below.
+    """
+    runs = Counter(row.question for row in results.rows if row.seeds)
+    waiting = [one for one in dict.fromkeys(row.question for row in results.rows) if runs[one] < 2]
     sets = list(dict.fromkeys(name for row in results.rows for name in row.sets))
     heads = ["Question", "Row", "Pairs", "Seeds", *sets]
     lines = ["| " + " | ".join(heads) + " |", "|---|---|--:|--:|" + "--:|" * len(sets)]
     before = ""
     for row in results.rows:
+        if row.question in waiting:
+            continue
         question = row.question.replace("_", " ") if row.question != before else ""
         before = row.question
         what = f"{row.name.replace('_', ' ')}: {row.what}"
         cells = [question, what, f"{row.pairs:,}" if row.seeds else row.not_run or "", str(len(row.seeds) or "")]
         lines.append("| " + " | ".join([*cells, *(_cell(row, name) for name in sets)]) + " |")
+    if waiting:
+        lines += ["", f"Not run yet: {', '.join(waiting).replace('_', ' ')}."]
     return "\n".join(lines)
 
 
