@@ -112,7 +112,11 @@ def find_tab(service: PageService) -> None:
     # What held the focus is hidden by the result: a keyboard goes on from what came in its place.
     gr.on([go.click], find, inputs, outputs, **private).then(None, js=_FOCUS.format("#marked .ad-text"))
     for slider in (threshold, number):
-        slider.release(_only_with_text(find, outputs), inputs, outputs, show_progress="hidden", **private)
+        # `release` knows no keyboard; one search at a time is under way, and the last position is always searched.
+        slider.input(
+            _only_with_text(find, outputs), inputs, outputs,
+            show_progress="hidden", trigger_mode="always_last", **private,
+        )  # fmt: skip
     for box in (merge, grouped):
         box.input(_only_with_text(find, outputs), inputs, outputs, show_progress="hidden", **private)
     edited = edit.click(
