@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.browser_page import address, browser, page
+
+__all__ = ["address", "browser", "page"]
+
 REPO = Path(__file__).resolve().parent.parent
 
 # Before any library of Hugging Face is imported: they read these once.

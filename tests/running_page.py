@@ -19,22 +19,18 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _launched(service: PageService | None, chores) -> tuple:
+def _launched(service: PageService | None, chores, tries: int = 3) -> tuple:
     """(page, port): Gradio gives its server 5 s to start and 3 s to answer, which a busy machine may miss."""
-    for attempt in range(3):
-        page = app.build_page(service or PageService(tiny_finder(), note=app.STOCK_NOTE, version="tiny"))
-        port = free_port()
-        try:
-            page.launch(
-                server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, **app.launch_options(chores)
-            )
-        except (OSError, ValueError):
-            page.close(verbose=False)
-            if attempt == 2:
-                raise
-        else:
-            return page, port
-    raise AssertionError
+    page = app.build_page(service or PageService(tiny_finder(), note=app.STOCK_NOTE, version="tiny"))
+    port = free_port()
+    try:
+        page.launch(server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, **app.launch_options(chores))
+    except (OSError, ValueError):
+        page.close(verbose=False)
+        if tries == 1:
+            raise
+        return _launched(service, chores, tries - 1)
+    return page, port
 
 
 @contextlib.contextmanager

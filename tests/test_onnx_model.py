@@ -120,7 +120,7 @@ def test_files_that_are_missing_or_broken_are_named(folder):
         OnnxModel(folder)
 
 
-def test_command_scores_an_export_and_names_its_file(folder, tmp_path, capsys):
+def test_command_scores_an_export_and_names_its_file(folder, tmp_path):
     out = tmp_path / "run.json"
     data = ["--benchmarks", str(write_benchmarks(tmp_path / "b")), "--esco", str(write_esco(tmp_path / "esco"))]
     command = [str(folder), *data, "--out", str(out), "--backend", "onnx"]
