@@ -181,10 +181,9 @@ def measure(task: Task) -> Iterator[tuple[str, Any]]:
     index = read_index(task.folder, load_encoder(task.folder).weight_file)
     for backend in TIMED_BACKENDS:
         if backend not in missing:
-            yield from _ours(task, backend, index)
+            yield from _ours(task, task.folder, backend, backend)
     if task.static:
-        finder = SkillFinder.from_pretrained(task.static)
-        yield "ours, static", timed("ours, static", task.ads, lambda ads: finder.find_skills_batch(ads, narrow=False))
+        yield from _ours(task, task.static, "torch", "static")
     if "torch" not in missing:
         slow = task.ads[: task.loop_ads]
         yield "loop", timed("loop over sentence-transformers", slow, loop_of_a_user(task.folder, index))
@@ -192,20 +191,21 @@ def measure(task: Task) -> Iterator[tuple[str, Any]]:
             yield from _other(task, slow, index)
 
 
-def _ours(task: Task, backend: Backend, index: SkillIndex) -> Iterator[tuple[str, Any]]:
-    encoder = load_encoder(task.folder, backend)
-    bare = timed_encoding(backend, task.ads, encoder.encode)
-    yield f"bare encoding, {backend}", bare
-    finder = SkillFinder.from_pretrained(task.folder, backend)
-    ours = timed(f"ours, {backend}", task.ads, lambda ads: finder.find_skills_batch(ads, narrow=False))
-    yield f"ours, {backend}", ours
-    yield f"share of bare encoding, {backend}", ours.sentences_per_s / bare.sentences_per_s
-    yield f"latency, {backend}", {str(visitors): latencies(finder, task.ads, visitors) for visitors in VISITORS}
-    yield f"memory, {backend}", peak_memory_bytes(task.folder, backend, task.ads[:MEMORY_ADS])
+def _ours(task: Task, folder: Path, backend: Backend, name: str) -> Iterator[tuple[str, Any]]:
+    """The figures of one form of the model, called `name` in the record."""
+    encoder = load_encoder(folder, backend)
+    bare = timed_encoding(name, task.ads, encoder.encode)
+    yield f"bare encoding, {name}", bare
+    finder = SkillFinder.from_pretrained(folder, backend)
+    ours = timed(f"ours, {name}", task.ads, lambda ads: finder.find_skills_batch(ads, narrow=False))
+    yield f"ours, {name}", ours
+    yield f"share of bare encoding, {name}", ours.sentences_per_s / bare.sentences_per_s
+    yield f"latency, {name}", {str(visitors): latencies(finder, task.ads, visitors) for visitors in VISITORS}
+    yield f"memory, {name}", peak_memory_bytes(folder, backend, task.ads[:MEMORY_ADS])
     if task.queries:
-        number = {skill.label: i for i, skill in enumerate(index.skills)}
-        ranked = top_skills(encoder, index, [query.sentence for query in task.queries], TOP)
-        yield f"RP@5, {backend}", r_precision(ranked, gold_numbers(task.queries, number))
+        number = {skill.label: i for i, skill in enumerate(finder.index.skills)}
+        ranked = top_skills(encoder, finder.index, [query.sentence for query in task.queries], TOP)
+        yield f"RP@5, {name}", r_precision(ranked, gold_numbers(task.queries, number))
 
 
 def _other(task: Task, ads: Sequence[str], index: SkillIndex) -> Iterator[tuple[str, Any]]:
@@ -237,7 +237,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sentences_help = "CSV or Parquet with a column sentence, or text, one a line; default: the released dataset here"
     parser.add_argument("--sentences", type=Path, nargs="+", help=sentences_help)
     parser.add_argument("--queries", type=Path, nargs="*", default=[], help="benchmark CSVs to measure RP@5 with")
-    parser.add_argument("--static", type=Path, help="folder of a static model, if there is one")
+    parser.add_argument("--static", type=Path, help="folder of a static model with a label index of its own")
     parser.add_argument("--ads", type=int, help=f"default: while no sentence repeats, {MOST_ADS:,} at most")
     parser.add_argument("--loop-ads", type=int, default=100, help="the slow systems read only so many of them")
     parser.add_argument("--out", type=Path, default=Path("results/extractor.json"))

@@ -104,7 +104,10 @@ def _torch_encoder(folder: Path) -> tuple[Callable[[list[str]], Vectors], Encode
         model = SentenceTransformer(str(folder), trust_remote_code=False, local_files_only=True)
     except (OSError, ValueError) as error:
         raise SkillFinderError(f"{folder} is not a sentence-transformers folder ({error})") from None
-    model.max_seq_length = min(model.max_seq_length or MAX_TOKENS, MAX_TOKENS)
+    # A static model is a table of tokens that have never seen each other: no limit, and no evidence in its tokens.
+    has_transformer = hasattr(model[0], "auto_model")
+    if has_transformer:
+        model.max_seq_length = min(model.max_seq_length or MAX_TOKENS, MAX_TOKENS)
 
     def encode(sentences: list[str]) -> Vectors:
         if not sentences:
@@ -112,8 +115,7 @@ def _torch_encoder(folder: Path) -> tuple[Callable[[list[str]], Vectors], Encode
         vectors = model.encode(sentences, batch_size=BATCH, normalize_embeddings=True, show_progress_bar=False)
         return np.asarray(vectors, dtype=np.float32)
 
-    # A static model is a table of tokens that have never seen each other.
-    tokenizer = getattr(model.tokenizer, "backend_tokenizer", None) if hasattr(model[0], "auto_model") else None
+    tokenizer = getattr(model.tokenizer, "backend_tokenizer", None) if has_transformer else None
     if tokenizer is None:
         return encode, None
     # A copy: the model's own tokenizer changes its limits with every call, and other threads use it.

@@ -5,6 +5,7 @@ import multiprocessing
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -14,6 +15,21 @@ from space import bench, bench_ads
 from space.bench_ads import make_ads, read_sentences
 from tests.test_taxonomy import stub_model
 from tests.tiny_finder import with_index
+
+
+def static_model(folder):
+    """A folder of token vectors and no transformer: one dimension a word."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    words = {"[UNK]": 0, "bake": 1, "bread": 2, "sql": 3}
+    tokenizer = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    table = np.eye(len(words), dtype=np.float32)
+    model = SentenceTransformer(modules=[StaticEmbedding(tokenizer, embedding_weights=table)], device="cpu")
+    model.save_pretrained(str(folder), create_model_card=False)
+    return folder
 
 
 def lines_of(ads):
@@ -70,6 +86,19 @@ def test_every_backend_there_is_timed_and_the_others_are_named(tmp_path, monkeyp
     assert figures["share of bare encoding, onnx"] > 0
     assert set(figures["latency, onnx"]) == {"1", "8", "32"}
     assert figures["memory, onnx"] > 10_000_000
+
+
+def test_a_static_model_is_timed_beside_them(tmp_path, monkeypatch):
+    folder = with_index(stub_model(tmp_path), ["bake bread", "sql"])
+    static = with_index(static_model(tmp_path / "static"), ["sql", "bake bread"])
+    monkeypatch.setattr(bench, "cold_start_s", lambda folder: 1.0)
+    monkeypatch.setattr(bench.OtherExtractor, "is_installed", lambda: False)
+    queries = [bench.GoldSentence("bake bread", ("bake bread",))]
+    figures = dict(bench.measure(bench.Task(folder, ["- bake bread\n- sql"], 1, static, queries)))
+    assert figures["RP@5, static"] == 1.0
+    assert figures["ours, static"].system == "ours, static"
+    assert set(figures["latency, static"]) == {"1", "8", "32"}
+    assert "torch" in figures["left_out"]
 
 
 def test_memory_is_the_child_s_own():

@@ -78,7 +78,7 @@ def tiny_model(folder: Path) -> Path:
 
 
 def with_index(model: Path, labels) -> Path:
-    """A model folder of ONNX graphs gets a label index, tied to all of its graphs."""
+    """A model folder gets a label index, tied to all of its weights."""
     import json
 
     import pyarrow as pa
@@ -91,7 +91,8 @@ def with_index(model: Path, labels) -> Path:
     (model / "label_index").mkdir()
     rows = [{"uri": f"{ESCO}{label}", "label": label} for label in labels]
     pq.write_table(pa.Table.from_pylist(rows), model / "label_index/skills.parquet")
-    weights = {f"onnx/{file.name}": sha256_of_file(file) for file in (model / "onnx").glob("*.onnx")}
+    files = [*model.glob("onnx/*.onnx"), *model.glob("*.safetensors")]
+    weights = {file.relative_to(model).as_posix(): sha256_of_file(file) for file in files}
     metadata = {
         "format": "1",
         "weights_sha256": json.dumps(weights),
