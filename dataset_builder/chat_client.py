@@ -24,7 +24,9 @@ NO_KEY = "not-needed"
 MAX_BODY_BYTES = 4_000_000
 STOP_STATUSES = frozenset({401, 402, 403, 404})  # key, balance, rights, model
 STOP_CODES = frozenset({"insufficient_quota", "invalid_api_key", "model_not_found", "billing_not_active"})
-NO_MONEY = ("credit balance", "insufficient balance", "insufficient credit", "exceeded your current quota", "billing")
+NO_MONEY = ("credit balance", "insufficient balance", "insufficient credit")
+# What a 429 about one minute's quota says as well: elsewhere it means that the account is empty.
+PERHAPS_NO_MONEY = ("exceeded your current quota", "billing")
 JSON_SCHEMA = {
     "type": "json_schema",
     "json_schema": {
@@ -137,15 +139,18 @@ class ChatClient:
         await self._openai.close()
 
     def _meaning(self, error: openai.APIStatusError) -> Exception:
-        status, code, text = error.status_code, str(error.code or ""), self._safe(error.message)
-        no_money = status == 402 or any(words in text.lower() for words in NO_MONEY if status < 500)
-        if status in STOP_STATUSES or code in STOP_CODES or no_money:
+        status, text = error.status_code, self._safe(error.message)
+        wait_s = _retry_after_s(error.response.headers)
+        if status >= 500 or (status == 429 and wait_s is not None):  # who says when to come back says "wait"
+            return WaitError(f"http {status}", wait_s, crowded=status in (429, 503))
+        words = NO_MONEY if status == 429 else (*NO_MONEY, *PERHAPS_NO_MONEY)
+        no_money = status == 402 or any(phrase in text.lower() for phrase in words)
+        if status in STOP_STATUSES or {str(error.code), str(error.type)} & STOP_CODES or no_money:
             hint = f"Check {KEY_VARIABLE}" if status in (401, 403) else "Check --model and --base-url"
             hint = "Check the account's balance; replies are kept" if no_money else hint
             return StopError(f"the server says no ({status}): {text}", hint)
-        if status in (408, 409, 429) or status >= 500:
-            crowded = status in (429, 503)
-            return WaitError(f"http {status}", _retry_after_s(error.response.headers), crowded)
+        if status in (408, 409, 429):
+            return WaitError(f"http {status}", wait_s, crowded=status == 429)
         if "model" in text.lower() and any(word in text.lower() for word in ("not found", "not exist", "pinned to")):
             return StopError(f"the server says no ({status}): {text}", "Check --model")
         return RefusedError(f"http {status}: {text}")

@@ -91,6 +91,9 @@ def test_null_leaves_a_field_out(server):
         (404, {"error": {"message": "no such model"}}, r"\(404\).*Check --model"),
         (400, {"error": {"message": "The model `x` does not exist"}}, "Check --model"),
         (429, {"error": {"message": "pay first", "code": "insufficient_quota"}}, r"\(429\).*pay first"),
+        (429, {"error": {"message": "pay first", "type": "insufficient_quota"}}, r"\(429\).*pay first"),
+        (429, {"error": {"message": "Insufficient balance, please recharge"}}, r"\(429\).*balance"),
+        (400, {"error": {"message": "billing is not set up"}}, r"\(400\).*billing.*balance"),
         (402, {"error": {"message": "nothing left"}}, r"\(402\).*nothing left.*balance"),
         (400, {"error": {"message": "Your credit balance is too low"}}, r"\(400\).*too low.*balance"),
     ],
@@ -127,6 +130,22 @@ def test_not_now_is_a_wait_with_the_time_that_the_server_asks_for(server, status
     with pytest.raises(WaitError) as caught:
         ask(server)
     assert (caught.value.kind, caught.value.retry_after_s, caught.value.crowded) == (f"http {status}", wait_s, crowded)
+
+
+@pytest.mark.parametrize(
+    ("headers", "error"),
+    [
+        ({}, {"message": "You exceeded your current quota, please check your plan and billing details. Retry in 10s."}),
+        ({}, {"message": "Rate limit reached. Visit /account/billing to add a card.", "code": "rate_limit_exceeded"}),
+        ({"Retry-After": "10"}, {"message": "Your credit balance allows one request a minute"}),
+        ({"Retry-After": "10"}, {"message": "quota of this minute", "type": "insufficient_quota"}),
+    ],
+)
+def test_a_429_that_talks_about_money_and_says_wait_is_a_wait(server, headers, error):
+    server.gives = (429, {"error": error}, headers)
+    with pytest.raises(WaitError) as caught:
+        ask(server)
+    assert (caught.value.kind, caught.value.crowded) == ("http 429", True)
 
 
 def test_retry_after_may_be_a_date(server):
