@@ -22,10 +22,8 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import multiprocessing
 import os
 import platform
-import resource
 import socket
 import statistics
 import subprocess
@@ -33,7 +31,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -48,11 +46,12 @@ from bench_ads import (
     read_sentences,
     released_sentences,
 )
-from dataset_builder.benchmark_files import GoldSentence, read_benchmark_file
+from dataset_builder.benchmark_files import GoldSentence, read_validation_file
 from dataset_builder.contract import StageError, code_version, run_command, write_atomically
 from encoders import Backend, load_encoder
 from other_systems import PACKAGE, OtherExtractor, loop_of_a_user
 from parity import TOP, gold_numbers, r_precision, top_skills
+from peak_memory import peak_memory_bytes
 from skill_finder import SkillFinder, SkillFinderError
 from skill_index import SkillIndex, read_index
 
@@ -122,25 +121,19 @@ def latencies(finder: SkillFinder, ads: Sequence[str], visitors: int) -> dict[st
     return {"median_s": statistics.median(waits), "p95_s": waits[min(len(waits) - 1, int(0.95 * len(waits)))]}
 
 
-def peak_memory_bytes(folder: Path, backend: Backend, ads: Sequence[str]) -> int:
-    """Most memory that a fresh process holds while it opens the model and reads the ads."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(_read_and_report, folder, backend, list(ads)).result()
-
-
-def _read_and_report(folder: Path, backend: Backend, ads: list[str]) -> int:
+def read_as_ours(folder: Path, backend: Backend, ads: Sequence[str]) -> None:
+    """Open the model and find the skills of `ads`."""
     SkillFinder.from_pretrained(folder, backend).find_skills_batch(ads, narrow=False)
-    return own_peak_bytes()
 
 
-def own_peak_bytes() -> int:
-    """Most memory that this program has held: Linux's ru_maxrss counts what its parent held before it as well."""
-    try:
-        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak if sys.platform == "darwin" else peak * 1024
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) * 1024
+def read_by_loop(folder: Path, ads: Sequence[str]) -> None:
+    """The same by the loop of a user."""
+    loop_of_a_user(folder, read_index(folder, load_encoder(folder, "torch").weight_file))(ads)
+
+
+def read_as_other(folder: Path, ads: Sequence[str]) -> None:
+    """The same by esco-skill-extractor."""
+    OtherExtractor(folder).find(ads)
 
 
 def cold_start_s(folder: Path) -> float:
@@ -187,6 +180,7 @@ def measure(task: Task) -> Iterator[tuple[str, Any]]:
     if "torch" not in missing:
         slow = task.ads[: task.loop_ads]
         yield "loop", timed("loop over sentence-transformers", slow, loop_of_a_user(task.folder, index))
+        yield "memory, loop", peak_memory_bytes(read_by_loop, task.folder, slow[:MEMORY_ADS])
         if OtherExtractor.is_installed():
             yield from _other(task, slow, index)
 
@@ -201,7 +195,7 @@ def _ours(task: Task, folder: Path, backend: Backend, name: str) -> Iterator[tup
     yield f"ours, {name}", ours
     yield f"share of bare encoding, {name}", ours.sentences_per_s / bare.sentences_per_s
     yield f"latency, {name}", {str(visitors): latencies(finder, task.ads, visitors) for visitors in VISITORS}
-    yield f"memory, {name}", peak_memory_bytes(folder, backend, task.ads[:MEMORY_ADS])
+    yield f"memory, {name}", peak_memory_bytes(read_as_ours, folder, backend, task.ads[:MEMORY_ADS])
     if task.queries:
         number = {skill.label: i for i, skill in enumerate(finder.index.skills)}
         ranked = top_skills(encoder, finder.index, [query.sentence for query in task.queries], TOP)
@@ -212,6 +206,7 @@ def _other(task: Task, ads: Sequence[str], index: SkillIndex) -> Iterator[tuple[
     other = OtherExtractor(task.folder)
     yield f"{PACKAGE} version", other.version
     yield PACKAGE, timed(PACKAGE, ads, other.find)
+    yield f"memory, {PACKAGE}", peak_memory_bytes(read_as_other, task.folder, ads[:MEMORY_ADS])
     if task.queries:
         yield f"RP@5, {PACKAGE}", other.rp_at_5(task.queries, {skill.label: skill.uri for skill in index.skills})
 
@@ -236,7 +231,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("model", type=Path, nargs="?", help="folder with a label index; default: the newest release")
     sentences_help = "CSV or Parquet with a column sentence, or text, one a line; default: the released dataset here"
     parser.add_argument("--sentences", type=Path, nargs="+", help=sentences_help)
-    parser.add_argument("--queries", type=Path, nargs="*", default=[], help="benchmark CSVs to measure RP@5 with")
+    parser.add_argument("--queries", type=Path, nargs="*", default=[], help="validation CSVs to measure RP@5 with")
     parser.add_argument("--static", type=Path, help="folder of a static model with a label index of its own")
     parser.add_argument("--ads", type=int, help=f"default: while no sentence repeats, {MOST_ADS:,} at most")
     parser.add_argument("--loop-ads", type=int, default=100, help="the slow systems read only so many of them")
@@ -248,7 +243,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     files = given.sentences or [released_sentences()]
     sources = [read_sentences(path) for path in files]
     ads = make_ads(sources, most_ads(sources) if given.ads is None else given.ads)
-    queries = [query for file in given.queries for query in read_benchmark_file(file).queries]
+    queries = [query for file in given.queries for query in read_validation_file(file).queries]
     task = Task(model, ads, min(given.loop_ads, len(ads)), given.static, queries)
     figures: dict[str, Any] = {}
     try:

@@ -52,29 +52,35 @@ def test_blocks_are_the_nearest(encoder, exported: Path):
     assert 1 - mean_cosine(encoder, blocks) < (1 - mean_cosine(encoder, columns)) / 4
 
 
-def test_a_table_is_stored_with_one_scale_a_row(tmp_path: Path):
-    """1,500 rows of 4: row r holds r and fractions of it. Rows come back to within half a step, 1/254 of their
-    largest; a row of nothing stays nothing; a table of 3 rows, and a sum, are left alone."""
-    table = np.outer(np.arange(1500), [1.0, 0.5, -0.25, 0.1]).astype(np.float32)
-    small = np.ones((3, 4), dtype=np.float32)
+def test_a_table_is_stored_in_blocks_of_its_own_range(tmp_path: Path):
+    """1,500 rows of 32: sixteen numbers from 0 to r / 100, then sixteen from 0 to r.
+
+    Each number comes back to within a step of its block, 1/255 of its range (half a step, and the least in 16 bits):
+    with one scale a row, the first sixteen would all be nothing or one step of r. A row of nothing stays nothing; a
+    table of 3 rows, and a sum, are left alone.
+    """
+    fractions = np.linspace(0, 1, 16)
+    table = np.outer(np.arange(1500), np.concatenate([fractions / 100, fractions])).astype(np.float32)
+    small = np.ones((3, 32), dtype=np.float32)
     nodes = [
         helper.make_node("Gather", ["table", "rows"], ["taken"], axis=0),
         helper.make_node("Gather", ["small", "few"], ["ones"], axis=0),
         helper.make_node("Add", ["taken", "ones"], ["sum"]),
     ]
-    inputs = [helper.make_tensor_value_info(name, TensorProto.INT64, ["n"]) for name in ("rows", "few")]
-    outputs = [helper.make_tensor_value_info("sum", TensorProto.FLOAT, ["n", 4])]
+    inputs = [helper.make_tensor_value_info(name, TensorProto.INT64, ["n", "m"]) for name in ("rows", "few")]
+    outputs = [helper.make_tensor_value_info("sum", TensorProto.FLOAT, ["n", "m", 32])]
     initialisers = [numpy_helper.from_array(value, name) for value, name in ((table, "table"), (small, "small"))]
     graph = helper.make_graph(nodes, "g", inputs, outputs, initialisers)
     path = tmp_path / "model.onnx"
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), path)
     found = quantise(path, "blocks")
-    assert found.stat().st_size < path.stat().st_size / 1.9
+    assert found.stat().st_size < path.stat().st_size / 3
     session = onnxruntime.InferenceSession(found)
-    rows = np.array([0, 7, 1499], dtype=np.int64)
-    (got,) = session.run(None, {"rows": rows, "few": np.zeros(3, dtype=np.int64)})
-    assert got[0] == pytest.approx([1.0, 1.0, 1.0, 1.0])
-    assert np.all(np.abs(got - (table[rows] + 1)) <= rows[:, None] / 254 + 1e-4)
+    rows = np.array([[0, 7, 1499]], dtype=np.int64)
+    (got,) = session.run(None, {"rows": rows, "few": np.zeros((1, 3), dtype=np.int64)})
+    assert got[0, 0] == pytest.approx(np.ones(32))
+    range_of = rows[0][:, None] * np.repeat([0.01, 1.0], 16)
+    assert np.all(np.abs(got[0] - 1 - table[rows[0]]) <= range_of / 255 + 1e-6)
 
 
 def test_a_processor_nobody_knows(exported: Path):

@@ -28,6 +28,7 @@ BLOCKS = "blocks"
 BLOCK_SIZE = 16
 INT8_ACTIVATIONS = 4  # onnxruntime's accuracy level
 LARGE_TABLE = 1024  # rows
+TINY = 6e-8  # the least positive number of 16 bits
 # Kind of processor -> (file, signed weights, one bit less so that AVX2's 16-bit sums cannot overflow).
 _BY_PROCESSOR = {
     "avx512_vnni": ("model_qint8_avx512_vnni.onnx", True, False),
@@ -76,7 +77,7 @@ def quantise(path: Path, kind: str = BLOCKS) -> Path:
     """Write the int8 form of an ONNX file beside it.
 
     "blocks" runs on every processor: every 16 weights have a scale of their own, activations are quantised in blocks as
-    they come, and the table of tokens has one scale a token. Its vectors are much nearer to the unquantised ones than
+    they come, and so is the table of tokens. Its vectors are much nearer to the unquantised ones than
     those of the other forms, which have one scale a column of weights and one for all activations, and are
     named as sentence-transformers names them. It needs onnxruntime.
 
@@ -109,7 +110,10 @@ def _quantise_by_blocks(path: Path, out: Path) -> None:
 
 
 def _quantise_tables(graph: Any) -> None:
-    """Store each large table that rows are taken from as int8, with one scale a row."""
+    """Store each large table that rows are taken from as 8 bits a number, with a scale and a least value a block.
+
+    One scale a row would move rankings more than all matrices together: a token's vector has a few large numbers.
+    """
     from onnx import TensorProto, helper, numpy_helper
 
     tables = {tensor.name: tensor for tensor in graph.initializer}
@@ -120,19 +124,34 @@ def _quantise_tables(graph: Any) -> None:
             nodes.append(node)
             continue
         values, (rows, found) = numpy_helper.to_array(table), (node.input[1], node.output[0])
-        scales = np.maximum(np.abs(values).max(axis=1, keepdims=True), np.float32(1e-12)) / np.float32(127)
-        whole = np.rint(values / scales).astype(np.int8)
+        stored = dict(zip(("steps", "scales", "least"), _in_blocks(values), strict=True))
         graph.initializer.remove(table)
-        graph.initializer.append(numpy_helper.from_array(whole, f"{table.name}_int8"))
-        graph.initializer.append(numpy_helper.from_array(scales, f"{table.name}_scales"))
+        graph.initializer.append(numpy_helper.from_array(np.array([0, 0, values.shape[1]]), f"{table.name}_shape"))
+        for name, array in stored.items():
+            graph.initializer.append(numpy_helper.from_array(array, f"{table.name}_{name}"))
+            nodes.append(helper.make_node("Gather", [f"{table.name}_{name}", rows], [f"{found}_{name}"], axis=0))
+            nodes.append(helper.make_node("Cast", [f"{found}_{name}"], [f"{found}_{name}_32"], to=TensorProto.FLOAT))
         nodes += [
-            helper.make_node("Gather", [f"{table.name}_int8", rows], [f"{found}_int8"], axis=0),
-            helper.make_node("Cast", [f"{found}_int8"], [f"{found}_whole"], to=TensorProto.FLOAT),
-            helper.make_node("Gather", [f"{table.name}_scales", rows], [f"{found}_scales"], axis=0),
-            helper.make_node("Mul", [f"{found}_whole", f"{found}_scales"], [found]),
+            helper.make_node("Mul", [f"{found}_steps_32", f"{found}_scales_32"], [f"{found}_scaled"]),
+            helper.make_node("Add", [f"{found}_scaled", f"{found}_least_32"], [f"{found}_blocks"]),
+            helper.make_node("Reshape", [f"{found}_blocks", f"{table.name}_shape"], [found]),
         ]
     del graph.node[:]
     graph.node.extend(nodes)
+
+
+def _in_blocks(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(rows, numbers) -> steps above the least of each block, size of a step, and the least: (rows, blocks, ...).
+
+    A last block that is not full does not occur: rows whose length is no multiple are one block.
+    """
+    rows, width = values.shape
+    blocks = values.reshape(rows, -1, BLOCK_SIZE if width % BLOCK_SIZE == 0 else width)
+    least = blocks.min(axis=2, keepdims=True).astype(np.float16)
+    # Rounded to 16 bits first, so that steps are counted with what is stored.
+    scales = np.maximum((blocks.max(axis=2, keepdims=True) - least) / 255, TINY).astype(np.float16)
+    steps = np.clip(np.rint((blocks - least) / scales), 0, 255).astype(np.uint8)
+    return steps, scales, least
 
 
 def _quantise_by_columns(path: Path, out: Path, kind: str) -> None:
