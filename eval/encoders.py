@@ -130,7 +130,7 @@ def token_system(name: str, model: Any, options: EncoderOptions) -> TokenMatchin
 def trained_by_tokens(record: TrainingRecord | None) -> bool:
     """Whether the last training stage's loss is the token-level one."""
     stages: Sequence[dict[str, Any]] = record.recipe.get("stages", []) if record else []
-    return bool(stages) and (stages[-1].get("loss") or {}).get("name") == "token_match"
+    return bool(stages) and (stages[-1].get("loss") or {}).get("name") in ("token_match", "token_and_cosine")
 
 
 def place_and_revision(spec: str) -> tuple[str, str | None]:

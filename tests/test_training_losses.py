@@ -228,6 +228,15 @@ def test_token_match_loss_is_the_slow_one(encoder):
     assert loss(batch, rows).item() == pytest.approx(slow, rel=1e-4)
 
 
+def test_token_and_cosine_is_the_sum_of_both(encoder):
+    """By token_match, and by masked_mnrl with the same masks, which the other tests compare with slow ones."""
+    rows, batch = ids([[0, 3], [1, PAD], [2, PAD], [3, PAD]]), features(encoder, SENTENCES, LABELS)
+    losses = [make_loss(encoder, Loss(name)) for name in ("token_and_cosine", "token_match", "masked_mnrl")]
+    both, token, cosine = (loss([dict(column) for column in batch], rows).item() for loss in losses)
+    assert both == pytest.approx(token + cosine, rel=1e-5)
+    assert min(token, cosine) > 0.01
+
+
 def gradients(encoder, loss, columns, rows) -> list[torch.Tensor]:
     encoder.zero_grad()
     loss(features(encoder, *columns), rows).backward()
@@ -244,7 +253,7 @@ def test_gradient_caching_changes_nothing(encoder, matryoshka):
     assert all(torch.allclose(one, two, atol=1e-5) for one, two in zip(whole, parts, strict=True))
 
 
-@pytest.mark.parametrize("loss", [Loss("masked_mnrl"), Loss("token_match")], ids=lambda loss: loss.name)
+@pytest.mark.parametrize("loss", [Loss("masked_mnrl"), Loss("token_match"), Loss("token_and_cosine")], ids=lambda loss: loss.name)
 def test_chunks_change_nothing(encoder, loss):
     rows, columns = ids([[0], [1], [2], [3]]), (SENTENCES, LABELS)
     whole = gradients(encoder, make_loss(encoder, loss), columns, rows)

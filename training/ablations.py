@@ -205,7 +205,7 @@ def _score(row: Row, model: Path, prepared: Prepared, places: Places) -> Scores:
         every = [query for benchmark in benchmarks for query in benchmark.queries]
         benchmarks.append(Benchmark("held_out_skills", _about_held_out(every, prepared.inputs.labels)))
     metric = load_metric(places.metric or DEFAULT_METRIC)
-    matching = prepared.recipe.stages[-1].loss.name == "token_match"
+    matching = prepared.recipe.stages[-1].loss.by_tokens
     sets = ValidationSet(tuple(benchmark for benchmark in benchmarks if benchmark.queries), (), 0)
     return SkillRanking(sets, prepared.inputs.labels, metric, token_match=matching).each(open_encoder(model))
 

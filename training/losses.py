@@ -38,7 +38,7 @@ def make_loss(model: Any, loss: Loss, chunk_size: int = 0, memory: LabelMemory |
             is the same, but for which values dropout drops.
         memory: all labels, for a loss that takes them as negatives.
     """
-    if loss.name == "token_match":
+    if loss.by_tokens:
         return TokenMatchLoss(model, loss, chunk_size)
     if loss.name == "masked_mnrl":
         return MaskedRankingLoss(model, loss, chunk_size, memory)
@@ -191,9 +191,11 @@ class MaskedRankingLoss(CachedLossMixin, nn.Module):  # type: ignore[misc]
 class TokenMatchLoss(nn.Module):  # type: ignore[misc]
     """In-batch negatives over ConTeXT-match's token-level score; a label stays one vector.
 
+    `token_and_cosine` adds the loss of the plain cosines, so that the model ranks well both ways.
+
     Args:
         model: a SentenceTransformer whose modules leave `token_embeddings` in their output.
-        loss: scale, masks, several_positives.
+        loss: name, scale, masks, several_positives.
         chunk_size: anchors embedded at a time.
     """
 
@@ -207,17 +209,25 @@ class TokenMatchLoss(nn.Module):  # type: ignore[misc]
         """Loss of a batch, a scalar."""
         columns = list(features)
         outputs = chunk_outputs(self.model, columns[0], self.chunk_size)
-        candidates = [gather(self.model(column)["sentence_embedding"]) for column in columns[1:]]
-        scores = torch.cat(
-            [
-                token_match_scores(out["token_embeddings"], out["attention_mask"], torch.cat(candidates))
-                for out in outputs
-            ]
-        )
+        candidates = torch.cat([gather(self.model(column)["sentence_embedding"]) for column in columns[1:]])
         here = torch.arange(labels.shape[0], device=labels.device) + get_rank() * labels.shape[0]
         every = read_skills(gather_skills(labels), len(columns) - 2, "same_skill" in self.loss.mask)
         skills = BatchSkills(every.own[here], every.positive[here], every.dropped[here])
-        return ranking_loss(self.loss.scale * scores, skills, self.loss.several_positives)
+
+        def loss_of(scores: list[Tensor]) -> Tensor:
+            return ranking_loss(self.loss.scale * torch.cat(scores), skills, self.loss.several_positives)
+
+        loss = loss_of(
+            [token_match_scores(out["token_embeddings"], out["attention_mask"], candidates) for out in outputs]
+        )
+        if self.loss.name == "token_and_cosine":
+            loss = loss + loss_of([cosines(out["sentence_embedding"], candidates) for out in outputs])
+        return loss
+
+
+def cosines(sentences: Tensor, labels: Tensor) -> Tensor:
+    """Cosine of each sentence (sentences, dimensions) with each label (labels, dimensions)."""
+    return functional.normalize(sentences, dim=-1) @ functional.normalize(labels, dim=-1).T
 
 
 def token_match_scores(tokens: Tensor, mask: Tensor, labels: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ SOURCES = {
     "skill_lists": "lines that list ESCO names of skills of one occupation -> each of these skills",
     "literal_matches": "any sentence -> the skills whose label it holds word for word (distant supervision)",
 }
-LOSSES = ("mnrl", "masked_mnrl", "token_match")
+LOSSES = ("mnrl", "masked_mnrl", "token_match", "token_and_cosine")
 MASKS = ("same_skill", "joined", "linked", "near")
 PRECISIONS = ("auto", "bf16", "fp32")
 SIDES = ("before", "after", "either")
@@ -94,7 +94,8 @@ class Loss:
     """Which loss, and its settings. `scale` is 1 / temperature.
 
     `mnrl` is the library's; `masked_mnrl` is ours, with `mask` naming which false negatives leave the denominator;
-    `token_match` is ConTeXT-match's token-level score with the same masks. `several_positives` counts every in-batch
+    `token_match` is ConTeXT-match's token-level score with the same masks, `token_and_cosine` the sum of the losses by
+    that score and by plain cosine. `several_positives` counts every in-batch
     label that the sentence asks for as a positive. `mini_batch` above 0 uses gradient caching. `label_memory` above 0
     makes every label of the label space a negative of every sentence, embedded anew after so many batches.
     """
@@ -115,13 +116,18 @@ class Loss:
         unknown = [name for name in self.mask if name not in MASKS]
         _need(not unknown, f"mask may name {', '.join(MASKS)}, got {', '.join(unknown)}")
         _need(
-            not (self.several_positives and self.name == "mnrl"), "several_positives needs masked_mnrl or token_match"
+            not (self.several_positives and self.name == "mnrl"), "several_positives needs one of our losses"
         )
         _need(self.mini_batch >= 0, f"mini_batch must not be negative, got {self.mini_batch}")
         _need(self.label_memory >= 0, f"label_memory must not be negative, got {self.label_memory}")
         _need(not self.label_memory or self.name == "masked_mnrl", "label_memory needs masked_mnrl")
-        both = self.name == "token_match" and (self.symmetric or self.matryoshka or self.mini_batch)
-        _need(not both, "token_match goes with none of symmetric, matryoshka and mini_batch")
+        both = self.by_tokens and (self.symmetric or self.matryoshka or self.mini_batch)
+        _need(not both, f"{self.name} goes with none of symmetric, matryoshka and mini_batch")
+
+    @property
+    def by_tokens(self) -> bool:
+        """Whether what is trained ranks by token-level matching."""
+        return self.name in ("token_match", "token_and_cosine")
 
 
 @dataclass(frozen=True)

@@ -124,7 +124,7 @@ def _run_stages(prepared: Prepared) -> list[StageOutcome]:
         set_seed(recipe.seed)
         evaluator = None
         if prepared.validation and metric:
-            wanted, matching = recipe.validation, stage.loss.name == "token_match"
+            wanted, matching = recipe.validation, stage.loss.by_tokens
             evaluator = SkillRanking(
                 prepared.validation, prepared.inputs.labels, metric, wanted.k, wanted.metric, matching
             )

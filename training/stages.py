@@ -92,7 +92,7 @@ def run_stage(job: StageJob) -> StageOutcome:
     if (job.folder / StageOutcome.FILE_NAME).is_file():
         return StageOutcome.load(job.folder)
     encoder = open_encoder(job.start)
-    if job.stage.loss.name == "token_match":
+    if job.stage.loss.by_tokens:
         encoder = without_normalisation(encoder)
     trainer = _trainer_of(job, encoder)
     checkpoint = last_whole_checkpoint(job.folder)
