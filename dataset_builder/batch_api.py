@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any, Literal
 import openai
 from openai.types import Batch
 
-from dataset_builder.chat_client import JSON_SCHEMA, KEY_VARIABLE, NO_KEY, Reply, reply_in, with_extra
+from dataset_builder.chat_client import JSON_SCHEMA, NO_KEY, Reply, read_key, reply_in, with_extra
 from dataset_builder.contract import StageError, write_atomically
 from dataset_builder.generate import Generation
 from dataset_builder.journal import REFUSAL, Entry, Journal
@@ -61,7 +60,7 @@ class BatchSender:
         self, base_url: str, model: str, timeout_s: float = 120.0, extra_body: dict[str, Any] | None = None
     ) -> None:
         self._model, self._extra = model, extra_body or {}
-        self._key = os.environ.get(KEY_VARIABLE) or NO_KEY
+        self._key = read_key()
         self._client = openai.OpenAI(base_url=base_url, api_key=self._key, timeout=timeout_s)
 
     def step(self, generation: Generation) -> BatchStep:

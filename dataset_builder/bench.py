@@ -3,7 +3,8 @@
     python -m dataset_builder.bench [--requests 20000] [--kills 20] [--resume 140000] [--out results/builder.json]
 
 Throughput and memory at a fixed latency, SIGKILL at random moments, the time that a finished plan takes to resume,
-every fault of a faulty server against what was recognised, and the time that near-duplicates take to find.
+every fault of a faulty server against what was recognised, and the time that near-duplicates take to find. Kills and
+faults are in `bench_faults`.
 """
 
 from __future__ import annotations
@@ -17,45 +18,28 @@ import sys
 import tempfile
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from dataset_builder.bench_faults import measure_faults, measure_kills
 from dataset_builder.chat_client import ChatClient
-from dataset_builder.contract import code_version, run_command, sha256_of_file, write_atomically
+from dataset_builder.contract import code_version, run_command, write_atomically
 from dataset_builder.esco import EscoRelease, Skill
 from dataset_builder.filters import Report
 from dataset_builder.generate import Generation
 from dataset_builder.journal import REPLY, Entry, Journal
 from dataset_builder.near_duplicates import drop_near_duplicates
 from dataset_builder.plan import Endpoint, Sampling, make_plan
-from dataset_builder.schema import PAIRS_FILES, SKILLS_FILE
 from dataset_builder.sending import Limits
-from dataset_builder.sentences import Sentence, collect
-from dataset_builder.stub_server import StubBehaviour, StubServer, reply_text
+from dataset_builder.sentences import Sentence
+from dataset_builder.stub_server import reply_text
 
 LATENCY_S = 0.2
 CONCURRENCY = 32
-KILL_SKILLS = 1200
-KILL_CONCURRENCY = 8
-LONGEST_LIFE_S = 1.0  # after the first request of a run; the first reply takes a tenth of a second
 RELEASES = Path(__file__).parent / "releases"
-# How the faults of the stub server are called where they are recognised, where not by the same name.
-SEEN_AS = {
-    "429": "http 429",
-    "429 with retry-after": "http 429",
-    "500": "http 500",
-    "503": "http 503",
-    "reset": "connection",
-    "hang": "timeout",
-    "truncated json": "broken json",
-    "html": "html body",
-    "1 MB reply": "oversized reply",
-    "fewer lines": "fewer lines than asked",
-}
 STUB = Endpoint("http://127.0.0.1/v1", "stub", provider="stub")
 
 
@@ -134,68 +118,6 @@ def measure_resume(requests: int, folder: Path) -> dict[str, float]:
     return {"requests": len(plan.asks), "missing": len(missing), "seconds": seconds}
 
 
-def measure_kills(kills: int, folder: Path, seed: int = 1) -> dict[str, float | bool]:
-    """Kill a build at random moments, then let it finish, and compare with an undisturbed one."""
-    taxonomy = folder / "skills.csv"
-    taxonomy.write_text("id,label\n" + "".join(f"urn:{n},skill {n}\n" for n in range(KILL_SKILLS)))
-    moments = random.Random(seed)
-    resumed_exactly = True
-    with StubServer(StubBehaviour(latency_s=0.1)) as server:
-        subprocess.run(_build(taxonomy, folder / "whole", server.url), check=True, capture_output=True)
-        undisturbed, before_kills = server.requests, server.requests
-        for _ in range(kills):
-            child = subprocess.Popen(_build(taxonomy, folder / "killed", server.url), stderr=subprocess.DEVNULL)
-            asked = server.requests
-            while server.requests == asked and child.poll() is None:
-                time.sleep(0.01)
-            time.sleep(moments.uniform(0, LONGEST_LIFE_S))
-            child.kill()
-            child.wait()
-            time.sleep(0.2)  # what it had sent is counted by now
-        with Journal(folder / "killed.journal.sqlite") as journal:
-            on_file = len(journal)
-        asked = server.requests
-        subprocess.run(_build(taxonomy, folder / "killed", server.url), check=True, capture_output=True)
-        resumed_exactly = server.requests - asked == undisturbed - on_file
-        total = server.requests - before_kills
-    same = all(
-        sha256_of_file(folder / "whole" / name) == sha256_of_file(folder / "killed" / name)
-        for name in (*PAIRS_FILES.values(), SKILLS_FILE)
-    )
-    return {
-        "kills": kills,
-        "requests_undisturbed": undisturbed,
-        "on_file_after_the_kills": on_file,
-        "requests_with_kills": total,
-        "repeated_because_in_flight_at_a_kill": total - undisturbed,
-        "at_most_in_flight": kills * KILL_CONCURRENCY,
-        "last_run_asked_only_what_was_missing": resumed_exactly,
-        "parquet_identical": same,
-    }
-
-
-def measure_faults(requests: int, folder: Path, timeout_s: float = 1.0) -> dict[str, object]:
-    """A server with every fault in half of its replies, and in nine of ten for a stretch: what it sent, what we saw."""
-    plan = make_plan(skills_for_bench(requests), {"styled": 4})
-    behaviour = StubBehaviour(fault_share=0.5, bad_from=requests // 2, bad_to=requests, hang_s=3 * timeout_s)
-    limits = Limits(concurrency=CONCURRENCY, backoff_base_s=0.01, max_tries=40)
-    with StubServer(behaviour) as server, Journal(folder / "faults.sqlite") as journal:
-        generation = Generation(plan, journal, STUB, Sampling(), limits)
-        progress = generation.run(ChatClient(server.url, "stub", timeout_s=timeout_s))
-        collected = collect(generation)
-        seen = progress.waits + collected.faults
-    sent = Counter(SEEN_AS.get(fault, fault) for fault in server.faults.elements())
-    recognised = Counter({name: sum(n for kind, n in seen.items() if kind.startswith(name)) for name in sent})
-    return {
-        "requests": requests,
-        "sent": dict(sorted(sent.items())),
-        "recognised": dict(sorted(recognised.items())),
-        "every_fault_recognised": all(recognised[name] >= count for name, count in sent.items()),
-        "requests_without_a_reply": len(collected.failed),
-        "skills_with_a_sentence": len({one.skills[0].uri for one in collected.sentences}),
-    }
-
-
 def measure_near_duplicates(sentences: int, seed: int = 1) -> dict[str, float]:
     """Seconds to find near-duplicates among halves of released sentences joined at random."""
     released = sorted(RELEASES.glob("v*/pairs/train.parquet"))[-1]
@@ -210,20 +132,6 @@ def measure_near_duplicates(sentences: int, seed: int = 1) -> dict[str, float]:
     started = time.perf_counter()
     kept = drop_near_duplicates(made, Report())
     return {"sentences": sentences, "dropped": sentences - len(kept), "seconds": time.perf_counter() - started}
-
-
-def _build(taxonomy: Path, out: Path, url: str) -> list[str]:
-    options = {
-        "--esco": taxonomy,
-        "--out": out,
-        "--version": "0.1.0",
-        "--base-url": url,
-        "--model": "stub",
-        "--provider": "stub",
-        "--concurrency": KILL_CONCURRENCY,
-    }
-    flags = [str(part) for pair in options.items() for part in pair]
-    return [sys.executable, "-m", "dataset_builder.build", *flags]
 
 
 def memory_bytes() -> int:

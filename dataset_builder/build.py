@@ -42,9 +42,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with Journal(options.journal) as journal:
         if not options.journal_only:
             journal.hold()
-        outcome = run_rounds(options, release, plan, journal, replies_getter(options), say)
-        if journal.corrupt:
-            say(f"{len(journal.corrupt):,} damaged rows of the journal were not trusted")
+        try:
+            outcome = run_rounds(options, release, plan, journal, replies_getter(options), say)
+        finally:
+            if journal.damaged:
+                say(f"{len(journal.damaged):,} damaged rows of the journal were not trusted")
     if outcome is None:
         say(f"Come back later with the same command:\n  {options.command}")
         return

@@ -36,7 +36,7 @@ NOT_BELOW_ZERO = ("at_least", "rounds", "temperature", "asks_again", "price", "b
 ABOUT = """\
 Have an LLM write job-ad sentences for the skills of ESCO or of another taxonomy, filter them, and write a dataset
 folder that load_dataset opens. The server's key is read from OPENAI_API_KEY. Every reply is kept in a journal: after a
-stop, a crash or a full disk the same command goes on, and asks for nothing twice."""
+stop, a crash or a full disk the same command goes on, and asks for nothing that is on file."""
 EXAMPLES = """\
 what it would cost, without sending anything:
   python -m dataset_builder.build --esco 1.1.0 --version 1.0.0 --out DIR --base-url URL --model NAME \\

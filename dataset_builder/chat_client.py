@@ -85,6 +85,9 @@ class ChatClient:
         timeout_s: seconds until a reply counts as hanging.
         extra_body: more fields for the request's JSON, for servers that know more than the standard; null leaves a
             field of ours out.
+
+    Raises:
+        StageError: the key holds what no header may.
     """
 
     def __init__(
@@ -92,7 +95,7 @@ class ChatClient:
     ) -> None:
         self.model = model
         self._extra = extra_body or None
-        self._key = os.environ.get(KEY_VARIABLE) or NO_KEY
+        self._key = read_key()
         self._openai = openai.AsyncOpenAI(base_url=base_url, api_key=self._key, timeout=timeout_s, max_retries=0)
 
     async def ask(
@@ -159,6 +162,20 @@ class ChatClient:
         """One short line of the server's text, without the key should the server repeat it."""
         short = " ".join(text.replace(self._key, "***").split()) if self._key != NO_KEY else " ".join(text.split())
         return short[:200]
+
+
+def read_key() -> str:
+    """The key of the environment without whitespace around it, or NO_KEY where there is none.
+
+    Raises:
+        StageError: it holds what no header may: letters beyond ASCII, such as a copied dash, or a line's end.
+    """
+    key = os.environ.get(KEY_VARIABLE, "").strip() or NO_KEY
+    wrong = next((number for number, one in enumerate(key, 1) if not (one.isascii() and one.isprintable())), None)
+    if wrong is not None:
+        # Not the character itself, nor what is beside it: they are parts of a secret.
+        raise StageError(f"{KEY_VARIABLE} holds a character that no key has, at place {wrong}", "Copy the key again")
+    return key
 
 
 def with_extra(request: dict[str, Any], extra: dict[str, Any] | None) -> dict[str, Any]:

@@ -7,8 +7,9 @@ import io
 import textwrap
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from dataset_builder.contract import StageError, sha256_of_file
 
@@ -78,7 +79,8 @@ def _checked_rows(text: io.TextIOBase, where: str, columns: Sequence[str]) -> It
                 if row[column] is None:
                     raise StageError(f"{where} line {reader.line_num}: the row ends before column {column!r}")
             if None in row:
-                raise StageError(f"{where} line {reader.line_num}: more cells than columns", "Is a quote missing?")
+                problem = surplus_cells(row, reader.fieldnames or ())
+                raise StageError(f"{where} line {reader.line_num}: {problem}", "Is a quote missing?")
             yield reader.line_num, row
     except UnicodeDecodeError as error:
         raise StageError(f"{where} is not UTF-8 text ({error.reason})") from None
@@ -86,3 +88,9 @@ def _checked_rows(text: io.TextIOBase, where: str, columns: Sequence[str]) -> It
         raise StageError(f"{where} is damaged ({error})", "Get the zip again") from None
     except csv.Error as error:
         raise StageError(f"{where} line {reader.reader.line_num}: {error}") from None
+
+
+def surplus_cells(row: Mapping[Any, Any], columns: Sequence[str]) -> str:
+    """What is wrong with a row of `csv.DictReader` that has cells after its last column."""
+    cells = len(columns) + len(row[None])
+    return f"more cells than columns: {cells} cells, {len(columns)} columns, the last is {columns[-1]!r}"

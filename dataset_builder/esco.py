@@ -6,7 +6,7 @@ The shape is that of the CSV files the European Commission publishes: https://es
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,6 +14,7 @@ from pathlib import Path
 
 from dataset_builder.contract import StageError, sha256_of_lines
 from dataset_builder.csv_files import CsvFiles
+from dataset_builder.esco_relations import BROADER, RELATED, RELATION_TYPES, filled, is_obsolete, read_links, read_needs
 from dataset_builder.schema import EscoSource
 
 SKILL_COLUMNS = ("conceptUri", "preferredLabel", "altLabels", "description", "skillType")
@@ -52,7 +53,8 @@ class EscoRelease:
     """A whole release in file order, which is also the order in which ties between labels are broken.
 
     `broader` maps a skill's URI to its parents (skills or groups); `related` maps a skill to the skills it is linked
-    with; `group_labels` names the skill groups; `notes` counts what was repaired while reading.
+    with; `group_labels` names the skill groups; `notes` counts what was repaired or left out while
+    reading.
     """
 
     version: str
@@ -102,22 +104,26 @@ def read_esco(sources: str | Path | Sequence[str | Path], language: str = "en") 
         language: two-letter code of the language to read, as in `skills_en.csv`.
 
     Raises:
-        StageError: nothing there, not ESCO, a missing column or a wrong row (with file and line).
+        StageError: nothing there, not ESCO, a missing column or a wrong row (with file, line and column).
     """
     places = [sources] if isinstance(sources, str | Path) else list(sources)
     paths = [path for place in places for path in _paths_of(place, language)]
     files = CsvFiles(paths)
     notes: Counter[str] = Counter()
-    skills = _read_skills(files, language, notes)
-    occupations = _read_occupations(files, language)
+    obsolete: set[str] = set()
+    skills = _read_skills(files, language, obsolete, notes)
+    groups = _read_group_labels(files, language, obsolete, notes)
+    uris = {skill.uri for skill in skills}
+    # Without their file nothing is known about groups, so any may stand above a skill.
+    above = (uris | set(groups)) if groups else None
     return EscoRelease(
         version=_version_of(paths),
         language=language,
         skills=skills,
-        occupations=occupations,
-        broader=_read_links(files, "broaderRelationsSkillPillar", "conceptUri", "broaderUri", language),
-        related=_read_links(files, "skillSkillRelations", "originalSkillUri", "relatedSkillUri", language),
-        group_labels=_read_group_labels(files, language),
+        occupations=_read_occupations(files, language, uris, notes),
+        broader=read_links(files, BROADER, language, above, obsolete, notes),
+        related=read_links(files, RELATED, language, uris, obsolete, notes),
+        group_labels=groups,
         file_sha256=files.used_sha256,
         notes=dict(notes),
     )
@@ -137,7 +143,7 @@ def _paths_of(place: str | Path, language: str) -> list[Path]:
     )
 
 
-def _read_skills(files: CsvFiles, language: str, notes: Counter[str]) -> tuple[Skill, ...]:
+def _read_skills(files: CsvFiles, language: str, obsolete: set[str], notes: Counter[str]) -> tuple[Skill, ...]:
     name = f"skills_{language}.csv"
     if name not in files:
         places = ", ".join(map(str, files.paths))
@@ -149,13 +155,11 @@ def _read_skills(files: CsvFiles, language: str, notes: Counter[str]) -> tuple[S
     skills: dict[str, Skill] = {}
     labels: Counter[str] = Counter()
     for line, row in files.rows(name, SKILL_COLUMNS):
-        if row.get("status", "released") == "obsolete":
+        if is_obsolete(row):
+            obsolete.add(row["conceptUri"].strip())
             notes["obsolete concepts left out"] += 1
             continue
-        uri, label = row["conceptUri"].strip(), row["preferredLabel"].strip()
-        for column, value in (("conceptUri", uri), ("preferredLabel", label)):
-            if not value:
-                raise StageError(f"{name} line {line}: column {column!r} is empty")
+        uri, label = filled(row, ("conceptUri", "preferredLabel"), f"{name} line {line}")
         if uri in skills:
             raise StageError(f"{name} line {line}: column 'conceptUri' repeats {uri}")
         notes["labels with outer whitespace stripped"] += label != row["preferredLabel"]
@@ -183,47 +187,36 @@ def _labels_in(cell: str, without: str) -> tuple[str, ...]:
     return tuple(label for label in labels if label and label != without)
 
 
-def _read_occupations(files: CsvFiles, language: str) -> tuple[Occupation, ...]:
+def _read_occupations(files: CsvFiles, language: str, skills: set[str], notes: Counter[str]) -> tuple[Occupation, ...]:
     name = f"occupations_{language}.csv"
     if name not in files:
         return ()
-    relations = _relation_file(files, "occupationSkillRelations", language)
-    needs: dict[tuple[str, str], list[str]] = defaultdict(list)
-    if relations:
-        for _, row in files.rows(relations, ("occupationUri", "relationType", "skillUri")):
-            needs[row["occupationUri"], row["relationType"]].append(row["skillUri"])
+    labels: dict[str, str] = {}
+    for line, row in files.rows(name, OCCUPATION_COLUMNS):
+        if is_obsolete(row):
+            notes["obsolete occupations left out"] += 1
+            continue
+        uri, label = filled(row, OCCUPATION_COLUMNS, f"{name} line {line}")
+        if uri in labels:
+            raise StageError(f"{name} line {line}: column 'conceptUri' repeats {uri}")
+        labels[uri] = label
+    needs = read_needs(files, language, labels, skills, notes)
     return tuple(
-        Occupation(
-            uri=row["conceptUri"],
-            label=row["preferredLabel"].strip(),
-            essential_skills=tuple(needs[row["conceptUri"], "essential"]),
-            optional_skills=tuple(needs[row["conceptUri"], "optional"]),
-        )
-        for _, row in files.rows(name, OCCUPATION_COLUMNS)
+        Occupation(uri, label, *(tuple(needs[uri, kind]) for kind in RELATION_TYPES)) for uri, label in labels.items()
     )
 
 
-def _relation_file(files: CsvFiles, stem: str, language: str) -> str | None:
-    """Name of a relation file: from ESCO 1.1.1 on it carries a language; its URIs are the same in every language."""
-    found = [file for file in files.names() if re.fullmatch(rf"{stem}(_[a-z]{{2}})?\.csv", file)]
-    return next((file for file in found if file.endswith(f"_{language}.csv")), found[0] if found else None)
-
-
-def _read_links(files: CsvFiles, stem: str, source: str, target: str, language: str) -> dict[str, tuple[str, ...]]:
-    name = _relation_file(files, stem, language)
-    if name is None:
-        return {}
-    links: dict[str, list[str]] = defaultdict(list)
-    for _, row in files.rows(name, (source, target)):
-        links[row[source]].append(row[target])
-    return {uri: tuple(targets) for uri, targets in links.items()}
-
-
-def _read_group_labels(files: CsvFiles, language: str) -> dict[str, str]:
+def _read_group_labels(files: CsvFiles, language: str, obsolete: set[str], notes: Counter[str]) -> dict[str, str]:
     name = f"skillGroups_{language}.csv"
-    if name not in files:
-        return {}
-    return {row["conceptUri"]: row["preferredLabel"].strip() for _, row in files.rows(name, OCCUPATION_COLUMNS)}
+    labels: dict[str, str] = {}
+    for line, row in files.rows(name, OCCUPATION_COLUMNS) if name in files else ():
+        if is_obsolete(row):
+            obsolete.add(row["conceptUri"].strip())
+            notes["obsolete skill groups left out"] += 1
+            continue
+        uri, label = filled(row, OCCUPATION_COLUMNS, f"{name} line {line}")
+        labels[uri] = label
+    return labels
 
 
 def _version_of(paths: Sequence[Path]) -> str:

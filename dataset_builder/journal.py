@@ -82,6 +82,8 @@ _CREATE = """CREATE TABLE IF NOT EXISTS entries (
 class Journal:
     """An open journal file. One process writes; a reader may look at the same time.
 
+    `damaged` holds the keys of all damaged rows that were met; `corrupt` those of them that no new entry has replaced.
+
     Args:
         path: the SQLite file, made with its folders when it is missing.
 
@@ -91,6 +93,7 @@ class Journal:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self.damaged: set[str] = set()
         self.corrupt: set[str] = set()
         self._held: int | None = None
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -194,6 +197,7 @@ class Journal:
                 return entry
         except TypeError:  # not even the types are right
             pass
+        self.damaged.add(str(entry.key))
         self.corrupt.add(str(entry.key))
         return None
 

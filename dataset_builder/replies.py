@@ -16,7 +16,7 @@ MAX_REPLY_CHARACTERS = 20_000
 # Faults of a whole reply: nothing in it can be used.
 EMPTY = "empty reply"
 OVERSIZED = "oversized reply"
-REFUSAL = "refusal"
+REFUSAL = "refusal"  # or of a part, where a single line is one
 HTML = "html instead of text"
 WRONG_LANGUAGE = "wrong language"
 NO_LINES = "no lines"
@@ -30,11 +30,14 @@ MARKUP = "markup stripped"
 UNNUMBERED = "unnumbered lines"
 
 _NUMBERED = re.compile(r"^\s*(?:[-*]\s*)?\(?(\d{1,2})\s*[.):]\s*(.*)$")
-_REFUSAL = re.compile(
-    r"\b(?:i(?:'m| am) (?:sorry|unable|not able)|i can(?:'t|not| not)|i apologi[sz]e|as an ai\b"
-    r"|cannot (?:assist|help|comply))",
-    re.IGNORECASE,
+# English alone: in other languages a refusal shows as a reply without the lines asked for.
+_REFUSING = (
+    r"\b(?:i(?:['’]m| am) (?:sorry|unable|not able)|i can(?:['’]t|not| not)|i apologi[sz]e|as an ai\b"  # noqa: RUF001
+    r"|cannot (?:assist|help|comply))"
 )
+_REFUSAL = re.compile(_REFUSING, re.IGNORECASE)
+# A line that begins so; elsewhere in a line it may be what a skill is about, such as an apology to translate.
+_REFUSED_LINE = re.compile(rf"(?:(?:unfortunately|sorry)\W+(?:but\s+)?)?{_REFUSING}", re.IGNORECASE)
 _STYLE_PREFIX = re.compile(
     r"^(?:short bullet|bullet|requirement|duty|tools? and methods|full sentence|sentence|without naming the skill"
     r"|responsibility|implied|implicit)(?:\s*:\s*|\s+[\-–]\s+)",  # noqa: RUF001
@@ -145,7 +148,9 @@ def _clean_lines(numbered: dict[int, str], asked: int, faults: list[str]) -> dic
         line = _clean(numbered[number], faults)
         if not line:
             continue
-        if line.casefold() in {other.casefold() for other in lines.values()}:
+        if _REFUSED_LINE.match(line):
+            faults.append(REFUSAL)
+        elif line.casefold() in {other.casefold() for other in lines.values()}:
             faults.append(REPEATED)
         else:
             lines[number - 1] = line

@@ -21,6 +21,7 @@ MAX_REFUSALS_AT_START = 5
 MAX_REFUSALS_IN_A_ROW = 25
 # Errors after which the provider may well send a bill: they count by the most that the reply can have cost.
 PAID_KINDS = ("timeout", "broken json", "empty body", "json without a reply", "reply over 4 MB")
+WITH_WAIT = "with retry-after"  # of an error that says when to come back, in the count of waits
 FIRST_PROMPT_RATIO = 1.5  # until the server has counted a prompt
 
 
@@ -173,19 +174,20 @@ class Sender:
             except WaitError as error:
                 reply = None
                 crowded, kind, wait_s = error.crowded, error.kind, error.retry_after_s
+                until = time.monotonic() + (wait_s or 0.0)
+                if crowded and until <= patient_until:  # before the place is free for another request
+                    self._pause_until = max(self._pause_until, until)
             finally:
                 await self._adaptive.release(crowded)
             if reply is not None:
                 await asyncio.sleep(0)  # who waits for the place sends before this reply is read
                 return entry_of(ask, attempt, reply, self._endpoint, self._sampling, self._language)
-            self._progress.waits[kind] += 1
+            self._progress.waits[kind if wait_s is None else f"{kind} {WITH_WAIT}"] += 1
             if kind in PAID_KINDS:
                 self._progress.prompt_tokens += self._progress.prompt_bound(ask)
                 self._progress.completion_tokens += bound_of_reply(ask, self._sampling)
             tries += not crowded
             now = time.monotonic()
-            if crowded and wait_s is not None and now + wait_s <= patient_until:
-                self._pause_until = max(self._pause_until, now + wait_s)
             wait_s = backoff_s(tries, self._limits.backoff_base_s, self._jitter) if wait_s is None else wait_s
             if tries >= self._limits.max_tries or now + wait_s > patient_until:
                 return kind
@@ -193,10 +195,15 @@ class Sender:
 
     async def _turn(self, ask: Ask) -> None:
         """Wait for the pause that the server asked for, the minute's limits and a free place."""
-        await self._sleep(self._pause_until - time.monotonic())
+        await self._pause()
         await self._requests.take(1, self._sleep)
         await self._tokens.take(ask.prompt_tokens + ask.max_tokens(self._sampling), self._sleep)
         await self._adaptive.acquire()
+        await self._pause()  # which another reply may have asked for meanwhile
+
+    async def _pause(self) -> None:
+        while (seconds := self._pause_until - time.monotonic()) > 0 and not self.stopping.is_set():
+            await self._sleep(seconds)
 
     async def _send(self, ask: Ask, attempt: int) -> Reply:
         self._progress.sent += 1

@@ -26,7 +26,10 @@ PLACES = "workshop office hospital farm laboratory school warehouse studio kitch
 TIMES = "morning week month season evening shift year quarter Monday weekend".split()
 
 WAITING_FAULTS = ("429", "429 with retry-after", "500", "503", "reset", "hang", "truncated json", "html", "empty body")
-TEXT_FAULTS = ("refusal", "1 MB reply", "wrong language", "empty reply", "fewer lines", "preamble")
+TEXT_FAULTS = (
+    *("refusal", "1 MB reply", "wrong language", "empty reply"),
+    *("fewer lines", "repeated lines", "truncated lines", "preamble"),
+)
 _STATUS = {200: "OK", 401: "Unauthorized", 404: "Not Found", 429: "Too Many Requests", 500: "Internal Server Error"}
 
 
@@ -97,8 +100,8 @@ class StubServer:
         try:
             while await self._one(reader, writer):
                 pass
-        except (ConnectionError, asyncio.IncompleteReadError):
-            return
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            return  # the last one when the server ends
         finally:
             writer.close()
 
@@ -154,13 +157,14 @@ class StubServer:
             self.answered[hashlib.sha256(body).hexdigest()] += 1
         message = {"role": "assistant", "content": text}
         usage = {"prompt_tokens": int(len(body) / self.behaviour.bytes_per_token), "completion_tokens": len(text) // 4}
-        reply = {"choices": [{"message": message, "finish_reason": "stop"}], "usage": usage}
+        reason = "length" if fault == "truncated lines" else "stop"
+        reply = {"choices": [{"message": message, "finish_reason": reason}], "usage": usage}
         content = json.dumps(reply).encode()
         return 200, content[: len(content) // 2] if fault == "truncated json" else content, ""
 
 
 def reply_text(request: dict[str, object], lines: int, fault: str | None = None) -> str:
-    """Numbered lines that depend on the request alone, or what a text fault turns them into."""
+    """Lines that depend on the request alone, as JSON where it has a schema, or what a fault makes of them."""
     if fault == "refusal":
         return "I'm sorry, but I cannot assist with that request."
     if fault == "empty reply":
@@ -175,11 +179,17 @@ def reply_text(request: dict[str, object], lines: int, fault: str | None = None)
         f"in our {rng.choice(PLACES)} every {rng.choice(TIMES)}."
         for _ in range(lines)
     ]
+    if fault is None and "response_format" in request:
+        return json.dumps({"lines": pick})
+    if fault == "repeated lines":
+        pick = pick[:1] * lines
     text = "\n".join(f"{number}. {line}" for number, line in enumerate(pick, 1))
     if fault == "1 MB reply":
         return text * (1_000_000 // len(text))
     if fault == "fewer lines":
         return text.split("\n")[0]
+    if fault == "truncated lines":
+        return text[:-8]
     return f"Sure! Here are the lines:\n{text}" if fault == "preamble" else text
 
 

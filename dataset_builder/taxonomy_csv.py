@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dataset_builder.contract import StageError, sha256_of_file
+from dataset_builder.csv_files import surplus_cells
 from dataset_builder.esco import EscoRelease, Skill, read_esco
 
 ID = "id"
@@ -68,7 +69,7 @@ def _skills_in(reader: csv.DictReader[str], path: Path) -> tuple[tuple[Skill, ..
     for row in reader:
         where = f"{path} line {reader.line_num}"
         if None in row:
-            raise StageError(f"{where}: more cells than columns", "Is a quote missing?")
+            raise StageError(f"{where}: {surplus_cells(row, columns)}", "Is a quote missing?")
         uri, label = ((row[column] or "").strip() for column in (ID, LABEL))
         for column, value in ((ID, uri), (LABEL, label)):
             if not value:

@@ -1,6 +1,8 @@
 """The bench measures what it says: small sizes here, the real ones by its command."""
 
-from dataset_builder import bench
+import shutil
+
+from dataset_builder import bench, bench_faults
 
 
 def test_a_finished_plan_lacks_nothing(tmp_path):
@@ -19,19 +21,29 @@ def test_throughput_counts_every_request(tmp_path):
 
 
 def test_every_fault_that_the_server_sent_is_recognised(tmp_path):
-    """15 faults under 14 names, for 429 comes with and without Retry-After; whatever happens, the sums match."""
+    """17 faults, each under its own name; whatever happens, the sums match and the dataset is whole.
+
+    A reply with a repeated or a cut line has fewer lines than asked as well.
+    """
     result = bench.measure_faults(150, tmp_path, timeout_s=5.0)
-    assert len(result["sent"]) == 14
+    assert len(result["sent"]) == 17
     assert result["every_fault_recognised"], result
-    text_faults = ("refusal", "oversized reply", "wrong language", "empty reply", "fewer lines than asked", "preamble")
-    for name in text_faults:
-        assert result["recognised"][name] == result["sent"][name] > 0
+    sent, recognised = result["sent"], result["recognised"]
+    short = ("repeated line", "truncated line")
+    for name in ("refusal", "oversized reply", "wrong language", "empty reply", "preamble", *short):
+        assert recognised[name] == sent[name] > 0
+    fewer = "fewer lines than asked"
+    assert recognised[fewer] == sent[fewer] + sum(sent[name] for name in short)
+    assert recognised["http 429"] == sent["http 429"] > 0
+    assert recognised["http 429 with retry-after"] == sent["http 429 with retry-after"] > 0
     assert result["requests_without_a_reply"] == 0
+    assert result["dataset_valid"]
+    assert result["pairs_in_the_dataset"] >= 3 * 150
     assert 140 <= result["skills_with_a_sentence"] <= 150
 
 
 def test_a_fault_that_goes_unrecognised_would_show(tmp_path, monkeypatch):
-    monkeypatch.setitem(bench.SEEN_AS, "html", "something else")
+    monkeypatch.setitem(bench_faults.SEEN_AS, "html", "something else")
     assert not bench.measure_faults(60, tmp_path)["every_fault_recognised"]
 
 
@@ -40,10 +52,23 @@ def test_near_duplicates_are_timed_on_released_sentences():
     assert (result["sentences"], 0 <= result["dropped"] < 400) == (400, True)
 
 
+def test_a_dataset_that_lacks_something_would_show(tmp_path):
+    bench.measure_faults(60, tmp_path)
+    folder = tmp_path / "faults"
+    assert bench_faults.rows_of_whole_dataset(folder, tmp_path / "a") > 0
+    shutil.copy(folder / "pairs" / "train.parquet", folder / "pairs" / "validation.parquet")
+    assert bench_faults.rows_of_whole_dataset(folder, tmp_path / "b") == 0
+
+
 def test_killed_at_a_random_moment(tmp_path, monkeypatch):
-    """One kill here, twenty in the bench: what was on file is not asked again, and the Parquet is the same."""
-    monkeypatch.setattr(bench, "KILL_SKILLS", 40)
-    result = bench.measure_kills(1, tmp_path)
+    """Two kills here, twenty in the bench: what was on file is not asked again, and the Parquet is the same.
+
+    The second one comes while the folder is written.
+    """
+    monkeypatch.setattr(bench_faults, "KILL_SKILLS", 40)
+    monkeypatch.setattr(bench_faults, "LONGEST_WRITING_S", 0.0)
+    result = bench.measure_kills(2, tmp_path)
+    assert (result["kills"], result["kills_while_writing"]) == (2, 1)
     assert result["parquet_identical"]
     assert result["last_run_asked_only_what_was_missing"]
     assert result["repeated_because_in_flight_at_a_kill"] <= result["at_most_in_flight"]

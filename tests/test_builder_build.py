@@ -90,13 +90,25 @@ def test_a_folder_of_something_else_is_never_written_over(esco, tmp_path, server
     assert (tmp_path / "d" / "thesis.txt").exists()
 
 
-def test_a_dry_run_shows_the_price_and_sends_nothing(esco, tmp_path, capsys):
-    """12 requests of 4 lines at 20 expected tokens a line: 960 tokens out."""
-    build.main(arguments(esco, tmp_path / "d", "http://127.0.0.1:9/v1", "--dry-run", "--price", "1", "2"))
-    out = capsys.readouterr().out
-    assert "requests            12" in out
-    assert "/ 960 (estimated)" in out
-    assert "US dollars" in out
+def test_a_dry_run_shows_requests_tokens_money_and_time_and_sends_nothing(esco, tmp_path, server, capsys):
+    """12 requests: four on the first sheet and eight on the second, by the skills' hashes.
+
+    The first sheet has 945 characters before "Skill: label 0 (Does thing 0)", 29 more, or 31 for two digits:
+    round(974 / 4.2) + 8 = round(976 / 4.2) + 8 = 240 tokens; the second 911: 940 or 942 give 224 + 8 = 232.
+    In: 4 x 240 + 8 x 232 = 2,816. Out: 12 x 4 lines x 20 = 960.
+    Money at 1,000 and 2,000 dollars a million: 2.816 + 1.92 = 4.74. Time: 12 x 1,800 s / 4 at once = 1.5 h.
+    """
+    given = ["--dry-run", "--price", "1000", "2000", "--seconds-per-request", "1800"]
+    before = server.requests
+    build.main(arguments(esco, tmp_path / "d", server.url, *given))
+    assert capsys.readouterr().out.splitlines()[-5:] == [
+        "requests            12",
+        "tokens in / out     2,816 / 960 (estimated)",
+        "money               4.74 US dollars at the given price",
+        "time                1.50 h at 4 at once and 1800 s a request",
+        "Nothing was sent.",
+    ]
+    assert server.requests == before
     assert list(tmp_path.glob("*.sqlite")) == []
 
 

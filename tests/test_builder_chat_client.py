@@ -3,13 +3,16 @@
 import asyncio
 import http.server
 import json
+import os
 import threading
 from email.utils import formatdate
 from time import time
 
 import pytest
 
+from dataset_builder.batch_api import BatchSender
 from dataset_builder.chat_client import JSON_SCHEMA, ChatClient, RefusedError, Reply, StopError, WaitError
+from dataset_builder.contract import StageError
 
 GOOD = {
     "choices": [{"message": {"role": "assistant", "content": "1. Yes"}, "finish_reason": "stop"}],
@@ -23,6 +26,7 @@ def server():
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self):
+            handler.keys.add(self.headers["Authorization"])
             handler.asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
             status, body, headers = handler.gives
             content = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -36,7 +40,7 @@ def server():
             return
 
     handler = Handler
-    handler.asked, handler.gives = [], (200, GOOD, {})
+    handler.asked, handler.keys, handler.gives = [], set(), (200, GOOD, {})
     running = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=running.serve_forever, daemon=True).start()
     handler.url = f"http://127.0.0.1:{running.server_port}/v1"
@@ -199,3 +203,32 @@ def test_a_key_that_the_server_repeats_is_taken_out(server, status, monkeypatch)
     assert "sk-very-secret" not in str(caught.value)
     assert caught.value.__cause__ is None
     assert "***" in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["sk-secret\n", "  sk-secret", "\tsk-secret\r\n"])
+def test_whitespace_around_a_key_is_no_part_of_it(server, monkeypatch, key):
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    ask(server)
+    server.gives = (401, {"error": {"message": "Incorrect key sk-secret"}}, {})
+    with pytest.raises(StopError) as caught:
+        ask(server)
+    assert server.keys == {"Bearer sk-secret"}
+    assert "sk-secret" not in str(caught.value)
+
+
+def test_a_key_of_whitespace_is_none(server, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", " \n")
+    ask(server)
+    assert server.keys == {"Bearer not-needed"}
+
+
+@pytest.mark.parametrize("key", ["sk–secret", "sk-secrét", "sk-\nsecret", "sk-\x00secret"])  # noqa: RUF001
+@pytest.mark.parametrize("sender", [ChatClient, BatchSender])
+def test_a_key_that_no_header_takes_is_one_line(monkeypatch, key, sender):
+    monkeypatch.setattr("os.environ", {**os.environ, "OPENAI_API_KEY": key})
+    with pytest.raises(StageError) as caught:
+        sender("http://127.0.0.1:9/v1", "tiny")
+    place = next(number for number, one in enumerate(key, 1) if not (one.isascii() and one.isprintable()))
+    assert str(caught.value).startswith(f"OPENAI_API_KEY holds a character that no key has, at place {place}")
+    assert "secr" not in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1

@@ -44,6 +44,16 @@ def test_a_wrong_key_or_model_is_one_line_at_the_first_reply(arguments, tmp_path
     assert not (tmp_path / "d").exists()
 
 
+def test_a_key_that_cannot_be_one_is_one_line_before_anything_is_sent(arguments, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-vëry-secret")
+    with StubServer() as server:
+        assert run_command(build.main, arguments(server.url)) == EXIT_USER_ERROR
+        assert server.requests == 0
+    (error,) = one_line(capsys)
+    assert error.startswith("error: OPENAI_API_KEY holds a character that no key has, at place 5")
+    assert not (tmp_path / "d").exists()
+
+
 def test_what_was_repaired_is_said_and_in_the_manifest(arguments, tmp_path, capsys):
     """Each of 12 labels has a comma and a space at its end, and none has a description."""
     with StubServer() as server:
@@ -144,6 +154,9 @@ def test_a_damaged_journal_row_is_reported_and_asked_again(arguments, tmp_path, 
         assert DatasetManifest.load(tmp_path / "e").skills.accepted == SKILLS - 3
         build.main(arguments(server.url))
         assert server.requests == SKILLS + 3
+        assert "3 damaged rows of the journal were not trusted" in capsys.readouterr().out
+        build.main(arguments(server.url))
+        assert "not trusted" not in capsys.readouterr().out
     assert (tmp_path / "d" / "pairs" / "train.parquet").read_bytes() == written
 
 

@@ -42,6 +42,7 @@ def test_a_damaged_row_counts_as_absent_and_is_reported(tmp_path, column):
         journal.put(entry(1))
         assert journal.get("key001") == entry(1)
         assert journal.corrupt == set()
+        assert journal.damaged == {"key001"}
 
 
 @pytest.mark.parametrize("damage", ["X'00ff'", "CAST(X'ff41' AS TEXT)", "NULL", "7.5"])

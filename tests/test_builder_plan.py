@@ -3,12 +3,16 @@
 import dataclasses
 import hashlib
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from dataset_builder.co_mentions import CoMentions
 from dataset_builder.contract import StageError
-from dataset_builder.esco import EscoRelease, Occupation, Skill
+from dataset_builder.esco import EscoRelease, Occupation, Skill, read_esco
 from dataset_builder.plan import Endpoint, Sampling, make_plan, sample_skills, skills_in_file
 from dataset_builder.prompts import FAMILIES, STYLES, describe
 
@@ -16,6 +20,8 @@ SKILLS = tuple(Skill(uri=f"urn:{number}", label=f"label {number}", description="
 BAKER = Occupation(uri="urn:o:baker", label="baker", essential_skills=("urn:0", "urn:1", "urn:2", "urn:missing"))
 LONELY = Occupation(uri="urn:o:lonely", label="lonely", essential_skills=("urn:5",), optional_skills=("urn:0", "urn:7"))
 RELEASE = EscoRelease(version="1.0", language="en", skills=SKILLS, occupations=(BAKER, LONELY))
+REPO = Path(__file__).resolve().parent.parent
+SAMPLE = "dataset_builder/sample_esco"
 HERE = Endpoint("http://127.0.0.1:1/v1", "tiny")
 
 
@@ -25,6 +31,26 @@ def test_eight_lines_of_a_four_line_sheet_are_two_requests_and_breadth_comes_fir
     assert len(asks) == 80
     assert [ask.skills[0].uri for ask in asks[:40]] == [skill.uri for skill in SKILLS]
     assert {ask.part for ask in asks[:40]} == {0}
+
+
+def test_two_plans_are_the_same_requests_in_the_same_order():
+    """Made anew from equal releases, in this process and in others, whose hash() of text differs."""
+    families = {"styled": 8, "paper": 10, "co-mention": 4, "in-occupation": 4}
+    release = read_esco(REPO / SAMPLE)
+    plans = [make_plan(one, families) for one in (release, read_esco(REPO / SAMPLE))]
+    assert list(plans[0].asks) == list(plans[1].asks)
+    keys = [ask.key(HERE, Sampling(), 0) for ask in plans[0].asks]
+    assert len(set(keys)) == len(keys) > 500
+    code = (
+        "from dataset_builder.esco import read_esco\n"
+        "from dataset_builder.plan import Endpoint, Sampling, make_plan\n"
+        f"plan = make_plan(read_esco({SAMPLE!r}), {families!r})\n"
+        f"print(*[ask.key(Endpoint({HERE.base_url!r}, {HERE.model!r}), Sampling(), 0) for ask in plan.asks])\n"
+    )
+    for seed in ("1", "2"):
+        environment = {**os.environ, "PYTHONHASHSEED": seed}
+        done = subprocess.run([sys.executable, "-c", code], cwd=REPO, env=environment, capture_output=True, text=True)
+        assert done.stdout.split() == keys, done.stderr
 
 
 def test_the_parts_of_a_skill_use_different_sheets():

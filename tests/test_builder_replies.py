@@ -26,6 +26,12 @@ def test_numbered_lines():
         ("  \n ", replies.EMPTY),
         ("I'm sorry, but I can't help with that.", replies.REFUSAL),
         ("As an AI language model, I have no opinion on this.", replies.REFUSAL),
+        ("I’m sorry, but I can’t help with that.", replies.REFUSAL),  # noqa: RUF001
+        ("1. I cannot help with that request.", replies.REFUSAL),
+        ("1. I cannot help with that request.\n2. I'm sorry.", replies.REFUSAL),
+        ("1. Unfortunately, I am unable to write this.", replies.REFUSAL),
+        ("1. Sorry, but I can't.", replies.REFUSAL),
+        ('{"lines": ["I cannot help with that request."]}', replies.REFUSAL),
         ("1. x" * 10_000, replies.OVERSIZED),
         ("<html><body>Bad gateway</body></html>", replies.HTML),
         ("Sie planen die Kosten.\n", replies.NO_LINES),
@@ -56,6 +62,25 @@ def test_a_fault_in_a_part_keeps_the_rest(text, lines, fault):
     parsed = parse_reply(text, 2)
     assert list(parsed.lines.values()) == lines
     assert fault in parsed.faults
+
+
+def test_a_refused_line_goes_and_the_rest_is_kept():
+    parsed = parse_reply("1. You plan the yearly costs.\n2. I cannot assist with this skill.", 2)
+    assert parsed.lines == {0: "You plan the yearly costs."}
+    assert parsed.faults == (replies.REFUSAL, replies.FEWER_LINES)
+    assert not parsed.complete
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'You translate short texts like "I\'m sorry" into full sentences.',
+        "You explain to callers that we cannot help without a date.",
+        "Sorry states of repair are your challenge.",
+    ],
+)
+def test_a_line_about_refusing_is_no_refusal(line):
+    assert parse_reply(f"1. {line}", 1).lines == {0: line}
 
 
 def test_a_line_that_the_token_limit_cut_is_left_out_and_a_whole_last_line_is_not():
