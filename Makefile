@@ -20,7 +20,7 @@ bench: .venv/.installed  ## speed and robustness on what a clone holds
 	$(BIN)/python -m dataset_builder.bench
 	$(BIN)/python -m eval.bench
 	$(BIN)/python -m training.bench
-	$(BIN)/python -m space.bench
+	$(BIN)/python -m space.bench --out artifacts/extractor.json
 
 clean:  ## forget what the demo made, and nothing else: artifacts/ may hold replies that were paid for
 	rm -rf artifacts/llm/SmolLM2-135M-Instruct artifacts/dataset/0.1.0 artifacts/model/0.1.0

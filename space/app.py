@@ -197,7 +197,7 @@ def _masthead(service: PageService) -> str:
     note = f'<p class="stock-note" role="note">{escape(service.note)}</p>' if service.note else ""
     return (
         '<header class="masthead"><h1>Skill finder</h1><button type="button" id="theme-switch">Light / dark</button>'
-        "<p>Paste a job ad and see which skills it asks for, and where it says so.</p></header>" + note
+        "<p>Paste a job ad in English and see which skills it asks for, and where it says so.</p></header>" + note
     )
 
 

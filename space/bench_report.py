@@ -50,8 +50,9 @@ def _speed(record: dict[str, Any]) -> Iterator[str]:
         f"cores, model {record['model']}; the page starts in {figures['cold start of the page, s']:.1f} s:"
     )
     yield ""
-    yield "| system | ads | distinct passages | ads/s | passages/s | times the loop | RP@5 | memory |"
-    yield "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
+    heads = "system | ads | distinct passages | ads/s | passages/s | of bare encoding | times the loop | RP@5 | memory"
+    yield f"| {heads} |"
+    yield "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
     loop = figures.get(LOOP)
     for name, rate in figures.items():
         if not (isinstance(rate, dict) and "sentences_per_s" in rate):
@@ -61,9 +62,11 @@ def _speed(record: dict[str, Any]) -> Iterator[str]:
         kind, _, backend = name.rpartition(", ")
         rp_at_5 = figures.get(f"RP@5, {backend}") if kind != "bare encoding" else None
         memory = figures.get(f"memory, {backend}") if kind == "ours" else None
+        share = figures.get(f"share of bare encoding, {backend}") if kind == "ours" else None
         yield (
             f"| {_name(name, figures)} | {rate['ads']:,} | {100 * rate['distinct_share']:.1f}% "
-            f"| {rate['ads_per_s']:.1f} | {rate['sentences_per_s']:,.0f} | {times} "
+            f"| {rate['ads_per_s']:.1f} | {rate['sentences_per_s']:,.0f} "
+            f"| {f'{100 * share:.0f}%' if share is not None else '-'} | {times} "
             f"| {f'{100 * rp_at_5:.2f}' if rp_at_5 is not None else '-'} "
             f"| {f'{memory / 1e6:,.0f} MB' if memory is not None else '-'} |"
         )
@@ -80,9 +83,12 @@ def _name(name: str, figures: dict[str, Any]) -> str:
 
 
 def _latency(record: dict[str, Any]) -> Iterator[str]:
-    yield "How long a visitor waits for one such ad:"
+    yield (
+        "How long `find_skills` takes for one such ad where so many threads ask at once, as the page's visitors do; "
+        "the page's own queue and the way through HTTP come on top:"
+    )
     yield ""
-    yield "| backend | visitors at once | median | 95% wait at most |"
+    yield "| backend | at once | median | 95% take at most |"
     yield "| --- | ---: | ---: | ---: |"
     for name, waits in record["figures"].items():
         if name.startswith("latency, "):

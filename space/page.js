@@ -1,4 +1,5 @@
-// Choosing a skill shows where the text says it; choosing a marked place shows its skills. All in the browser.
+// Choosing a skill shows where the text says it; choosing a marked place shows its skills; a file that is dropped on the
+// ad's box goes the way of "Open a file". All in the browser.
 (() => {
   const panel = (node) => node.closest(".finder") || document;
 
@@ -67,5 +68,56 @@
       event.preventDefault();
       choosePlace(mark);
     }
+  });
+
+  const hasFiles = (event) => Array.from(event.dataTransfer?.types || []).includes("Files");
+  const boxUnder = (event) => event.target.closest?.("#ad");
+
+  function showDrag(isOverPage, isOverBox) {
+    const box = document.querySelector("#ad");
+    if (!box) return;
+    box.classList.toggle("drop-here", isOverPage);
+    box.classList.toggle("drop-now", isOverBox);
+  }
+
+  function sayOfDrop(words) {
+    const line = document.querySelector("#drop-problem");
+    if (line) line.textContent = words;
+  }
+
+  // Why a drop is not taken, "" where it is. What the server checks is left to it.
+  function refusal(transfer, input) {
+    const { files, items } = transfer;
+    const kinds = input.accept.split(",").map((kind) => kind.trim());
+    if (files.length !== 1) return files.length ? "Drop one file at a time." : "That is not a file.";
+    if (items[0]?.webkitGetAsEntry?.()?.isDirectory) return "That is a folder. Drop one file.";
+    const name = files[0].name.toLowerCase();
+    return kinds.some((kind) => name.endsWith(kind)) ? "" : `Drop a file that ends in ${kinds.join(", ")}.`;
+  }
+
+  document.addEventListener("dragover", (event) => {
+    if (!hasFiles(event)) return;
+    // Without this the browser would leave the page for a file that is dropped beside the box.
+    event.preventDefault();
+    const box = boxUnder(event);
+    event.dataTransfer.dropEffect = box ? "copy" : "none";
+    showDrag(true, Boolean(box));
+  });
+
+  document.addEventListener("dragleave", (event) => {
+    if (!event.relatedTarget) showDrag(false, false);
+  });
+
+  document.addEventListener("drop", (event) => {
+    if (!hasFiles(event)) return;
+    event.preventDefault();
+    showDrag(false, false);
+    if (!boxUnder(event)) return;
+    const input = document.querySelector("#open-file").parentElement.querySelector("input[type=file]");
+    const problem = refusal(event.dataTransfer, input);
+    sayOfDrop(problem);
+    if (problem) return;
+    input.files = event.dataTransfer.files;
+    input.dispatchEvent(new Event("change", { bubbles: true }));
   });
 })();

@@ -124,7 +124,7 @@ def summary(matches: Sequence[SkillMatch], seconds: float | None = None) -> str:
         return message(
             "No skills found.",
             "The text asks for none that we are sure of. Try a text with tasks or requirements, "
-            "or move “How sure” to the left.",
+            "or move “How sure” to the left. This page reads ads in English.",
         )
     places = sum(len(match.evidence) for match in matches)
     count = f"{len(matches)} skill{'s' if len(matches) > 1 else ''}"

@@ -17,7 +17,7 @@ from page_lists import OwnList, OwnLists
 from page_markup import whole_letters
 from skill_finder import SkillFinder, SkillFinderError
 from skill_index import sha256_of_lines
-from skill_match import SkillMatch, are_close
+from skill_match import SAME_ANYWHERE, SkillMatch, closeness
 from taxonomy import encode_skills, parse_skills
 
 MAX_PAGE_SKILLS = 5_000
@@ -109,7 +109,10 @@ class PageService:
 
     def _are_same(self, one: SkillMatch, other: SkillMatch) -> bool:
         names = {one.label, *one.similar}
-        return not names.isdisjoint((other.label, *other.similar)) or are_close(one, other, self.finder.index)
+        if not names.isdisjoint((other.label, *other.similar)):
+            return True
+        # No words that both share say that relatives are one: German and English are two, as are C++ and C#.
+        return closeness(one, other, self.finder.index) >= SAME_ANYWHERE
 
     def read_file(self, data: bytes, name: str) -> str:
         """Text of a dropped file.

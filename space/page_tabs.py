@@ -31,8 +31,10 @@ _FOCUS = """() => {{
   const node = document.querySelector("{}");
   if (lost && node) node.focus({{preventScroll: true}});
 }}"""
+# page.js writes into the second line.
+_DROP_HINT = """<p class="try">You can also drop a file on the box.</p><p id="drop-problem" role="alert"></p>"""
 _WAITING = "Your skills will be listed here."
-_WAITING_ADVICE = "Paste a job ad, open a file, or try one of the examples. Then press “Find skills”."
+_WAITING_ADVICE = "Paste a job ad, open or drop a file, or try one of the examples. Then press “Find skills”."
 
 
 def read_upload(service: PageService, path: str | None) -> str:
@@ -65,7 +67,7 @@ def find_tab(service: PageService) -> None:
             with gr.Column(visible=True) as writing:
                 text = gr.Textbox(
                     label="Job ad",
-                    placeholder="Paste the text of a job ad here …",
+                    placeholder="Paste the text of a job ad here, or drop a file …",
                     lines=14,
                     max_lines=14,
                     elem_id="ad",
@@ -78,6 +80,7 @@ def find_tab(service: PageService) -> None:
                         elem_id="open-file",
                     )
                     clear = gr.Button("Clear", size="sm", elem_id="clear")
+                gr.HTML(_DROP_HINT, elem_id="drop-hint")
                 example_buttons = _example_buttons()
             with gr.Column(visible=False) as reading:
                 marked = gr.HTML(elem_id="marked")

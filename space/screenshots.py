@@ -20,6 +20,7 @@ CHROMIUM_FLAGS = [
 ]  # fmt: skip
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 WAIT_MS = 180_000
+EXAMPLE = "Hospital nurse"
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def find_chromium() -> str:
     return path
 
 
-def take_pictures(address: str, folder: Path, example: int = 0) -> list[Path]:
+def take_pictures(address: str, folder: Path, example: str = EXAMPLE) -> list[Path]:
     """Find the skills of an example ad on the page at `address`, and photograph it on every kind of screen."""
     from playwright.sync_api import sync_playwright
 
@@ -72,20 +73,20 @@ def take_pictures(address: str, folder: Path, example: int = 0) -> list[Path]:
             page.wait_for_selector("#ad textarea", timeout=WAIT_MS)
             if picture is PICTURES[0]:
                 files.append(_shoot(page, folder / "start.png"))
-            files.append(_shoot_results(page, folder / f"{picture.name}.png", example))
+            files.append(_shoot_results(page, folder / f"{picture.name}.png", example, picture.screen is PHONE))
             context.close()
         files += _shoot_other_tabs(browser, address, folder)
         browser.close()
     return files
 
 
-def _shoot_results(page: Any, file: Path, example: int) -> Path:
-    page.locator(".examples-row button").nth(example).click()
+def _shoot_results(page: Any, file: Path, example: str, whole: bool) -> Path:
+    page.get_by_role("button", name=example).click()
     page.wait_for_selector("#results table.skills", timeout=WAIT_MS)
-    page.locator("button.pick").nth(2).click()
+    page.locator("button.pick").first.click()
     page.wait_for_timeout(400)
     page.evaluate("window.scrollTo(0, 0)")
-    return _shoot(page, file)
+    return _shoot(page, file, whole)
 
 
 def _shoot_other_tabs(browser: Any, address: str, folder: Path) -> list[Path]:
@@ -98,16 +99,16 @@ def _shoot_other_tabs(browser: Any, address: str, folder: Path) -> list[Path]:
     page.wait_for_selector("#ranking table", timeout=WAIT_MS)
     files = [_shoot(page, folder / "sentence.png")]
     page.get_by_role("tab", name="Compare ad and CV").click()
-    page.locator("#compare-ad textarea").fill("You plan shifts and write SQL. You speak German and English.")
-    page.locator("#compare-cv textarea").fill("I write SQL and Python. I speak English.")
+    page.locator("#compare-ad textarea").fill("You plan shifts and write SQL. Good German and English.")
+    page.locator("#compare-cv textarea").fill("I write SQL and Python. Good English.")
     page.locator("#compare").click()
     page.wait_for_selector(".compare section", timeout=WAIT_MS)
     return [*files, _shoot(page, folder / "compare.png")]
 
 
-def _shoot(page: Any, file: Path) -> Path:
+def _shoot(page: Any, file: Path, whole: bool = False) -> Path:
     page.wait_for_timeout(300)
-    page.screenshot(path=str(file))
+    page.screenshot(path=str(file), full_page=whole)
     return file
 
 
@@ -116,7 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m space.screenshots", description="Photograph a running page.")
     parser.add_argument("address", help="such as http://127.0.0.1:7860")
     parser.add_argument("folder", type=Path, nargs="?", default=Path("results/screenshots"))
-    parser.add_argument("--example", type=int, default=0, help="which example ad to use")
+    parser.add_argument("--example", default=EXAMPLE, help="which example ad to use, as its button says")
     given = parser.parse_args(arguments)
     for file in take_pictures(given.address, given.folder, given.example):
         print(file)

@@ -80,8 +80,11 @@ def _sharing_words(matches: Sequence[SkillMatch]) -> list[set[int]]:
 
 def are_close(better: SkillMatch, match: SkillMatch, index: SkillIndex) -> bool:
     """Whether two skills say nearly the same: closer names are asked of skills that stand apart in the taxonomy."""
-    first, second = index.position[better.uri], index.position[match.uri]
-    closeness = float(np.dot(index.vectors[first], index.vectors[second]))
-    parents, others = index.skills[first].broader_uris, index.skills[second].broader_uris
+    parents, others = (index.skills[index.position[one.uri]].broader_uris for one in (better, match))
     relatives = match.uri in parents or better.uri in others or not set(parents).isdisjoint(others)
-    return closeness >= (SAME_AMONG_RELATIVES if relatives else SAME_ANYWHERE)
+    return closeness(better, match, index) >= (SAME_AMONG_RELATIVES if relatives else SAME_ANYWHERE)
+
+
+def closeness(one: SkillMatch, other: SkillMatch, index: SkillIndex) -> float:
+    """Cosine of two skills' names."""
+    return float(np.dot(index.vectors[index.position[one.uri]], index.vectors[index.position[other.uri]]))

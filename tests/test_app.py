@@ -282,6 +282,12 @@ class TestService:
         assert [match.label for match in found.common] == ["plan shifts of employees"]
         assert (found.only_first, found.only_second) == ([], [])
 
+    def test_relatives_are_two_skills_in_a_comparison(self):
+        """One word of two is shared under one parent: cosine 1 / sqrt(2 x 1) = 0.71, over 0.62 and under 0.78."""
+        spoken = [Skill("1", "speak German", (), "", ("languages",)), Skill("2", "German", (), "", ("languages",))]
+        found = PageService(tiny_finder(spoken)).compare("speak German", "German")
+        assert [match.label for match in found.only_first] == ["speak German"]
+
 
 def test_examples_are_five_ads(repo):
     files = sorted(Path(repo / "space/examples").glob("*.txt"))

@@ -4,6 +4,7 @@ import csv
 import gzip
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from bulk_output import Joined, Parts
 from bulk_parts import PartWorker, RememberingEncoder, in_parts
 from bulk_rows import AdSource, Row
 from skill_finder import SkillFinderError
+from tests.bulk_ads import bulk_command
 from tests.tiny_finder import WordEncoder, tiny_finder
 
 ADS = ["You bake bread", "We pay well", "You know SQL and R", "You bake bread", "", "Plan shifts of employees"]
@@ -211,6 +213,28 @@ def test_the_command_and_its_errors(tmp_path, monkeypatch, capsys):
     assert bulk.run_command(bulk.main, [str(ads), str(tmp_path / "x.parquet"), "--threshold", "7"]) == 2
     assert "--threshold" in capsys.readouterr().err
     assert bulk.run_command(bulk.main, []) == 2
+
+
+def test_a_bar_shows_how_far_it_is_and_how_long_it_takes(tmp_path, monkeypatch, capsys):
+    """Six ads in parts of two: half a second a part, so that after one part there are about a second to go."""
+    work = PartWorker.work
+    monkeypatch.setattr(PartWorker, "work", lambda self, *given: time.sleep(0.5) or work(self, *given))
+    ads = write_parquet(tmp_path / "ads.parquet", ADS)
+    assert bulk_command(monkeypatch)(ads, tmp_path / "out.parquet") == 0
+    bars = re.findall(r"(\d)/6 \[\d\d:\d\d<(\d\d:\d\d), .*?ads/s\]", capsys.readouterr().err)
+    assert bars[-1] == ("6", "00:00")
+    assert dict(bars)["2"] in ("00:01", "00:02", "00:03")
+
+
+def test_estimate_by_the_command(monkeypatch, capsys):
+    monkeypatch.setattr(bulk.estimate, "__defaults__", (0.05,))
+    command = bulk_command(monkeypatch)
+    assert command("--estimate", "--ads", 2000) == 0
+    assert re.fullmatch(
+        r"[\d.]+ ads a second here \(words\); 2,000 ads take about \d+ (seconds|minutes)\.\n", capsys.readouterr().out
+    )
+    assert command("--estimate", "--ads", 0) == 2
+    assert "--ads must be at least 1, got 0" in capsys.readouterr().err
 
 
 def test_estimate_says_how_long(monkeypatch):

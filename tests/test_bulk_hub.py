@@ -27,6 +27,7 @@ CASES = {
     "no revision": ("someone/ads@v9", []),
     "no split": ("someone/ads", ["--split", "dev"]),
     "breaks off": ("someone/broken", []),
+    "ray": ("someone/ads", ["--text-column", "description", "--engine", "ray"]),
 }
 # In parts of two. "resumed" has its first two parts already, with a mark in them; "moved" has parts of another commit.
 RUN_ALL = """
@@ -145,6 +146,7 @@ def test_a_dataset_that_has_moved_on_is_another_input(runs):
         ("no revision", "cannot open the dataset someone/ads@v9"),
         ("no split", "cannot open the dataset someone/ads"),
         ("breaks off", "someone/broken cannot be read beyond row 0"),
+        ("ray", "--engine ray reads files; download the dataset first, or use --engine local"),
     ],
 )
 def test_what_cannot_be_read_is_one_line(runs, name, says):

@@ -107,25 +107,48 @@ def given_for(tmp_path, workers=2):
     return Namespace(workers=workers, model=str(model), skills=str(skills), backend="auto", threshold=0.0, top_k=1)
 
 
-@pytest.mark.slow
-def test_ray_gives_the_same_file(tmp_path):
-    """Two workers on this machine; skipped only where ray is not installed."""
+def test_a_dataset_of_a_hub_is_refused_in_words(tmp_path):
+    """Its rows have no numbers that a process could begin at; nothing is started for it."""
+    parts = Parts(tmp_path / "out.parquet")
+    with pytest.raises(SkillFinderError, match="--engine ray reads files; download the dataset first"):
+        run_on_ray(AdSource("someone/ads", "text"), parts, Namespace(workers=2), tiny_finder())
+
+
+@pytest.fixture
+def two_nodes(monkeypatch):
+    """Address of a cluster of two nodes with one core each, which RAY_ADDRESS names."""
     ray = pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster
+
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    node = {"num_cpus": 1, "object_store_memory": 80 * 1024**2}
+    cluster = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
+    try:
+        cluster.add_node(**node)
+        monkeypatch.setenv("RAY_ADDRESS", cluster.address)
+        yield ray
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+
+
+@pytest.mark.slow
+def test_a_cluster_of_two_nodes_gives_the_same_file(tmp_path, two_nodes):
+    """A worker takes a core, so that two are on two nodes; skipped only where ray is not installed."""
     from app import open_service
 
     given = given_for(tmp_path)
     finder = open_service(given.model, given.skills).finder
     source = AdSource(str(write_ads(tmp_path / "ads.parquet", [f"bread {i}" for i in range(1100)])), "text")
-    try:
-        by_ray = Parts(tmp_path / "ray.parquet")
-        by_ray.open({}, restart=False)
-        by_ray.join(run_on_ray(source, by_ray, given, finder))
-        given.workers = 3
-        by_ray.open({}, restart=False)
-        with pytest.raises(SkillFinderError, match="--workers 3 is more than the 2 CPU cores"):
-            run_on_ray(source, by_ray, given, finder)
-    finally:
-        ray.shutdown()
+    by_ray = Parts(tmp_path / "ray.parquet")
+    by_ray.open({}, restart=False)
+    by_ray.join(run_on_ray(source, by_ray, given, finder))
+    nodes = [node for node in two_nodes.nodes() if node["Alive"]]
+    assert [node["Resources"]["CPU"] for node in nodes] == [1, 1]
+    given.workers = 3
+    by_ray.open({}, restart=False)
+    with pytest.raises(SkillFinderError, match="--workers 3 is more than the 2 CPU cores"):
+        run_on_ray(source, by_ray, given, finder)
     here = Parts(tmp_path / "local.parquet")
     here.open({}, restart=False)
     here.join(bulk.run_local(source, here, PartWorker(finder, 0.0, 1), quiet=True))

