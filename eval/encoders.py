@@ -57,7 +57,8 @@ def open_encoder(spec: str, options: EncoderOptions, name: str = "") -> OpenedMo
     place, revision = place_and_revision(spec)
     record_file = _file_of(place, revision, [TrainingRecord.FILE_NAME])
     record = TrainingRecord.load(record_file) if record_file else None
-    by_tokens = options.score == "token-matching" or (options.score == "auto" and trained_by_tokens(record))
+    trained_so = record is not None and record.by_tokens
+    by_tokens = options.score == "token-matching" or (options.score == "auto" and trained_so)
     name = name or (Path(place).name if Path(place).exists() else spec)
     system = token_system(name, model, options) if by_tokens else cosine_system(name, model, options)
     weights = _file_of(place, revision, _weight_names(options))
@@ -125,12 +126,6 @@ def token_system(name: str, model: Any, options: EncoderOptions) -> TokenMatchin
         return [np.asarray(vectors.float().cpu(), dtype=np.float32) for vectors in tokens]
 
     return TokenMatchingSystem(name, encode_tokens, _encoder(model, model.encode_document, options))
-
-
-def trained_by_tokens(record: TrainingRecord | None) -> bool:
-    """Whether the last training stage's loss is the token-level one."""
-    stages: Sequence[dict[str, Any]] = record.recipe.get("stages", []) if record else []
-    return bool(stages) and (stages[-1].get("loss") or {}).get("name") in ("token_match", "token_and_cosine")
 
 
 def place_and_revision(spec: str) -> tuple[str, str | None]:

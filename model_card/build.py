@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
     record = TrainingRecord.load(options.model)
     release = read_esco(options.esco, options.language)
-    index = make_index(options.model, release, record.name)
+    index = make_index(options.model, release, record)
     facts = gather_facts(options.model, options.results, options.dataset)
     card = render_card(facts, options.repo_id, options.licence)
     refuse_secrets(f"the card of {options.model}", card.encode("utf-8"))
@@ -74,10 +74,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"{options.model}: README.md with the results of {systems} runs, label index of {len(index.labels):,} skills")
 
 
-def make_index(model_dir: Path, release: EscoRelease, model_name: str) -> LabelIndex:
+def make_index(model_dir: Path, release: EscoRelease, record: TrainingRecord) -> LabelIndex:
     """Build the label index with a progress bar, or keep the one that fits."""
     with tqdm(total=len(release.skills), desc="Encoding labels", unit="label", disable=None, leave=False) as bar:
-        return build_label_index(release, lambda: _open_model(model_dir), model_dir, model_name, bar.update)
+        return build_label_index(
+            release, lambda: _open_model(model_dir), model_dir, record.name, bar.update, record.by_tokens
+        )
 
 
 def _open_model(model_dir: Path) -> Encoder:

@@ -35,7 +35,10 @@ class Encoder(Protocol):
 
 @dataclass(frozen=True)
 class LabelIndex:
-    """The label space of a model. `embeddings`: (skills, dimensions) float16, each row of length 1."""
+    """The label space of a model. `embeddings`: (skills, dimensions) float16, each row of length 1.
+
+    `lengths`: (skills,) float32, of the vectors before that, where the model scores by tokens.
+    """
 
     uris: tuple[str, ...]
     labels: tuple[str, ...]
@@ -43,6 +46,7 @@ class LabelIndex:
     esco_version: str
     esco_language: str
     weights_sha256: dict[str, str]
+    lengths: npt.NDArray[np.float32] | None = None
 
     @property
     def labels_sha256(self) -> str:
@@ -73,6 +77,7 @@ def build_label_index(
     model_dir: str | Path,
     model_name: str,
     advance: Callable[[int], Any] = lambda _labels: None,
+    by_tokens: bool = False,
 ) -> LabelIndex:
     """Write both files of the index; embeddings come last, and are kept where they fit already.
 
@@ -82,16 +87,17 @@ def build_label_index(
         model_dir: the folder that gets `label_index/`.
         model_name: kept in the index for people.
         advance: called with the number of labels done, for a progress bar.
+        by_tokens: whether the model scores by tokens, which takes the lengths of its labels' vectors.
     """
     from safetensors.numpy import save
 
     folder = Path(model_dir)
     hashes = weight_files(folder)
-    kept = index_fits(folder, release)
+    kept = index_fits(folder, release, by_tokens)
     _write_skills(release, folder / SKILLS_FILE)
     if kept:
         return open_label_index(folder)
-    embeddings = encode_labels(open_encoder(), release.labels, advance)
+    embeddings, lengths = encode_labels(open_encoder(), release.labels, advance)
     metadata = {
         "format": INDEX_FORMAT,
         "weights_sha256": json.dumps(hashes, sort_keys=True),
@@ -100,14 +106,15 @@ def build_label_index(
         "esco_language": release.language,
         "model": model_name,
     }
-    write_atomically(folder / EMBEDDINGS_FILE, save({"embeddings": embeddings}, metadata=metadata))
+    tensors = {"embeddings": embeddings, **({"lengths": lengths} if by_tokens else {})}
+    write_atomically(folder / EMBEDDINGS_FILE, save(tensors, metadata=metadata))
     return open_label_index(folder)
 
 
 def encode_labels(
     encoder: Encoder, labels: list[str], advance: Callable[[int], Any] = lambda _labels: None
-) -> npt.NDArray[np.float16]:
-    """Encode labels and scale each vector to length 1: (labels, dimensions) float16.
+) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.float32]]:
+    """Encode labels and scale each vector to length 1: (labels, dimensions) float16, and the lengths before: (labels,).
 
     Raises:
         StageError: a label got no direction (a vector of zeros or not a number).
@@ -123,7 +130,7 @@ def encode_labels(
     if wrong.size:
         raise StageError(f"the model gives no usable vector for the label {labels[wrong[0]]!r}")
     unit: npt.NDArray[np.float16] = (vectors / lengths).astype(np.float16)
-    return unit
+    return unit, lengths[:, 0]
 
 
 def open_label_index(model_dir: str | Path, weights_file: str | None = None) -> LabelIndex:
@@ -146,6 +153,7 @@ def open_label_index(model_dir: str | Path, weights_file: str | None = None) -> 
     try:
         with safe_open(path, framework="np") as file:
             metadata, embeddings = file.metadata() or {}, file.get_tensor("embeddings")
+            lengths = file.get_tensor("lengths") if "lengths" in file.keys() else None
     except SafetensorError as error:
         raise StageError(f"{path} is damaged ({error})", _REMEDY) from None
     if metadata.get("format") != INDEX_FORMAT:
@@ -158,6 +166,7 @@ def open_label_index(model_dir: str | Path, weights_file: str | None = None) -> 
         esco_version=metadata["esco_version"],
         esco_language=metadata["esco_language"],
         weights_sha256=json.loads(metadata["weights_sha256"]),
+        lengths=lengths,
     )
     if index.labels_sha256 != metadata["labels_sha256"] or len(index.labels) != len(embeddings):
         raise StageError(f"{path} was made for other labels than those in {SKILLS_FILE}", _REMEDY)
@@ -166,15 +175,15 @@ def open_label_index(model_dir: str | Path, weights_file: str | None = None) -> 
     return index
 
 
-def index_fits(model_dir: str | Path, release: EscoRelease) -> bool:
-    """Whether the folder already has the index of these weights and this label space."""
+def index_fits(model_dir: str | Path, release: EscoRelease, by_tokens: bool) -> bool:
+    """Whether the folder already has the index of these weights, this label space and this way to score."""
     try:
         index = open_label_index(model_dir)
         check_weights(index, weight_files(model_dir))
     except StageError:
         return False
     same_skills = index.uris == tuple(skill.uri for skill in release.skills)
-    return same_skills and index.labels == tuple(release.labels)
+    return same_skills and index.labels == tuple(release.labels) and (index.lengths is not None) == by_tokens
 
 
 def check_weights(index: LabelIndex, weights: dict[str, str]) -> None:

@@ -7,44 +7,16 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
-
 from bulk_output import PART_ROWS
 from bulk_rows import Row
 from skill_finder import SkillFinder, SkillFinderError
-from skill_index import Encoder, Vectors
 from skill_match import SkillMatch
+from token_scores import RememberingReader
 
 # Texts found at once: their passages are encoded together, sorted by length.
 TEXTS_AT_ONCE, CHARS_AT_ONCE = 64, 500_000
-# Passages and ads that come again ("We offer:", the same ad twice): 50,000 vectors of 384 are 77 MB.
-VECTORS_KEPT, TEXTS_KEPT = 50_000, 20_000
+TEXTS_KEPT = 20_000  # ads that come again
 PLAIN_TEXT = "You plan the work of a team."
-
-
-class RememberingEncoder:
-    """An encoder that keeps the vectors of the passages it saw last: ads of one company share half their sentences."""
-
-    def __init__(self, encoder: Encoder, kept: int = VECTORS_KEPT) -> None:
-        self._encoder = encoder
-        self._kept = kept
-        self._known: OrderedDict[str, Vectors] = OrderedDict()
-        self.encoded = 0
-
-    def encode(self, sentences: list[str]) -> Vectors:
-        """Vectors of `sentences`, shape (sentences, dimensions); only new ones are encoded."""
-        fresh = [sentence for sentence in dict.fromkeys(sentences) if sentence not in self._known]
-        made = dict(zip(fresh, self._encoder.encode(fresh), strict=True)) if fresh else {}
-        self.encoded += len(fresh)
-        result = np.stack([made[sentence] if sentence in made else self._known[sentence] for sentence in sentences])
-        for sentence in sentences:
-            if sentence in made:
-                # A copy: a row of the batch would keep the whole batch.
-                self._known[sentence] = made[sentence].copy()
-            self._known.move_to_end(sentence)
-        while len(self._known) > self._kept:
-            self._known.popitem(last=False)
-        return result
 
 
 class PartWorker:
@@ -52,8 +24,8 @@ class PartWorker:
 
     def __init__(self, finder: SkillFinder, threshold: float | None = None, top_k: int | None = None) -> None:
         self.finder = finder
-        self.encoder = RememberingEncoder(finder.encoder)
-        self.finder.encoder = self.encoder
+        self.reader = RememberingReader(finder.reader)
+        self.finder.reader = self.reader
         self.threshold = threshold
         self.top_k = top_k
         self._found: OrderedDict[bytes, list[dict[str, Any]]] = OrderedDict()

@@ -23,7 +23,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bulk_parts import RememberingEncoder
 from dataset_builder.benchmark_files import (
     TEST_FILES,
     GoldSentence,
@@ -35,7 +34,8 @@ from dataset_builder.contract import StageError, code_version, run_command, writ
 from encoders import BACKENDS
 from no_skill import Gate
 from skill_finder import Settings, SkillFinder, SkillFinderError
-from skill_index import Vectors, normalised, sha256_of_file
+from skill_index import Vectors, sha256_of_file
+from token_scores import RememberingReader
 
 RECALL = 0.95
 SHORT_TOKENS = 3
@@ -195,9 +195,9 @@ def calibrate(
     tests = test_sentences(validation)
     of_train, of_dev = read_skillspan(train, tests), read_skillspan(dev, tests)
     # Every threshold that is tried asks for the same vectors.
-    finder.encoder = RememberingEncoder(finder.encoder)
-    train_vectors = normalised(finder.encoder.encode(list(of_train.sentences)))
-    dev_vectors = normalised(finder.encoder.encode(list(of_dev.sentences)))
+    finder.reader = RememberingReader(finder.reader)
+    train_vectors = np.stack([one.vector for one in finder.reader.read(list(of_train.sentences))])
+    dev_vectors = np.stack([one.vector for one in finder.reader.read(list(of_dev.sentences))])
     gate = fit_gate(train_vectors, of_train.has_skill, of_train.documents)
     finder.settings = Settings(gate=gate)
     sentences = read_validation(validation)

@@ -18,25 +18,29 @@ import numpy as np
 
 from narrowing import EncodeTokens, TokenVectors
 from skill_index import SkillFinderError, Vectors
+from token_scores import EncodeSpans
 
 Backend = Literal["auto", "torch", "onnx", "onnx-int8"]
 BACKENDS: tuple[Backend, ...] = ("auto", "torch", "onnx", "onnx-int8")
 BATCH = 32
 # Passages have at most 400 characters; longer input is an own taxonomy's description, cut here.
 MAX_TOKENS = 128
+TOKEN_LOSSES = ("token_match", "token_and_cosine")
 
 
 @dataclass(frozen=True)
 class LoadedEncoder:
     """An encoder with the weight file it runs on. `encode` gives (sentences, dimensions), L2-normalised float32.
 
-    `encode_tokens` gives the vectors of each text's tokens; None where the model has none.
+    `encode_tokens` gives the vectors of each text's tokens; None where the model has none. `encode_spans` is there for
+    a model that was trained to be scored by them: texts -> their vectors, not normalised, and their tokens'.
     """
 
     encode: Callable[[list[str]], Vectors]
     backend: str
     weight_file: Path
     encode_tokens: EncodeTokens | None = None
+    encode_spans: EncodeSpans | None = None
 
 
 def load_encoder(folder: Path, backend: Backend = "auto") -> LoadedEncoder:
@@ -60,17 +64,28 @@ def load_encoder(folder: Path, backend: Backend = "auto") -> LoadedEncoder:
         "torch": _existing(folder / "model.safetensors") or _existing(folder / "0_Transformer" / "model.safetensors"),
     }
     names = list(candidates) if backend == "auto" else [backend]
+    by_tokens = trained_by_tokens(folder)
     for name in names:
         weight_file = candidates[name]
         if weight_file:
-            if name == "torch":
-                encode, encode_tokens = _torch_encoder(folder)
-                return LoadedEncoder(encode, name, weight_file, encode_tokens)
-            encoder = OnnxEncoder(folder, weight_file)
+            encoder = TorchEncoder(folder) if name == "torch" else OnnxEncoder(folder, weight_file)
             return LoadedEncoder(
-                encoder.encode, name, weight_file, encoder.encode_tokens if encoder.has_tokens else None
+                encode=encoder.encode,
+                backend=name,
+                weight_file=weight_file,
+                encode_tokens=encoder.encode_tokens if encoder.has_tokens else None,
+                encode_spans=encoder.encode_spans if encoder.has_tokens and by_tokens else None,
             )
     raise SkillFinderError(f"{folder} holds no weights for backend {backend!r}")
+
+
+def trained_by_tokens(folder: Path) -> bool:
+    """Whether the model's training record says that its last stage trained the token-level score."""
+    try:
+        record = json.loads((folder / "training_record.json").read_text(encoding="utf-8"))
+        return record["recipe"]["stages"][-1]["loss"]["name"] in TOKEN_LOSSES
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
 
 
 def _existing(path: Path) -> Path | None:
@@ -95,42 +110,59 @@ def _x86_kind() -> str:
     return next((kind for kind in ("avx512_vnni", "avx512") if kind in flags), "avx2")
 
 
-def _torch_encoder(folder: Path) -> tuple[Callable[[list[str]], Vectors], EncodeTokens | None]:
-    from sentence_transformers import SentenceTransformer
-    from transformers.utils import logging
+class TorchEncoder:
+    """A sentence-transformers folder, a static model too."""
 
-    logging.disable_progress_bar()
-    try:
-        model = SentenceTransformer(str(folder), trust_remote_code=False, local_files_only=True)
-    except (OSError, ValueError) as error:
-        raise SkillFinderError(f"{folder} is not a sentence-transformers folder ({error})") from None
-    # A static model is a table of tokens that have never seen each other: no limit, and no evidence in its tokens.
-    has_transformer = hasattr(model[0], "auto_model")
-    if has_transformer:
-        model.max_seq_length = min(model.max_seq_length or MAX_TOKENS, MAX_TOKENS)
+    def __init__(self, folder: Path) -> None:
+        from sentence_transformers import SentenceTransformer
+        from transformers.utils import logging
 
-    def encode(sentences: list[str]) -> Vectors:
+        logging.disable_progress_bar()
+        try:
+            self._model = SentenceTransformer(str(folder), trust_remote_code=False, local_files_only=True)
+        except (OSError, ValueError) as error:
+            raise SkillFinderError(f"{folder} is not a sentence-transformers folder ({error})") from None
+        self._places: Any = None
+        # A static model is a table of tokens that have never seen each other: no limit, and no evidence in its tokens.
+        if not hasattr(self._model[0], "auto_model"):
+            return
+        self._model.max_seq_length = min(self._model.max_seq_length or MAX_TOKENS, MAX_TOKENS)
+        tokenizer = getattr(self._model.tokenizer, "backend_tokenizer", None)
+        if tokenizer is not None:
+            # A copy: the model's own tokenizer changes its limits with every call, and other threads use it.
+            self._places = type(tokenizer).from_str(tokenizer.to_str())
+            self._places.enable_truncation(self._model.max_seq_length)
+            self._places.no_padding()
+
+    @property
+    def has_tokens(self) -> bool:
+        """Whether the model gives a vector a token, with its place in the text."""
+        return self._places is not None
+
+    def encode(self, sentences: list[str]) -> Vectors:
+        """Vectors of `sentences`, shape (sentences, dimensions), L2-normalised float32."""
         if not sentences:
-            return np.zeros((0, model.get_embedding_dimension() or 0), dtype=np.float32)
-        vectors = model.encode(sentences, batch_size=BATCH, normalize_embeddings=True, show_progress_bar=False)
+            return np.zeros((0, self._model.get_embedding_dimension() or 0), dtype=np.float32)
+        vectors = self._model.encode(sentences, batch_size=BATCH, normalize_embeddings=True, show_progress_bar=False)
         return np.asarray(vectors, dtype=np.float32)
 
-    tokenizer = getattr(model.tokenizer, "backend_tokenizer", None) if has_transformer else None
-    if tokenizer is None:
-        return encode, None
-    # A copy: the model's own tokenizer changes its limits with every call, and other threads use it.
-    places = type(tokenizer).from_str(tokenizer.to_str())
-    places.enable_truncation(model.max_seq_length)
-    places.no_padding()
-
-    def encode_tokens(texts: list[str]) -> list[TokenVectors]:
-        vectors = model.encode(texts, batch_size=BATCH, output_value="token_embeddings", show_progress_bar=False)
+    def encode_tokens(self, texts: list[str]) -> list[TokenVectors]:
+        """Vectors of the tokens of each text, with their places in it."""
+        vectors = self._model.encode(texts, batch_size=BATCH, output_value="token_embeddings", show_progress_bar=False)
         return [
-            TokenVectors(np.asarray(of_text.float().cpu(), np.float32), *zip(*encoding.offsets, strict=True))
-            for of_text, encoding in zip(vectors, places.encode_batch(texts), strict=True)
+            TokenVectors(_as_array(of_text), *zip(*encoding.offsets, strict=True))
+            for of_text, encoding in zip(vectors, self._places.encode_batch(texts), strict=True)
         ]
 
-    return encode, encode_tokens
+    def encode_spans(self, texts: list[str]) -> tuple[Vectors, list[Vectors]]:
+        """Vectors of texts, (texts, dimensions), as the model pools them, and of the tokens of each."""
+        outputs = self._model.encode(texts, batch_size=BATCH, output_value=None, show_progress_bar=False)
+        vectors = np.stack([_as_array(output["sentence_embedding"]) for output in outputs])
+        return vectors, [_as_array(out["token_embeddings"][out["attention_mask"].bool()]) for out in outputs]
+
+
+def _as_array(tensor: Any) -> Vectors:
+    return np.asarray(tensor.float().cpu(), np.float32)
 
 
 class OnnxEncoder:
@@ -184,6 +216,16 @@ class OnnxEncoder:
                 found[i] = TokenVectors(np.asarray(vectors, np.float32), starts, ends)
         return [found[i] for i in range(len(texts))]
 
+    def encode_spans(self, texts: list[str]) -> tuple[Vectors, list[Vectors]]:
+        """Vectors of texts, (texts, dimensions), as the model pools them, and of the tokens of each."""
+        vectors: list[Vectors] = []
+        tokens: list[Vectors] = []
+        for start in range(0, len(texts), BATCH):
+            output, _, mask = self._run(texts[start : start + BATCH], self._tokenizer.encode_batch_fast)
+            vectors.append(self._pooled(output, mask))
+            tokens += [of_text[real == 1] for of_text, real in zip(output, mask, strict=True)]
+        return np.concatenate(vectors), tokens
+
     def _run(self, sentences: list[str], tokenise: Callable[[list[str]], list[Any]]) -> tuple[Any, list[Any], Any]:
         """Output of the graph, encodings of the tokenizer, and mask (sentences, tokens)."""
         encodings = tokenise(sentences)
@@ -199,10 +241,14 @@ class OnnxEncoder:
     def _encode_batch(self, sentences: list[str]) -> Vectors:
         # The fast way leaves out the places of tokens.
         output, _, mask = self._run(sentences, self._tokenizer.encode_batch_fast)
-        if output.ndim == 3:
-            output = output[:, 0] if self._first_token else _mean_of_tokens(output, mask)
+        output = self._pooled(output, mask)
         lengths = np.linalg.norm(output, axis=1, keepdims=True)
         return np.asarray(output / np.maximum(lengths, 1e-12), dtype=np.float32)
+
+    def _pooled(self, output: Any, mask: Any) -> Vectors:
+        if output.ndim == 3:
+            output = output[:, 0] if self._first_token else _mean_of_tokens(output, mask)
+        return np.asarray(output, dtype=np.float32)
 
 
 def _mean_of_tokens(tokens: Vectors, mask: Any) -> Vectors:

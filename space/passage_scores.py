@@ -15,6 +15,7 @@ from page_markup import blank_markup
 from passages import Passage, split_list, split_passages
 from skill_index import SkillIndex, Vectors
 from skill_match import Evidence, FoundBy
+from token_scores import Reading, scores_of
 
 WRITTEN_LABEL, WRITTEN_ALIAS = 0.95, 0.85
 # How far below the threshold the encoder may be and still confirm an ambiguous name that is written there.
@@ -88,7 +89,7 @@ class Rule:
 
         Args:
             unit: a passage of the user's text.
-            scores: (1 + items, skills), cosine.
+            scores: (1 + items, skills), cosine or by tokens.
             chance: that the passage names a skill.
             least: under it, only names that cannot mean anything else count.
         """
@@ -160,28 +161,27 @@ class PassageScorer:
     gate: Gate | None
     rule: Rule
 
-    def hits(self, units: Sequence[Unit], vector_of: Mapping[str, Vectors]) -> list[Hit]:
-        """Every skill shown by a unit that may ask for one. vector_of: text of a span -> its normalised vector."""
+    def hits(self, units: Sequence[Unit], reading_of: Mapping[str, Reading]) -> list[Hit]:
+        """Every skill shown by a unit that may ask for one. reading_of: text of a span -> its reading."""
         least = self.gate.least if self.gate else 0.0
         found: list[Hit] = []
         for chunk in _chunks([unit for unit in units if not unit.cannot_ask]):
-            chances = self._chances(chunk, vector_of)
+            chances = self._chances(chunk, reading_of)
             open_units = [(unit, chance) for unit, chance in zip(chunk, chances, strict=True) if chance >= least / 2]
             if not open_units:
                 continue
-            vectors = np.stack([vector_of[span.text] for unit, _ in open_units for span in unit.spans])
-            scores = vectors @ self.index.vectors.T
+            scores = scores_of([reading_of[span.text] for unit, _ in open_units for span in unit.spans], self.index)
             row = 0
             for unit, chance in open_units:
                 found += self.rule.hits(unit, scores[row : row + len(unit.spans)], chance, least)
                 row += len(unit.spans)
         return found
 
-    def _chances(self, units: Sequence[Unit], vector_of: Mapping[str, Vectors]) -> list[float]:
+    def _chances(self, units: Sequence[Unit], reading_of: Mapping[str, Reading]) -> list[float]:
         """The gate's chance that each unit's passage names a skill; 1 without a gate."""
         if self.gate is None:
             return [1.0] * len(units)
-        vectors = np.stack([vector_of[unit.passage.text] for unit in units])
+        vectors = np.stack([reading_of[unit.passage.text].vector for unit in units])
         return [float(chance) for chance in self.gate.probabilities(vectors)]
 
 

@@ -3,9 +3,10 @@
     finder = SkillFinder.from_pretrained("path/to/model")
     for match in finder.find_skills(ad): print(match.label, match.uri, match.score, match.evidence)
 
-Score: cosine between a passage and the skill's name (Decorte et al. 2023, section 3.3), a little more where the
-passage uses the name's own words and a little less where it does not, the best over all passages; a label that is
-written out scores at least 0.95, an alias that the encoder agrees with at least 0.85; see passage_scores.py.
+Score: cosine between a passage and the skill's name (Decorte et al. 2023, section 3.3), or the token-level score of a
+model that was trained for it (token_scores.py); a little more where the passage uses the name's own words and a little
+less where it does not, the best over all passages; a label that is written out scores at least 0.95, an alias that the
+encoder agrees with at least 0.85; see passage_scores.py.
 """
 
 from __future__ import annotations
@@ -31,13 +32,12 @@ from skill_index import (
     Skill,
     SkillFinderError,
     SkillIndex,
-    Vectors,
-    normalised,
     read_index,
     sha256_of_file,
 )
 from skill_match import Evidence, SkillMatch, merge_near_duplicates
 from taxonomy import Progress, cache_folder, encode_skills
+from token_scores import Reader, Reading, SpanReader, scores_of
 
 __all__ = ["Evidence", "Settings", "SkillFinder", "SkillFinderError", "SkillMatch"]
 
@@ -92,6 +92,7 @@ class SkillFinder:
     ) -> None:
         self.encoder = encoder
         self.index = index
+        self.reader: Reader = SpanReader(encoder, index)
         self.settings = settings or Settings()
         self.name = name
         self.backend = backend
@@ -182,10 +183,10 @@ class SkillFinder:
         scorer = PassageScorer(self.index, self.settings.gate, self._rule(fusion, least))
         units = [read_units(text) for text in texts]
         spans = [span.text for of_text in units for unit in of_text if not unit.cannot_ask for span in unit.spans]
-        vector_of = self.encode_once(spans)
+        reading_of = self.read_once(spans)
         results = []
         for of_text in units:
-            matches = self._matches(scorer.hits(of_text, vector_of))
+            matches = self._matches(scorer.hits(of_text, reading_of))
             results.append(self._best(matches, least, merge, top_k))
         encode_tokens = getattr(self.encoder, "encode_tokens", None)
         return narrow_evidence(texts, results, self.index, encode_tokens) if narrow and encode_tokens else results
@@ -207,21 +208,19 @@ class SkillFinder:
         return (merge_near_duplicates(reached, self.index) if merge else reached)[:top_k]
 
     def rank(self, sentence: str, top_k: int = 20) -> list[SkillMatch]:
-        """The `top_k` skills nearest to a sentence by cosine, whatever their score: the paper's ranking."""
+        """The `top_k` skills nearest to a sentence, whatever their score: the paper's ranking, or by tokens."""
         _check([sentence], top_k, 0.0, "meaning")
         if not sentence.strip():
             return []
-        scores = self.index.vectors @ normalised(self.encoder.encode([whole_letters(sentence)]))[0]
+        scores = scores_of(self.reader.read([whole_letters(sentence)]), self.index)[0]
         best = np.argsort(-scores, kind="stable")[:top_k]
         whole = len(sentence)
         return [self._match([Hit(int(i), Evidence(0, whole, float(scores[i])), "meaning")]) for i in best]
 
-    def encode_once(self, texts: Sequence[str]) -> dict[str, Vectors]:
-        """Normalised vector of each distinct text."""
+    def read_once(self, texts: Sequence[str]) -> dict[str, Reading]:
+        """The reading of each distinct text."""
         unique = list(dict.fromkeys(texts))
-        if not unique:
-            return {}
-        return dict(zip(unique, normalised(self.encoder.encode(unique)), strict=True))
+        return dict(zip(unique, self.reader.read(unique), strict=True))
 
     def _matches(self, hits: Sequence[Hit]) -> list[SkillMatch]:
         """Hits by skill, best skill first; equal scores keep the order of the taxonomy."""

@@ -49,11 +49,13 @@ class SkillIndex:
     """Skills in label order, which is also the order of ties, with their vectors.
 
     `vectors`: (skills, dimensions), L2-normalised float32. `taxonomy` names what they come from, e.g. "ESCO 1.1.0".
+    `lengths`: (skills,), of the vectors before that, where the model scores token by token.
     """
 
     skills: tuple[Skill, ...]
     vectors: Vectors
     taxonomy: str
+    lengths: Vectors | None = None
     position: dict[str, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -79,6 +81,7 @@ def read_index(model_folder: Path, weight_file: Path) -> SkillIndex:
     with safe_open(tensors, framework="numpy") as file:
         metadata: dict[str, str] = file.metadata() or {}
         vectors = file.get_tensor("embeddings").astype(np.float32)
+        lengths = file.get_tensor("lengths") if "lengths" in file.keys() else None
     if metadata.get("format") != INDEX_FORMAT:
         raise SkillFinderError(f"{tensors} has format {metadata.get('format')!r}; this code reads {INDEX_FORMAT!r}")
     _check_weights(metadata, model_folder, weight_file, tensors)
@@ -86,7 +89,7 @@ def read_index(model_folder: Path, weight_file: Path) -> SkillIndex:
     if metadata.get("labels_sha256") != sha256_of_lines([skill.label for skill in skills]):
         raise SkillFinderError(f"{tensors} was made for other labels than those in {table}: make the index again")
     taxonomy = f"ESCO {metadata.get('esco_version', 'of unknown version')} ({metadata.get('esco_language', 'en')})"
-    return SkillIndex(skills, vectors, taxonomy)
+    return SkillIndex(skills, vectors, taxonomy, lengths)
 
 
 def _check_weights(metadata: dict[str, str], folder: Path, weight_file: Path, tensors: Path) -> None:

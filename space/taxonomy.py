@@ -26,6 +26,7 @@ from skill_index import (
     read_skill_table,
     sha256_of_lines,
 )
+from token_scores import EncodeSpans
 
 MAX_OWN_SKILLS = 200_000
 ENCODE_AT_ONCE = 512
@@ -142,13 +143,16 @@ def encode_skills(
         progress: called with (done, total).
     """
     labels = [skill.label for skill in skills]
-    file = cache / f"{sha256_of_lines([encoder_id, *labels])[:32]}.safetensors" if cache else None
+    encode_spans: EncodeSpans | None = getattr(encoder, "encode_spans", None)
+    key = [encoder_id, *(["tokens"] if encode_spans else []), *labels]
+    file = cache / f"{sha256_of_lines(key)[:32]}.safetensors" if cache else None
     kept = _kept(file, len(labels)) if file else None
     if kept is not None:
-        return SkillIndex(tuple(skills), kept.astype(np.float32), name)
+        return _index_of(skills, kept, name, by_tokens=encode_spans is not None)
     parts = []
     for start in range(0, len(labels), ENCODE_AT_ONCE):
-        parts.append(normalised(encoder.encode(labels[start : start + ENCODE_AT_ONCE])))
+        part = labels[start : start + ENCODE_AT_ONCE]
+        parts.append(encode_spans(part)[0] if encode_spans else normalised(encoder.encode(part)))
         if progress:
             progress(min(start + ENCODE_AT_ONCE, len(labels)), len(labels))
     # As they are kept, so that a run that finds them and one that makes them give the same scores.
@@ -157,7 +161,14 @@ def encode_skills(
         # A folder that cannot be written, or a full disk, costs the next run some time and this one nothing.
         with suppress(OSError):
             _save(file, vectors)
-    return SkillIndex(tuple(skills), vectors.astype(np.float32), name)
+    return _index_of(skills, vectors, name, by_tokens=encode_spans is not None)
+
+
+def _index_of(skills: list[Skill], vectors: np.ndarray, name: str, *, by_tokens: bool) -> SkillIndex:
+    """vectors: as `encode_skills` keeps them, not normalised where scores are by tokens: (skills, dimensions)."""
+    vectors = vectors.astype(np.float32)
+    lengths = np.linalg.norm(vectors, axis=1) if by_tokens else None
+    return SkillIndex(tuple(skills), normalised(vectors) if by_tokens else vectors, name, lengths)
 
 
 def _kept(file: Path, count: int) -> np.ndarray | None:

@@ -17,11 +17,12 @@ import pytest
 import bulk
 import bulk_parts
 from bulk_output import Joined, Parts
-from bulk_parts import PartWorker, RememberingEncoder, in_parts
+from bulk_parts import PartWorker, in_parts
 from bulk_rows import AdSource, Row
 from skill_finder import SkillFinderError
 from tests.bulk_ads import bulk_command
-from tests.tiny_finder import WordEncoder, tiny_finder
+from tests.tiny_finder import tiny_finder
+from token_scores import RememberingReader
 
 ADS = ["You bake bread", "We pay well", "You know SQL and R", "You bake bread", "", "Plan shifts of employees"]
 
@@ -132,12 +133,12 @@ class TestRun:
         assert encoder.calls[before:] == [["You bake bread"], ["You sing"]]
 
     def test_what_is_remembered_is_bounded(self):
-        encoder = RememberingEncoder(WordEncoder(), kept=2)
-        assert encoder.encode(["a", "b", "c"]).shape == (3, 4096)
-        encoder.encode(["c"])
-        assert encoder.encoded == 3
-        encoder.encode(["a"])
-        assert encoder.encoded == 4
+        reader = RememberingReader(tiny_finder().reader, kept=2)
+        assert [one.vector.shape for one in reader.read(["a", "b", "c"])] == 3 * [(4096,)]
+        reader.read(["c"])
+        assert reader.encoded == 3
+        reader.read(["a"])
+        assert reader.encoded == 4
 
     def test_other_settings_do_not_go_on_with_old_parts(self, tmp_path):
         parts = Parts(tmp_path / "out.parquet")

@@ -11,12 +11,13 @@ import bulk
 import bulk_parts
 import bulk_rows
 from bulk_output import Parts
-from bulk_parts import PartWorker, RememberingEncoder
+from bulk_parts import PartWorker
 from bulk_rows import AdSource
 from skill_finder import SkillFinder
 from skill_index import SkillIndex
 from tests.bulk_ads import write_ads
 from tests.tiny_finder import SKILLS
+from token_scores import RememberingReader
 
 
 class SeededEncoder:
@@ -35,7 +36,7 @@ def small_limits(monkeypatch):
     monkeypatch.setattr(bulk_parts.in_parts, "__defaults__", (50,))
     monkeypatch.setattr(bulk_rows, "READ_AT_ONCE", 50)
     monkeypatch.setattr(bulk_parts, "TEXTS_KEPT", 100)
-    monkeypatch.setattr(RememberingEncoder.__init__, "__defaults__", (300,))
+    monkeypatch.setattr(RememberingReader.__init__, "__defaults__", (300,))
 
 
 def peak_bytes(folder, ads: int) -> int:
@@ -66,7 +67,7 @@ def test_what_is_held_does_not_grow_with_the_ads(tmp_path, small_limits):
 
 def test_the_limits_are_what_keeps_it_so(tmp_path, small_limits, monkeypatch):
     """With room for every passage, 2,400 vectors of 256 numbers (2.4 MB) stay."""
-    monkeypatch.setattr(RememberingEncoder.__init__, "__defaults__", (10_000,))
+    monkeypatch.setattr(RememberingReader.__init__, "__defaults__", (10_000,))
     peak_bytes(tmp_path, 100)
     assert peak_bytes(tmp_path, 800) > 1.5 * peak_bytes(tmp_path, 200)
 

@@ -10,11 +10,12 @@ import pyarrow.parquet as pq
 import pytest
 
 import bulk_parts
-from bulk_parts import PartWorker, RememberingEncoder
+from bulk_parts import PartWorker
 from bulk_rows import AdSource, Row
-from skill_finder import SkillFinderError
+from skill_finder import SkillFinder, SkillFinderError
 from tests.bulk_ads import bulk_command, texts_of, write_ads
 from tests.tiny_finder import WordEncoder, tiny_finder
+from token_scores import RememberingReader
 
 
 @pytest.fixture
@@ -51,9 +52,9 @@ class TestTexts:
             assert rows[0]["error"] == "TypeError: poison"
 
     def test_what_is_kept_holds_no_batch_and_no_text(self):
-        encoder = RememberingEncoder(WordEncoder())
-        encoder.encode(["a", "b", "c"])
-        assert all(vector.base is None for vector in encoder._known.values())
+        reader = RememberingReader(tiny_finder().reader)
+        reader.read(["a", "b", "c"])
+        assert all(reading.vector.base is None for reading in reader._known.values())
         worker = PartWorker(tiny_finder())
         worker.work([Row("You bake bread " * 1000)], 0)
         assert all(sys.getsizeof(key) < 100 for key in worker._found)
@@ -72,11 +73,9 @@ class Breaking(WordEncoder):
 
     @classmethod
     def finder(cls, word):
-        finder = tiny_finder()
-        encoder = cls()
+        finder, encoder = tiny_finder(), cls()
         encoder.words, encoder.word = finder.encoder.words, word
-        finder.encoder = encoder
-        return finder
+        return SkillFinder(encoder, finder.index, finder.settings)
 
     def encode(self, sentences):
         for sentence in sentences:

@@ -55,6 +55,18 @@ def test_embeddings_have_length_one_in_label_order(folder):
     np.testing.assert_allclose(index.embeddings, [[0.6, 0.8], [0, 1], [1, 0]], atol=1e-3)
 
 
+def test_a_model_that_scores_by_tokens_keeps_lengths(folder):
+    """Lengths of (3, 4), (0, 2) and (5, 0). An index without them does not fit such a model, nor one with them others."""
+    assert build_label_index(RELEASE, PlantedEncoder, folder, "tiny").lengths is None
+    encoder = PlantedEncoder()
+    index = build_label_index(RELEASE, lambda: encoder, folder, "tiny", by_tokens=True)
+    assert encoder.calls == 1
+    assert index.lengths.tolist() == [5.0, 2.0, 5.0]
+    assert open_label_index(folder).lengths.dtype == np.float32
+    build_label_index(RELEASE, lambda: pytest.fail("encoded again"), folder, "tiny", by_tokens=True)
+    assert build_label_index(RELEASE, PlantedEncoder, folder, "tiny").lengths is None
+
+
 def test_metadata_ties_it_to_every_weight_file_but_checkpoints(folder):
     build_label_index(RELEASE, PlantedEncoder, folder, "tiny")
     with safe_open(folder / EMBEDDINGS_FILE, framework="np") as file:

@@ -27,7 +27,8 @@ SOURCES = {
     "skill_lists": "lines that list ESCO names of skills of one occupation -> each of these skills",
     "literal_matches": "any sentence -> the skills whose label it holds word for word (distant supervision)",
 }
-LOSSES = ("mnrl", "masked_mnrl", "token_match", "token_and_cosine")
+TOKEN_LOSSES = ("token_match", "token_and_cosine")
+LOSSES = ("mnrl", "masked_mnrl", *TOKEN_LOSSES)
 MASKS = ("same_skill", "joined", "linked", "near")
 PRECISIONS = ("auto", "bf16", "fp32")
 SIDES = ("before", "after", "either")
@@ -125,7 +126,7 @@ class Loss:
     @property
     def by_tokens(self) -> bool:
         """Whether what is trained ranks by token-level matching."""
-        return self.name in ("token_match", "token_and_cosine")
+        return self.name in TOKEN_LOSSES
 
 
 @dataclass(frozen=True)

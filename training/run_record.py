@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from dataset_builder.contract import Record, Strict
+from training.recipe import TOKEN_LOSSES
 
 
 class ModelSource(Strict):
@@ -94,3 +95,9 @@ class TrainingRecord(Record):
     validation: list[ValidationPoint]
     best_step: int
     weights_sha256: str
+
+    @property
+    def by_tokens(self) -> bool:
+        """Whether the last stage trained ConTeXT-match's token-level score, which the model is then ranked by."""
+        stages: list[dict[str, Any]] = self.recipe.get("stages", [])
+        return bool(stages) and (stages[-1].get("loss") or {}).get("name") in TOKEN_LOSSES

@@ -1,0 +1,141 @@
+"""Texts -> what labels score for them: by the cosine of whole texts, or, for models trained so, token by token.
+
+Token-level score (ConTeXT-match): with h_1..h_L a text's token vectors and s a label's, a = softmax over i of <h_i, s>,
+and score = sum over i of a_i cos(h_i, s). It is asked of the labels nearest by cosine alone: further ones do not change
+the best few, and all would take longer than encoding.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skill_index import Encoder, SkillIndex, Vectors, normalised
+
+NEAREST = 100
+TEXTS_AT_ONCE = 256
+# Passages that come again ("We offer:"): 50,000 vectors of 384 are 77 MB.
+READINGS_KEPT = 50_000
+# Less than any score: a label that is not among the nearest.
+NOT_NEAR = np.float32(-1.0)
+EncodeSpans = Callable[[list[str]], tuple[Vectors, list[Vectors]]]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What an encoder makes of one text.
+
+    `vector`: (dimensions,), of length one. Where labels are scored by tokens, `near`: numbers of the nearest labels,
+    and `scores`: theirs.
+    """
+
+    vector: Vectors
+    near: NDArray[np.int32] | None = None
+    scores: Vectors | None = None
+
+
+class Reader(Protocol):
+    """Anything that reads texts."""
+
+    def read(self, texts: list[str]) -> list[Reading]:
+        """One reading a text."""
+
+
+class SpanReader:
+    """Reads texts for one index: with scores by tokens where the index has the lengths of its labels.
+
+    Args:
+        encoder: gives vectors, and for scores by tokens has `encode_spans`: texts -> (vectors, tokens of each).
+        index: the labels.
+    """
+
+    def __init__(self, encoder: Encoder, index: SkillIndex) -> None:
+        self._encoder = encoder
+        self._index = index
+
+    def read(self, texts: list[str]) -> list[Reading]:
+        """One reading a text."""
+        if not texts:
+            return []
+        encode_spans: EncodeSpans | None = getattr(self._encoder, "encode_spans", None)
+        if self._index.lengths is None or encode_spans is None:
+            return [Reading(vector) for vector in normalised(self._encoder.encode(texts))]
+        found: dict[int, Reading] = {}
+        # Sorted by length, so that texts encoded together need little padding, in parts, for tokens take much memory.
+        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+        for start in range(0, len(order), TEXTS_AT_ONCE):
+            part = order[start : start + TEXTS_AT_ONCE]
+            vectors, tokens = encode_spans([texts[i] for i in part])
+            vectors = normalised(vectors)
+            cosines = vectors @ self._index.vectors.T
+            for i, vector, row, of_text in zip(part, vectors, cosines, tokens, strict=True):
+                near = nearest(row, NEAREST)
+                labels = self._index.vectors[near] * self._index.lengths[near, None]
+                found[i] = Reading(vector.copy(), near, token_scores(of_text, labels))
+        return [found[i] for i in range(len(texts))]
+
+
+class RememberingReader:
+    """A reader that keeps what it read last: ads of one company share half their sentences."""
+
+    def __init__(self, reader: Reader, kept: int = READINGS_KEPT) -> None:
+        self._reader = reader
+        self._kept = kept
+        self._known: OrderedDict[str, Reading] = OrderedDict()
+        self.encoded = 0
+
+    def read(self, texts: list[str]) -> list[Reading]:
+        """One reading a text; only new ones are encoded."""
+        fresh = [text for text in dict.fromkeys(texts) if text not in self._known]
+        made = dict(zip(fresh, self._reader.read(fresh), strict=True))
+        self.encoded += len(fresh)
+        result = [made[text] if text in made else self._known[text] for text in texts]
+        for text in texts:
+            if text in made:
+                self._known[text] = _alone(made[text])
+            self._known.move_to_end(text)
+        while len(self._known) > self._kept:
+            self._known.popitem(last=False)
+        return result
+
+
+def _alone(reading: Reading) -> Reading:
+    """The same without what it was cut from: a row of a batch would keep the whole batch."""
+    return Reading(reading.vector.copy(), reading.near, reading.scores)
+
+
+def scores_of(readings: Sequence[Reading], index: SkillIndex) -> Vectors:
+    """Score of every label for every text, (texts, labels); by tokens, a label that is not near has `NOT_NEAR`."""
+    scores: Vectors = np.stack([reading.vector for reading in readings]) @ index.vectors.T
+    for row, reading in zip(scores, readings, strict=True):
+        if reading.near is not None:
+            row[:] = NOT_NEAR
+            row[reading.near] = reading.scores
+    return scores
+
+
+def nearest(row: Vectors, count: int) -> NDArray[np.int32]:
+    """Numbers of the `count` highest scores in the order of the labels."""
+    if len(row) <= count:
+        return np.arange(len(row), dtype=np.int32)
+    return np.sort(np.argpartition(-row, count)[:count]).astype(np.int32)
+
+
+def token_scores(tokens: Vectors, labels: Vectors) -> Vectors:
+    """Token-level score of one text with each label, from -1 to 1.
+
+    Args:
+        tokens: (tokens, dimensions), padding left out.
+        labels: (labels, dimensions), as the model pools them, not normalised.
+    """
+    products = tokens @ labels.T
+    attention = np.exp(products - products.max(axis=0))
+    attention /= attention.sum(axis=0)
+    lengths = np.linalg.norm(tokens, axis=1)[:, None] * np.linalg.norm(labels, axis=1)
+    scores: Vectors = (attention * products / np.maximum(lengths, 1e-12)).sum(axis=0, dtype=np.float32)
+    return scores

@@ -1,0 +1,159 @@
+"""Scores token by token in the extractor: the formula, the nearest alone, torch and ONNX, and the same as in eval."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+import token_scores as module
+from encoders import load_encoder, trained_by_tokens
+from eval.token_matching import token_matching_scores
+from skill_finder import Settings, SkillFinder
+from skill_index import Skill, SkillIndex, normalised
+from taxonomy import encode_skills
+from tests.tiny_finder import tiny_model
+from token_scores import NOT_NEAR, Reading, RememberingReader, SpanReader, nearest, scores_of, token_scores
+
+TEXTS = ["You bake bread in ovens", "Plan shifts", "We need SQL and much more of it than you would ever think"]
+LABELS = ["bake bread", "plan shifts of employees", "SQL", "weld"]
+
+
+class PlantedEncoder:
+    """Every text has two tokens, (1, 0) and (0, 1), and the vector (1, 1)."""
+
+    def __init__(self):
+        self.calls = []
+
+    def encode(self, sentences):
+        return normalised(np.ones((len(sentences), 2), np.float32))
+
+    def encode_spans(self, texts):
+        self.calls.append(texts)
+        return np.ones((len(texts), 2), np.float32), [np.eye(2, dtype=np.float32) for _ in texts]
+
+
+def index_of(vectors, lengths=None) -> SkillIndex:
+    vectors = np.array(vectors, np.float32)
+    skills = tuple(Skill(f"urn:{i}", f"skill {i}") for i in range(len(vectors)))
+    return SkillIndex(skills, vectors, "planted", None if lengths is None else np.array(lengths, np.float32))
+
+
+def test_the_score_by_hand():
+    """Tokens (1, 0) and (0, 1), label (2, 0): products 2 and 0, attention e2 / (e2 + 1) = 0.880797; cosines 1 and 0."""
+    assert token_scores(np.eye(2, dtype=np.float32), np.array([[2.0, 0.0]], np.float32)) == pytest.approx([0.880797])
+
+
+def test_it_is_the_score_of_the_evaluation():
+    chance = np.random.default_rng(0)
+    tokens, labels = chance.normal(size=(7, 16)).astype(np.float32), chance.normal(size=(9, 16)).astype(np.float32)
+    np.testing.assert_allclose(token_scores(tokens, labels), token_matching_scores(tokens, labels), atol=1e-6)
+
+
+def test_lengths_make_the_labels_whole_again():
+    """Label (1, 0) of length 2 scores as (2, 0) does; one of length 0.001 spreads its attention: half of 1."""
+    reader = SpanReader(PlantedEncoder(), index_of([[1, 0], [1, 0]], [2.0, 0.001]))
+    (reading,) = reader.read(["x"])
+    assert reading.vector.tolist() == pytest.approx([math.sqrt(0.5)] * 2)
+    assert reading.scores.tolist() == pytest.approx([0.880797, 0.50025], abs=1e-4)
+
+
+def test_only_the_nearest_are_scored(monkeypatch):
+    monkeypatch.setattr(module, "NEAREST", 2)
+    index = index_of([[0, 1], [-1, 0], [1, 0], [math.sqrt(0.5)] * 2], [1.0, 1.0, 1.0, 1.0])
+    (row,) = scores_of(SpanReader(PlantedEncoder(), index).read(["x"]), index)
+    assert row[1] == NOT_NEAR
+    assert sorted(np.flatnonzero(row > NOT_NEAR).tolist())[-1] == 3
+    assert (row > NOT_NEAR).sum() == 2
+
+
+def test_nearest_is_in_the_order_of_labels():
+    assert nearest(np.array([0.1, 0.9, 0.3, 0.8], np.float32), 2).tolist() == [1, 3]
+    assert nearest(np.array([0.1, 0.9], np.float32), 5).tolist() == [0, 1]
+
+
+def test_texts_are_read_in_parts_of_like_lengths_and_given_back_in_order(monkeypatch):
+    monkeypatch.setattr(module, "TEXTS_AT_ONCE", 2)
+    encoder = PlantedEncoder()
+    assert len(SpanReader(encoder, index_of([[1, 0]], [1.0])).read(["long text", "a", "of it"])) == 3
+    assert encoder.calls == [["a", "of it"], ["long text"]]
+    assert SpanReader(encoder, index_of([[1, 0]], [1.0])).read([]) == []
+
+
+def test_without_lengths_it_is_the_cosine():
+    index = index_of([[1, 0], [0, 1]])
+    (reading,) = SpanReader(PlantedEncoder(), index).read(["x"])
+    assert (reading.near, reading.scores) == (None, None)
+    np.testing.assert_allclose(scores_of([reading], index), [[math.sqrt(0.5)] * 2])
+
+
+def test_what_is_remembered_is_the_same():
+    encoder = PlantedEncoder()
+    reader = RememberingReader(SpanReader(encoder, index_of([[1, 0]], [2.0])))
+    first, again = reader.read(["x"]), reader.read(["x"])
+    assert (len(encoder.calls), reader.encoded) == (1, 1)
+    assert isinstance(again[0], Reading)
+    assert again[0].scores.tolist() == first[0].scores.tolist()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A tiny transformer, as torch and as ONNX, whose record says that it was trained by tokens."""
+    from training.base_model import open_encoder
+    from training.onnx_files import export_onnx
+
+    folder = tiny_model(tmp_path_factory.mktemp("model"))
+    export_onnx(open_encoder(folder), folder)
+    record = {"recipe": {"stages": [{"loss": {"name": "mnrl"}}, {"loss": {"name": "token_and_cosine"}}]}}
+    (folder / "training_record.json").write_text(json.dumps(record))
+    return folder
+
+
+def test_torch_and_onnx_give_the_same_spans(folder):
+    torch, onnx = (load_encoder(folder, backend).encode_spans for backend in ("torch", "onnx"))
+    (vectors, tokens), (others, other_tokens) = torch(TEXTS), onnx(TEXTS)
+    np.testing.assert_allclose(vectors, others, atol=1e-5)
+    assert [len(of_text) for of_text in tokens] == [len(of_text) for of_text in other_tokens]
+    assert len(tokens[1]) < len(tokens[2])
+    np.testing.assert_allclose(tokens[2].mean(axis=0), vectors[2], atol=1e-5)
+    np.testing.assert_allclose(tokens[1], other_tokens[1], atol=1e-5)
+
+
+def test_a_finder_ranks_as_the_evaluation_does(folder):
+    """With fewer labels than are scored again, the order is that of every label's token-level score."""
+    encoder = load_encoder(folder, "torch")
+    index = encode_skills([Skill(label, label) for label in LABELS], encoder, "own")
+    finder = SkillFinder(encoder, index, Settings())
+    _, tokens = encoder.encode_spans([TEXTS[0]])
+    labels, _ = encoder.encode_spans(LABELS)
+    expected = token_matching_scores(tokens[0], labels)
+    found = finder.rank(TEXTS[0])
+    assert [match.label for match in found] == [LABELS[i] for i in np.argsort(-expected, kind="stable")]
+    # Labels are kept in 16 bits.
+    assert [match.score for match in found] == pytest.approx(sorted(expected.tolist(), reverse=True), abs=2e-3)
+
+
+def test_an_own_list_from_the_cache_scores_the_same(folder, tmp_path):
+    encoder = load_encoder(folder, "onnx")
+    skills = [Skill(label, label) for label in LABELS]
+    made, kept = (encode_skills(skills, encoder, "own", tmp_path, "weights") for _ in range(2))
+    assert len(list(tmp_path.glob("*.safetensors"))) == 1
+    np.testing.assert_array_equal(made.lengths, kept.lengths)
+    np.testing.assert_array_equal(made.vectors, kept.vectors)
+
+
+@pytest.mark.parametrize(
+    ("record", "expected"),
+    [
+        ('{"recipe": {"stages": [{"loss": {"name": "token_match"}}]}}', True),
+        ('{"recipe": {"stages": [{"loss": {"name": "token_match"}}, {"loss": {"name": "mnrl"}}]}}', False),
+        ('{"recipe": {"stages": []}}', False),
+        ('{"recipe": null}', False),
+        ("[]", False),
+        ("no json", False),
+    ],
+)
+def test_the_record_says_how_a_model_scores(tmp_path, record, expected):
+    (tmp_path / "training_record.json").write_text(record)
+    assert trained_by_tokens(tmp_path) is expected
+    assert trained_by_tokens(tmp_path / "none") is False
