@@ -56,7 +56,7 @@ def test_embeddings_have_length_one_in_label_order(folder):
 
 
 def test_a_model_that_scores_by_tokens_keeps_lengths(folder):
-    """Lengths of (3, 4), (0, 2) and (5, 0). An index without them does not fit such a model, nor one with them others."""
+    """Lengths of (3, 4), (0, 2) and (5, 0); an index made for the other way to score does not fit."""
     assert build_label_index(RELEASE, PlantedEncoder, folder, "tiny").lengths is None
     encoder = PlantedEncoder()
     index = build_label_index(RELEASE, lambda: encoder, folder, "tiny", by_tokens=True)
