@@ -39,7 +39,7 @@ def render_card(facts: CardFacts, repo_id: str = f"{NAMESPACE}/{MODEL_REPO}", li
     return environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
         values,
         front_matter=yaml.safe_dump(front_matter(facts, licence), sort_keys=False, allow_unicode=True).strip(),
-        snippet=usage_snippet(repo_id, tag_of(facts.record.version), facts.onnx_only),
+        snippet=usage_snippet(repo_id, tag_of(facts.record.version), facts.onnx_only, facts.record.by_tokens),
         licence=licence,
     )
 
@@ -61,6 +61,8 @@ def _model_values(facts: CardFacts) -> dict[str, Any]:
         "version": facts.record.version,
         "dimensions": facts.dimensions,
         "onnx_only": facts.onnx_only,
+        "by_tokens": facts.record.by_tokens,
+        "cosine_trained": facts.record.trained_by_cosine,
         "skills": f"{facts.skills:,}",
         "esco_version": facts.esco_version,
         "language": facts.language,

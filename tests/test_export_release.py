@@ -19,7 +19,7 @@ from model_card.facts import gather_facts
 from model_card.label_index import open_label_index
 from model_card.render import render_card
 from model_card.speed import SpeedRecord
-from tests.card_folders import write_dataset, write_esco, write_trained_model
+from tests.card_folders import retrain, write_dataset, write_esco, write_trained_model
 from tests.hub_server import HubServer, User
 from tests.published_world import TOKEN, World
 
@@ -39,11 +39,25 @@ def score(root: Path, model: str, name: str, *more: str) -> Path:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """A trained tiny model with ONNX and int8 exports, results of three systems, a card, and its release in `out`."""
+    root = tmp_path_factory.mktemp("made")
+    write_trained_model(root / "model")
+    return make_release(root)
+
+
+@pytest.fixture(scope="module")
+def made_by_tokens(tmp_path_factory):
+    """The same of a model that was trained by tokens."""
+    root = tmp_path_factory.mktemp("tokens")
+    write_trained_model(root / "model")
+    retrain(root, recipe={"stages": [{"name": "main", "loss": {"name": "token_and_cosine"}}]})
+    return make_release(root)
+
+
+def make_release(root: Path) -> Path:
+    """Export, measure, write the card and the release of the trained model under `root`."""
     from training.base_model import open_encoder
     from training.onnx_files import export_onnx, quantise
 
-    root = tmp_path_factory.mktemp("made")
-    write_trained_model(root / "model")
     write_dataset(root / "data")
     write_esco(root / "v1.1.0")
     (root / "tiny_test.csv").write_text(SENTENCES)
@@ -119,7 +133,9 @@ def test_its_card_is_of_its_own_weights(made):
     assert "model.safetensors`" not in card
 
 
-def test_the_cards_lines_run_on_the_folder(made, tmp_path):
+@pytest.mark.parametrize("kind", ["made", "made_by_tokens"])
+def test_the_cards_lines_run_on_the_folder(request, kind, tmp_path):
+    made = request.getfixturevalue(kind)
     code = re.search(r"```python\n(.*?)\n```", (made / "out/README.md").read_text(), re.DOTALL)[1]
     assert "SentenceTransformer" not in code
     code = code.replace("NAMESPACE/esco-skill-biencoder", str(made / "out"))
@@ -130,6 +146,28 @@ def test_the_cards_lines_run_on_the_folder(made, tmp_path):
     sentence = "You will plan and run the tests of our web services."
     expected = SkillFinder.from_pretrained(made / "out").rank(sentence, 3)
     assert done.stdout.splitlines() == [f"{match.score:.2f}  {match.label}" for match in expected]
+
+
+def test_a_card_says_how_its_model_ranks(made, made_by_tokens, tmp_path):
+    """By tokens with torch weights, too: its lines give what the extractor gives, and not the plain cosine's scores."""
+    card, other = ((root / "out/README.md").read_text() for root in (made, made_by_tokens))
+    assert "labels by cosine;" in card
+    assert "labels by token-level matching;" in other
+    assert "which the loss trained too" in other
+    torch_card = (made_by_tokens / "model/README.md").read_text()
+    code = re.search(r"```python\n(.*?)\n```", torch_card, re.DOTALL)[1]
+    assert "SentenceTransformer" in code
+    code = code.replace("NAMESPACE/esco-skill-biencoder", str(made_by_tokens / "model"))
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    from skill_finder import SkillFinder
+
+    sentence = "You will plan and run the tests of our web services."
+    finder = SkillFinder.from_pretrained(made_by_tokens / "model", "torch")
+    expected = finder.rank(sentence, 3)
+    assert done.stdout.splitlines() == [f"{match.score:.2f}  {match.label}" for match in expected]
+    cosines = finder.index.vectors @ finder.encoder.encode([sentence])[0]
+    assert sorted(cosines.tolist()) != pytest.approx(sorted(match.score for match in expected), abs=1e-3)
 
 
 def test_sentence_transformers_finds_all_it_asks_for(made, monkeypatch):

@@ -99,5 +99,14 @@ class TrainingRecord(Record):
     @property
     def by_tokens(self) -> bool:
         """Whether the last stage trained ConTeXT-match's token-level score, which the model is then ranked by."""
+        return self._last_loss in TOKEN_LOSSES
+
+    @property
+    def trained_by_cosine(self) -> bool:
+        """Whether the last stage trained the plain cosine, alone or beside the token-level score."""
+        return self._last_loss != "token_match"
+
+    @property
+    def _last_loss(self) -> str:
         stages: list[dict[str, Any]] = self.recipe.get("stages", [])
-        return bool(stages) and (stages[-1].get("loss") or {}).get("name") in TOKEN_LOSSES
+        return str((stages[-1].get("loss") or {}).get("name", "")) if stages else ""
