@@ -153,7 +153,7 @@ def qualities(finder: SkillFinder, validation: Sequence[GoldSentence], settings:
     wanted = sum(map(len, gold))
     for threshold in map(float, THRESHOLDS):
         finder.settings = replace(settings, threshold=threshold)
-        matches = finder.find_skills_batch([one.sentence for one in validation], merge=False)
+        matches = finder.find_skills_batch([one.sentence for one in validation], merge=False, narrow=False)
         found = sum(map(len, matches))
         right = sum(match.label in mine for of_one, mine in zip(matches, gold, strict=True) for match in of_one)
         # F-beta = (1 + b2) right / (found + b2 wanted), with b2 = 0.25.
@@ -207,7 +207,7 @@ def calibrate(
     chances = gate.probabilities(dev_vectors)
     settings = Settings(choice.threshold, CALIBRATED_ON, gate, choice.agreement)
     finder.settings = settings
-    found = np.array([bool(matches) for matches in finder.find_skills_batch(of_dev.sentences)])
+    found = np.array([bool(matches) for matches in finder.find_skills_batch(of_dev.sentences, narrow=False)])
     results = {
         "taxonomy": finder.index.taxonomy,
         "skills": len(finder.index.skills),

@@ -130,6 +130,11 @@ class SkillFinder:
             index = encode_skills(list(skills), loaded, taxonomy or "own list", cache_folder(), weights, progress)
         else:
             index = read_index(folder, loaded.weight_file)
+            if (index.lengths is not None) != (loaded.encode_spans is not None):
+                raise SkillFinderError(
+                    f"the label index of {folder} was made for another way to score than training_record.json says: "
+                    "make the index again"
+                )
         return cls(loaded, index, Settings.from_file(folder / "skill_finder.json"), str(source), loaded.backend)
 
     @property

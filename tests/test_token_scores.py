@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -10,9 +11,9 @@ import token_scores as module
 from encoders import load_encoder, trained_by_tokens
 from eval.token_matching import token_matching_scores
 from skill_finder import Settings, SkillFinder
-from skill_index import Skill, SkillIndex, normalised
+from skill_index import Skill, SkillFinderError, SkillIndex, normalised
 from taxonomy import encode_skills
-from tests.tiny_finder import tiny_model
+from tests.tiny_finder import tiny_model, with_index
 from token_scores import NOT_NEAR, Reading, RememberingReader, SpanReader, nearest, scores_of, token_scores
 
 TEXTS = ["You bake bread in ovens", "Plan shifts", "We need SQL and much more of it than you would ever think"]
@@ -131,6 +132,16 @@ def test_a_finder_ranks_as_the_evaluation_does(folder):
     assert [match.label for match in found] == [LABELS[i] for i in np.argsort(-expected, kind="stable")]
     # Labels are kept in 16 bits.
     assert [match.score for match in found] == pytest.approx(sorted(expected.tolist(), reverse=True), abs=2e-3)
+
+
+def test_an_index_for_the_other_way_to_score_is_refused(folder, tmp_path):
+    """Scores on the wrong scale would meet a threshold that was chosen for others."""
+    model = shutil.copytree(folder, tmp_path / "model")
+    with_index(model, LABELS)  # as for a model that ranks by cosine
+    with pytest.raises(SkillFinderError, match="another way to score"):
+        SkillFinder.from_pretrained(model)
+    (model / "training_record.json").unlink()
+    assert SkillFinder.from_pretrained(model).rank(TEXTS[0])
 
 
 def test_an_own_list_from_the_cache_scores_the_same(folder, tmp_path):
