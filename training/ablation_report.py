@@ -93,6 +93,8 @@ def draw(results: AblationResults, path: Path) -> None:
     figure, panels = pyplot.subplots(1, max(len(sets), 1), figsize=(3.2 * max(len(sets), 1) + 3, height), sharey=True)
     for name, panel in zip(sets, np.atleast_1d(panels), strict=False):
         _draw_panel(panel, name, shown)
+    # Once: the panels share it.
+    np.atleast_1d(panels)[0].invert_yaxis()
     figure.suptitle("RP@5 against the first row of each question (x100, 95% intervals)", fontsize=10)
     figure.tight_layout()
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -109,7 +111,6 @@ def _draw_panel(panel: Any, name: str, rows: Sequence[AblationRow]) -> None:
             errors = [[100 * max(part[0], 0.0)] for part in reach]
             panel.errorbar(100 * difference.value, place, xerr=errors, fmt="o", capsize=3, color="tab:blue")
     panel.set_yticks(range(len(rows)), [f"{row.question}: {row.name}".replace("_", " ") for row in rows], fontsize=8)
-    panel.invert_yaxis()
     panel.set_title(name.replace("_", " "), fontsize=9)
 
 
