@@ -187,10 +187,9 @@ def measure(task: Task) -> Iterator[tuple[str, Any]]:
 
 def _ours(task: Task, folder: Path, backend: Backend, name: str) -> Iterator[tuple[str, Any]]:
     """The figures of one form of the model, called `name` in the record."""
-    encoder = load_encoder(folder, backend)
-    bare = timed_encoding(name, task.ads, encoder.encode)
-    yield f"bare encoding, {name}", bare
     finder = SkillFinder.from_pretrained(folder, backend)
+    bare = timed_encoding(name, task.ads, finder.encoder.encode)
+    yield f"bare encoding, {name}", bare
     ours = timed(f"ours, {name}", task.ads, lambda ads: finder.find_skills_batch(ads, narrow=False))
     yield f"ours, {name}", ours
     yield f"share of bare encoding, {name}", ours.sentences_per_s / bare.sentences_per_s
@@ -198,7 +197,7 @@ def _ours(task: Task, folder: Path, backend: Backend, name: str) -> Iterator[tup
     yield f"memory, {name}", peak_memory_bytes(read_as_ours, folder, backend, task.ads[:MEMORY_ADS])
     if task.queries:
         number = {skill.label: i for i, skill in enumerate(finder.index.skills)}
-        ranked = top_skills(encoder, finder.index, [query.sentence for query in task.queries], TOP)
+        ranked = top_skills(finder.encoder, finder.index, [query.sentence for query in task.queries], TOP)
         yield f"RP@5, {name}", r_precision(ranked, gold_numbers(task.queries, number))
 
 

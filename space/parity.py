@@ -22,7 +22,7 @@ from dataset_builder.benchmark_files import GoldSentence, read_validation_file
 from dataset_builder.contract import StageError, code_version, run_command, sha256_of_file, write_atomically
 from encoders import Backend, LoadedEncoder, load_encoder
 from skill_finder import SkillFinderError
-from skill_index import SkillIndex, read_index
+from skill_index import Encoder, SkillIndex, read_index
 from token_scores import SpanReader, scores_of
 
 TOP = 10
@@ -49,7 +49,7 @@ class Agreement:
     rp_at_5_of_reference: float
 
 
-def top_skills(encoder: LoadedEncoder, index: SkillIndex, sentences: Sequence[str], count: int) -> NDArray[np.int64]:
+def top_skills(encoder: Encoder, index: SkillIndex, sentences: Sequence[str], count: int) -> NDArray[np.int64]:
     """Numbers of the `count` nearest skills, best first, ties in label order: (sentences, count)."""
     scores = scores_of(SpanReader(encoder, index).read(list(sentences)), index)
     return np.argsort(-scores, axis=1, kind="stable")[:, :count]

@@ -76,7 +76,7 @@ class SpanReader:
             for i, vector, row, of_text in zip(part, vectors, cosines, tokens, strict=True):
                 near = nearest(row, NEAREST)
                 labels = self._index.vectors[near] * self._index.lengths[near, None]
-                found[i] = Reading(vector.copy(), near, token_scores(of_text, labels))
+                found[i] = Reading(vector, near, token_scores(of_text, labels))
         return [found[i] for i in range(len(texts))]
 
 
@@ -111,11 +111,13 @@ def _alone(reading: Reading) -> Reading:
 
 def scores_of(readings: Sequence[Reading], index: SkillIndex) -> Vectors:
     """Score of every label for every text, (texts, labels); by tokens, a label that is not near has `NOT_NEAR`."""
-    scores: Vectors = np.stack([reading.vector for reading in readings]) @ index.vectors.T
+    if readings[0].near is None:
+        cosines: Vectors = np.stack([reading.vector for reading in readings]) @ index.vectors.T
+        return cosines
+    # The reader has compared them with every label already.
+    scores = np.full((len(readings), len(index.skills)), NOT_NEAR, dtype=np.float32)
     for row, reading in zip(scores, readings, strict=True):
-        if reading.near is not None:
-            row[:] = NOT_NEAR
-            row[reading.near] = reading.scores
+        row[reading.near] = reading.scores
     return scores
 
 

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 import token_scores as module
-from encoders import load_encoder, trained_by_tokens
+from encoders import TOKEN_LOSSES, load_encoder, trained_by_tokens
 from eval.token_matching import token_matching_scores
 from skill_finder import Settings, SkillFinder
 from skill_index import Skill, SkillFinderError, SkillIndex, normalised
 from taxonomy import encode_skills
 from tests.tiny_finder import tiny_model, with_index
 from token_scores import NOT_NEAR, Reading, RememberingReader, SpanReader, nearest, scores_of, token_scores
+from training import recipe
 
 TEXTS = ["You bake bread in ovens", "Plan shifts", "We need SQL and much more of it than you would ever think"]
 LABELS = ["bake bread", "plan shifts of employees", "SQL", "weld"]
@@ -154,7 +155,7 @@ def test_an_own_list_from_the_cache_scores_the_same(folder, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("record", "expected"),
+    ("content", "expected"),
     [
         ('{"recipe": {"stages": [{"loss": {"name": "token_match"}}]}}', True),
         ('{"recipe": {"stages": [{"loss": {"name": "token_match"}}, {"loss": {"name": "mnrl"}}]}}', False),
@@ -164,7 +165,8 @@ def test_an_own_list_from_the_cache_scores_the_same(folder, tmp_path):
         ("no json", False),
     ],
 )
-def test_the_record_says_how_a_model_scores(tmp_path, record, expected):
-    (tmp_path / "training_record.json").write_text(record)
+def test_the_record_says_how_a_model_scores(tmp_path, content, expected):
+    (tmp_path / "training_record.json").write_text(content)
+    assert TOKEN_LOSSES == recipe.TOKEN_LOSSES  # the extractor stands alone, and so repeats them
     assert trained_by_tokens(tmp_path) is expected
     assert trained_by_tokens(tmp_path / "none") is False

@@ -17,7 +17,7 @@ from sentence_transformers.sentence_transformer.losses import (
     MatryoshkaLoss,
     MultipleNegativesRankingLoss,
 )
-from sentence_transformers.util import all_gather, all_gather_with_grad, get_rank, get_world_size
+from sentence_transformers.util import all_gather, all_gather_with_grad, cos_sim, get_rank, get_world_size
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -221,13 +221,8 @@ class TokenMatchLoss(nn.Module):  # type: ignore[misc]
             [token_match_scores(out["token_embeddings"], out["attention_mask"], candidates) for out in outputs]
         )
         if self.loss.name == "token_and_cosine":
-            loss = loss + loss_of([cosines(out["sentence_embedding"], candidates) for out in outputs])
+            loss = loss + loss_of([cos_sim(out["sentence_embedding"], candidates) for out in outputs])
         return loss
-
-
-def cosines(sentences: Tensor, labels: Tensor) -> Tensor:
-    """Cosine of each sentence (sentences, dimensions) with each label (labels, dimensions)."""
-    return functional.normalize(sentences, dim=-1) @ functional.normalize(labels, dim=-1).T
 
 
 def token_match_scores(tokens: Tensor, mask: Tensor, labels: Tensor) -> Tensor:
