@@ -122,7 +122,6 @@ def _metrics_table(benchmarks: Sequence[BenchmarkResult]) -> str:
 
 def _training_values(facts: CardFacts) -> dict[str, Any]:
     record, manifest = facts.record, facts.manifest
-    losses = record.losses
     return {
         "base_model": _base_model_text(record),
         "base_revision": record.base_model.revision or "",
@@ -134,21 +133,49 @@ def _training_values(facts: CardFacts) -> dict[str, Any]:
         "language_model": manifest.language_model.model,
         "recipe_name": record.recipe_name,
         "recipe": yaml.safe_dump(record.recipe, sort_keys=False, allow_unicode=True).strip(),
-        "seed": record.seed,
+        "seeds": _seeds_text(record),
         "steps": f"{record.steps:,}",
         "epochs": f"{record.epochs:g} epoch{'' if record.epochs == 1 else 's'}",
         "best_step": f"{record.best_step:,}",
         "pairs": f"{sum(source.pairs for source in record.sources):,}",
         "written_pairs": f"{sum(source.pairs for source in record.sources if source.name in WRITTEN):,}",
-        "loss": f"{losses[0].loss:.3f} at first, {losses[-1].loss:.3f} at last" if losses else "not logged",
+        "loss": _loss_text(record),
         "weights_sha": record.weights_sha256[:12],
         "code_version": record.code_version,
         "command": _without_folders(record.command),
+        "averaged_table": _averaged_table(record),
         "sources_table": markdown_table(
             ["source of pairs", "pairs", "skills"],
             [[source.name, f"{source.pairs:,}", f"{source.skills:,}"] for source in record.sources],
         ),
     }
+
+
+def _seeds_text(record: TrainingRecord) -> str:
+    if not record.averaged:
+        return f"seed {record.seed}"
+    seeds = ", ".join(str(one.seed) for one in record.averaged)
+    return f"the mean of the weights of {len(record.averaged)} runs, with seeds {seeds}"
+
+
+def _loss_text(record: TrainingRecord) -> str:
+    if record.losses:
+        return f"{record.losses[0].loss:.3f} at first, {record.losses[-1].loss:.3f} at last"
+    last = [f"{one.last_loss:.3f}" for one in record.averaged if one.last_loss is not None]
+    return f"{', '.join(last)} at last, by seed" if last else "not logged"
+
+
+def _averaged_table(record: TrainingRecord) -> str:
+    """Validation times 100 of each run by itself and of the mean of their weights; empty for one run alone."""
+    own = [point.metrics for point in record.validation if point.step == record.best_step]
+    runs = [(f"seed {one.seed}", one.validation) for one in record.averaged]
+    runs += [("mean of the weights", metrics) for metrics in own[-1:]]
+    names = list(dict.fromkeys(name for _, metrics in runs for name in metrics))
+    if not record.averaged or not names:
+        return ""
+    head = ["run", *(name.replace("rp@", "RP@").replace("_", " ") for name in names)]
+    cells = [[f"{100 * found[name]:.2f}" if name in found else _MISSING for name in names] for _, found in runs]
+    return markdown_table(head, [[run, *row] for (run, _), row in zip(runs, cells, strict=True)])
 
 
 def _machine_values(facts: CardFacts) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from tests.card_records import (
     training_record,
 )
 from training.export_record import ExportedForm, ExportResults
-from training.run_record import TrainingRecord
+from training.run_record import AveragedRun, TrainingRecord, ValidationPoint
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +78,28 @@ def exported(form: str, sha256: str, cosine: float, tech: float) -> ExportedForm
 
 def lines_with_digits(text: str) -> list[str]:
     return [line for line in text.splitlines() if re.search(r"\d", line)]
+
+
+def test_a_card_says_whose_weights_were_averaged(facts):
+    """Two runs: 0.61 and 0.60 by themselves, 0.625 as their mean; the second was not measured on house."""
+    one = AveragedRun(
+        seed=1, code_version="c", inputs_sha256=None, steps=506, last_loss=0.5, weights_sha256="1" * 64,
+        validation={"rp@5_tech": 0.61, "rp@5_house": 0.5},
+    )  # fmt: skip
+    two = one.model_copy(update={"seed": 2, "last_loss": 0.4567, "validation": {"rp@5_tech": 0.6}})
+    point = ValidationPoint(step=1012, metrics={"rp@5_tech": 0.625, "rp@5_house": 0.52})
+    record = facts.record.model_copy(
+        update={"averaged": (one, two), "losses": [], "best_step": 1012, "validation": [point]}
+    )
+    card = render_card(replace(facts, record=record))
+    assert "| recipe | `paper`, the mean of the weights of 2 runs, with seeds 1, 2 |" in card
+    assert "| loss | 0.500, 0.457 at last, by seed |" in card
+    assert [line for line in card.splitlines() if line.startswith(("| run", "| seed", "| mean of"))] == [
+        "| run | RP@5 tech | RP@5 house |",
+        "| seed 1 | 61.00 | 50.00 |",
+        "| seed 2 | 60.00 | - |",
+        "| mean of the weights | 62.50 | 52.00 |",
+    ]
 
 
 def test_every_number_of_the_text_is_worked_by_hand(facts):

@@ -95,3 +95,15 @@ def test_two_processes_are_one_with_the_doubled_batch(tmp_path: Path):
         assert [point.step for point in two.validation] == [point.step for point in one.validation]
         for point, alone in zip(two.validation, one.validation, strict=True):
             assert point.metrics == pytest.approx(alone.metrics, abs=1e-4)
+
+
+@pytest.mark.slow
+def test_two_processes_average_seeds(tmp_path: Path):
+    """Both processes train both seeds and one writes; neither waits for the other for ever."""
+    write_tiny_encoder(tmp_path / "encoder", dropout=0.0)
+    write_tiny_dataset(tmp_path / "dataset.csv")
+    write_tiny_benchmark(tmp_path / "benchmarks")
+    words = ("-m", "training.train", *arguments(tmp_path, "seeds", 8), "--seeds", 4, 9, "--max-steps", 1)
+    finish(launch("two_cpu_processes.yaml", "--main_process_port", free_port(), *words))
+    record = TrainingRecord.load(tmp_path / "seeds")
+    assert (record.hardware.processes, record.steps, len(record.averaged)) == (2, 10, 2)

@@ -19,7 +19,7 @@ from training.base_model import sha256_of_weights
 from training.energy import EnergyMeter
 from training.machine import hardware, precision_in_use, use_threads
 from training.prepare import Prepared, RunOptions, prepare
-from training.recipe import Recipe, recipe_from_dict
+from training.recipe import Recipe, Stage, recipe_from_dict
 from training.run_record import (
     DatasetSource,
     LossPoint,
@@ -59,21 +59,26 @@ def prepare_quietly(recipe: Recipe, options: RunOptions) -> Prepared:
 def run_prepared(prepared: Prepared) -> TrainingRecord | None:
     """What `run_training` does, of inputs that are read already."""
     options = prepared.options
-    if _holds_this_run(prepared):
-        _say(f"{options.out} holds this very model already; nothing to do")
+    if holds_this_run(prepared):
+        say(f"{options.out} holds this very model already; nothing to do")
         return TrainingRecord.load(options.out)
     _tell_plan(prepared)
     outcomes = _run_stages(prepared)
-    if not _is_first_process():
+    if not is_first_process():
         return None  # the first one is about to clear up what a record is made from
     record = make_record(prepared, outcomes)
     _finish(prepared, record)
-    _say(_last_line(record, options.out))
+    say(last_line(record, options.out))
     return record
 
 
-def _holds_this_run(prepared: Prepared) -> bool:
-    """Whether the output folder is done; refuses one that holds, or is becoming, another model."""
+def holds_this_run(prepared: Prepared, seeds: Sequence[int] = ()) -> bool:
+    """Whether the output folder is done; refuses one that holds, or is becoming, another model.
+
+    Args:
+        prepared: the run, with the first seed of several.
+        seeds: of the runs whose weights are averaged; none for one run alone.
+    """
     out = prepared.options.out
     if out.is_file():
         raise StageError(f"{out} is a file", "Give another --out")
@@ -81,7 +86,8 @@ def _holds_this_run(prepared: Prepared) -> bool:
     if (out / TrainingRecord.FILE_NAME).is_file():
         record = TrainingRecord.load(out)
         same = (
-            _whole(record.recipe) == prepared.recipe.as_dict()
+            _whole(record.recipe) == _whole(prepared.recipe.as_dict())
+            and tuple(one.seed for one in record.averaged) == tuple(seeds)
             and record.dataset.sha256 == prepared.inputs.dataset.sha256
             and record.base_model.weights_sha256 == prepared.base.source.weights_sha256
             and record.label_space_sha256 == prepared.inputs.labels.sha256
@@ -92,42 +98,45 @@ def _holds_this_run(prepared: Prepared) -> bool:
         return True
     begun = out / CHECKPOINTS / RUN_FILE
     if begun.is_file():
-        before, now = json.loads(begun.read_text(encoding="utf-8")), _run_of(prepared)
-        before = {**before, "recipe": _whole(before["recipe"])}
+        before, now = {"seeds": [], **json.loads(begun.read_text(encoding="utf-8"))}, _run_of(prepared, seeds)
+        before, now = ({**one, "recipe": _whole(one["recipe"])} for one in (before, now))
         other = ", ".join(name for name in now if before.get(name) != now[name])
         if other:
             raise StageError(f"{out / CHECKPOINTS} was begun with another recipe or other inputs ({other})", remedy)
     return False
 
 
-def _run_of(prepared: Prepared) -> dict[str, Any]:
+def begin(prepared: Prepared, seeds: Sequence[int] = ()) -> None:
+    """Write down what the output folder is becoming."""
+    if is_first_process():
+        content = json.dumps(_run_of(prepared, seeds), indent=1) + "\n"
+        write_atomically(prepared.options.out / CHECKPOINTS / RUN_FILE, content)
+
+
+def _run_of(prepared: Prepared, seeds: Sequence[int]) -> dict[str, Any]:
     """What must be equal for a run to be gone on with: steps are counted by all processes together."""
     processes = int(os.environ.get("WORLD_SIZE", "1"))
-    return {**prepared.identity, "processes": processes, "precision": precision_in_use(prepared.recipe.precision)}
+    precision = precision_in_use(prepared.recipe.precision)
+    return {**prepared.identity, "seeds": list(seeds), "processes": processes, "precision": precision}
 
 
 def _whole(recipe: dict[str, Any]) -> dict[str, Any]:
-    """A recipe on file with the defaults of what was added to recipes since; as it is where it is none any more."""
+    """A recipe on file with the defaults of what was added to recipes since; as it is where it is none any more.
+
+    Without its description: other words make no other recipe.
+    """
     try:
-        return recipe_from_dict(recipe).as_dict()
+        return {**recipe_from_dict(recipe).as_dict(), "description": ""}
     except StageError:
         return recipe
 
 
 def _run_stages(prepared: Prepared) -> list[StageOutcome]:
     options, recipe = prepared.options, prepared.recipe
-    if _is_first_process():
-        write_atomically(options.out / CHECKPOINTS / RUN_FILE, json.dumps(_run_of(prepared), indent=1) + "\n")
-    metric = load_metric(options.metric or DEFAULT_METRIC) if prepared.validation else None
+    begin(prepared)
     start, outcomes = prepared.base.folder, []
     for number, (stage, pairs) in enumerate(zip(recipe.stages, prepared.pairs, strict=True), start=1):
         set_seed(recipe.seed)
-        evaluator = None
-        if prepared.validation and metric:
-            wanted, matching = recipe.validation, stage.loss.by_tokens
-            evaluator = SkillRanking(
-                prepared.validation, prepared.inputs.labels, metric, wanted.k, wanted.metric, matching
-            )
         job = StageJob(
             recipe=recipe,
             stage=stage,
@@ -137,12 +146,21 @@ def _run_stages(prepared: Prepared) -> list[StageOutcome]:
             stock=prepared.base.folder,
             folder=options.out / CHECKPOINTS / f"{number}-{stage.name}",
             tensorboard=options.out / TENSORBOARD,
-            evaluator=evaluator,
+            evaluator=ranking_of(prepared, stage),
             watts=options.watts,
         )
         outcomes.append(run_stage(job))
         start = job.model_folder
     return outcomes
+
+
+def ranking_of(prepared: Prepared, stage: Stage) -> SkillRanking | None:
+    """What measures a stage's encoder on the validation sentences; None where none were given."""
+    if prepared.validation is None:
+        return None
+    metric, wanted = load_metric(prepared.options.metric or DEFAULT_METRIC), prepared.recipe.validation
+    labels, matching = prepared.inputs.labels, stage.loss.by_tokens
+    return SkillRanking(prepared.validation, labels, metric, wanted.k, wanted.metric, matching)
 
 
 def make_record(prepared: Prepared, outcomes: Sequence[StageOutcome]) -> TrainingRecord:
@@ -209,19 +227,20 @@ def _finish(prepared: Prepared, record: TrainingRecord) -> None:
 
 def _tell_plan(prepared: Prepared) -> None:
     recipe = prepared.recipe
-    _say(f"recipe {recipe.name}, seed {recipe.seed}, {len(prepared.inputs.labels.labels):,} labels to rank")
+    say(f"recipe {recipe.name}, seed {recipe.seed}, {len(prepared.inputs.labels.labels):,} labels to rank")
     for stage, pairs in zip(recipe.stages, prepared.pairs, strict=True):
         mixed = ", ".join(f"{count.pairs:,} {count.name}" for count in pairs.counts)
-        _say(f"  stage {stage.name}: {mixed} pairs; {stage.epochs} epoch(s) in batches of {stage.batch_size}")
+        say(f"  stage {stage.name}: {mixed} pairs; {stage.epochs} epoch(s) in batches of {stage.batch_size}")
         for reason, count in pairs.left_out.items():
-            _say(f"    left out: {count:,} ({reason})")
+            say(f"    left out: {count:,} ({reason})")
     if prepared.validation:
         sizes = ", ".join(f"{len(one.queries)} {one.name}" for one in prepared.validation.benchmarks)
         shared = prepared.validation.shared_with_test
-        _say(f"  validation sentences: {sizes} ({shared} left out that stand in a test set)")
+        say(f"  validation sentences: {sizes} ({shared} left out that stand in a test set)")
 
 
-def _last_line(record: TrainingRecord, out: Path) -> str:
+def last_line(record: TrainingRecord, out: Path) -> str:
+    """What a run says when it is done."""
     best = [point.metrics for point in record.validation if point.step == record.best_step]
     values = ", ".join(f"{name} {100 * value:.2f}" for name, value in best[-1].items()) if best else "not measured"
     return (
@@ -230,10 +249,12 @@ def _last_line(record: TrainingRecord, out: Path) -> str:
     )
 
 
-def _say(line: str) -> None:
-    if _is_first_process():
+def say(line: str) -> None:
+    """Print from the first process alone."""
+    if is_first_process():
         print(line, flush=True)
 
 
-def _is_first_process() -> bool:
+def is_first_process() -> bool:
+    """Whether this is the process that writes."""
     return os.environ.get("RANK", "0") == "0"

@@ -58,11 +58,24 @@ class Hardware(Strict):
     peak_memory_bytes: int
 
 
+class AveragedRun(Strict):
+    """One of the runs whose weights were averaged; `validation` in [0, 1], of its best checkpoint."""
+
+    seed: int
+    code_version: str
+    inputs_sha256: str | None
+    steps: int
+    last_loss: float | None
+    validation: dict[str, float]
+    weights_sha256: str
+
+
 class TrainingRecord(Record):
     """Everything needed to know how a model was trained and to train it again.
 
     `inputs_sha256` is of every pair trained on, whatever its source, and of every sentence that chose the checkpoint;
-    None in records from before it was kept, as is `precision`, what the recipe's came to on the machine.
+    None in records from before it was kept, as is `precision`, what the recipe's came to on the machine. Where the runs
+    of several seeds were `averaged`, steps, time and energy are of all, `seed` and `inputs_sha256` of the first.
     """
 
     FILE_NAME: ClassVar[str] = "training_record.json"
@@ -76,6 +89,7 @@ class TrainingRecord(Record):
     recipe_name: str
     recipe: dict[str, Any]
     seed: int
+    averaged: tuple[AveragedRun, ...] = ()
     base_model: ModelSource
     dataset: DatasetSource
     sources: list[SourceCount]

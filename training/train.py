@@ -7,6 +7,7 @@ One process on a CPU, one GPU, several GPUs:
     accelerate launch --config_file training/accelerate/one_gpu.yaml -m training.train ...
     accelerate launch --config_file training/accelerate/multi_gpu.yaml --num_processes 8 -m training.train ...
 
+`--seeds 1 2 3` trains once a seed and leaves the mean of the weights, which ranks better than each of them.
 The same command goes on from the last checkpoint after an interruption, and does nothing once the record is there.
 """
 
@@ -35,29 +36,31 @@ def main(arguments: Sequence[str] | None = None) -> None:
     _check_flags(recipe, given)
     _calm_libraries()
     # The libraries take seconds to import; a wrong recipe or flag is told before.
+    from training.averaging import run_seeds
     from training.prepare import RunOptions
     from training.run import run_training
 
-    run_training(
-        recipe,
-        RunOptions(
-            dataset=given.dataset,
-            base_model=base_model,
-            out=Path(given.out),
-            esco=tuple(given.esco or ()),
-            skillskape=given.skillskape,
-            pseudo_labels=given.pseudo_labels,
-            sentences=given.sentences,
-            validation=given.validation,
-            metric=given.metric,
-            name=given.name,
-            version=given.version,
-            watts=given.watts,
-            threads=given.threads,
-            keep_checkpoints=given.keep_checkpoints,
-            command=list(arguments if arguments is not None else sys.argv[1:]),
-        ),
+    options = RunOptions(
+        dataset=given.dataset,
+        base_model=base_model,
+        out=Path(given.out),
+        esco=tuple(given.esco or ()),
+        skillskape=given.skillskape,
+        pseudo_labels=given.pseudo_labels,
+        sentences=given.sentences,
+        validation=given.validation,
+        metric=given.metric,
+        name=given.name,
+        version=given.version,
+        watts=given.watts,
+        threads=given.threads,
+        keep_checkpoints=given.keep_checkpoints,
+        command=list(arguments if arguments is not None else sys.argv[1:]),
     )
+    if given.seeds:
+        run_seeds(recipe, given.seeds, options)
+    else:
+        run_training(recipe, options)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -80,7 +83,11 @@ def _parser() -> argparse.ArgumentParser:
     watch.add_argument("--validation", metavar="DIR_OR_CSV", help="benchmarks' folder (*_validation.csv), or one CSV")
     watch.add_argument("--metric", metavar="DIR_OR_HUB_ID[@REV]", help="R-Precision@k; default eval/r_precision_at_k")
     other = parser.add_argument_group("others")
-    other.add_argument("--seed", type=int, help="in place of the recipe's")
+    seeds = other.add_mutually_exclusive_group()
+    seeds.add_argument("--seed", type=int, help="in place of the recipe's")
+    seeds.add_argument(
+        "--seeds", type=int, nargs="+", metavar="N", help="train once a seed, keep the mean of the weights"
+    )
     other.add_argument("--max-steps", type=int, metavar="N", help="stop every stage after N steps, for a trial")
     other.add_argument("--name", help="the model's name; default the output folder's")
     other.add_argument("--version", help="the model's version; default the dataset's")
@@ -95,6 +102,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _with_changes(recipe: Recipe, given: argparse.Namespace) -> Recipe:
     """The recipe with what the command line changed; the record holds the outcome."""
+    if given.seeds and (len(given.seeds) < 2 or len(set(given.seeds)) < len(given.seeds)):
+        raise StageError(f"--seeds needs two or more different seeds, got {' '.join(map(str, given.seeds))}")
     if given.seed is not None:
         recipe = dataclasses.replace(recipe, seed=given.seed)
     if given.max_steps is not None:
