@@ -6,6 +6,7 @@ the same content leaves it as it is, other content is an error.
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import shutil
@@ -56,7 +57,7 @@ def write_release(facts: ReleaseFacts) -> tuple[schema.DatasetManifest, bool]:
         count = "no sentence was" if not accepted else "a single sentence was"
         raise StageError(f"{count} accepted{_why(facts)}", "Look at the server's replies in the journal")
     building = out.with_name(f".{out.name}.{os.getpid()}.building")
-    shutil.rmtree(building, ignore_errors=True)
+    _clear_left_behind(out)
     try:
         building.mkdir(parents=True)
         files = write_tables(building, accepted, facts.release)
@@ -77,6 +78,24 @@ def write_release(facts: ReleaseFacts) -> tuple[schema.DatasetManifest, bool]:
         return manifest, True
     finally:
         shutil.rmtree(building, ignore_errors=True)
+
+
+def _clear_left_behind(out: Path) -> None:
+    """Remove what builds of this folder left when they were killed while they wrote it."""
+    for folder in out.parent.glob(f".{glob.escape(out.name)}.*.building"):
+        process = folder.name.split(".")[-2]
+        if process.isdigit() and (int(process) == os.getpid() or not _runs(int(process))):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _existing(out: Path, manifest: schema.DatasetManifest) -> schema.DatasetManifest | None:

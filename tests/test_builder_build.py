@@ -69,6 +69,17 @@ def test_two_runs_from_one_journal_give_the_same_bytes(esco, tmp_path, server):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
+def test_what_a_killed_build_left_is_cleared_and_a_running_one_is_let_be(esco, tmp_path, server):
+    """Process numbers end below 2^22 on Linux, so that the first is of no process; process 1 always runs."""
+    gone, running = tmp_path / f".d.{2**22 + 1}.building", tmp_path / ".d.1.building"
+    for folder in (gone, running, tmp_path / ".d.notes.building"):
+        folder.mkdir()
+        (folder / "half.parquet").write_bytes(b"half")
+    build.main(arguments(esco, tmp_path / "d", server.url))
+    left = sorted(one.name for one in tmp_path.iterdir() if one.name.endswith(".building"))
+    assert left == [".d.1.building", ".d.notes.building"]
+
+
 def test_a_version_that_exists_is_left_as_it_is_or_refused(esco, tmp_path, server, capsys):
     build.main(arguments(esco, tmp_path / "d", server.url))
     written = (tmp_path / "d" / "manifest.json").read_bytes()
