@@ -57,14 +57,15 @@ def open_encoder(spec: str, options: EncoderOptions, name: str = "") -> OpenedMo
     place, revision = place_and_revision(spec)
     record_file = _file_of(place, revision, [TrainingRecord.FILE_NAME])
     record = TrainingRecord.load(record_file) if record_file else None
-    trained_so = record is not None and record.by_tokens
-    by_tokens = options.score == "token-matching" or (options.score == "auto" and trained_so)
+    # The share of the token-level score is the training's; where it is asked for beyond that, it is all.
+    trained_share = record.token_share if record else 0.0
+    share = {"cosine": 0.0, "token-matching": 1.0}.get(options.score, trained_share)
     name = name or (Path(place).name if Path(place).exists() else spec)
-    system = token_system(name, model, options) if by_tokens else cosine_system(name, model, options)
+    system = token_system(name, model, options, share) if share else cosine_system(name, model, options)
     weights = _file_of(place, revision, _weight_names(options))
     info = SystemInfo(
         name=name,
-        kind="token-matching" if by_tokens else "sentence-transformer",
+        kind="token-matching" if share else "sentence-transformer",
         source=Path(place).name if Path(place).exists() else place,
         revision=revision if Path(place).exists() or not weights else _commit_of(weights),
         weights_sha256=sha256_of_file(weights) if weights else None,
@@ -77,7 +78,8 @@ def open_encoder(spec: str, options: EncoderOptions, name: str = "") -> OpenedMo
             "weights_file": options.weights_file or (weights.name if weights else ""),
             "max_sequence_length": str(model.max_seq_length),
             "precision": "float32" if options.backend == "torch" else "as exported",
-            "score": "token-matching" if by_tokens else "cosine",
+            "score": "token-matching" if share else "cosine",
+            **({"token_share": f"{share:g}"} if share else {}),
         },
     )
     return OpenedModel(system, info, tuple(record.recipe.get("held_out_folds", ())) if record else ())
@@ -116,8 +118,11 @@ def cosine_system(name: str, model: Any, options: EncoderOptions) -> CosineSyste
     )
 
 
-def token_system(name: str, model: Any, options: EncoderOptions) -> TokenMatchingSystem:
-    """Token-level matching; sentences keep their token vectors, labels one vector each."""
+def token_system(name: str, model: Any, options: EncoderOptions, share: float = 1.0) -> TokenMatchingSystem:
+    """Token-level matching; sentences keep their token vectors, labels one vector each.
+
+    `share` is that of the token-level score in what ranks, the rest being plain cosine.
+    """
 
     def encode_tokens(texts: list[str]) -> list[Floats]:
         if isinstance(model, OnnxModel):
@@ -125,7 +130,8 @@ def token_system(name: str, model: Any, options: EncoderOptions) -> TokenMatchin
         tokens = model.encode_query(texts, output_value="token_embeddings", batch_size=options.batch_size)
         return [np.asarray(vectors.float().cpu(), dtype=np.float32) for vectors in tokens]
 
-    return TokenMatchingSystem(name, encode_tokens, _encoder(model, model.encode_document, options))
+    labels, sentences = (_encoder(model, encode, options) for encode in (model.encode_document, model.encode_query))
+    return TokenMatchingSystem(name, encode_tokens, labels, sentences, share)
 
 
 def place_and_revision(spec: str) -> tuple[str, str | None]:

@@ -1,6 +1,7 @@
 """Token vectors of sentences and one vector a label -> ConTeXT-match's token-level scores.
 
-Training writes the loss it used into training_record.json; a model trained with `token_match` is scored this way.
+Training writes the loss it used into training_record.json; a model trained with `token_match` is scored this way, one
+trained with `token_and_cosine` by this score and the plain cosine, each by its share.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ class TokenMatchingSystem:
         name: as tables show it.
         encode_tokens: sentences -> one (tokens, d) array a sentence, padding left out.
         encode_labels: labels -> (labels, d), as the model pools them, not normalised.
+        encode_sentences: sentences -> (sentences, d), for the plain cosine; needed where `share` is below 1.
+        share: of the token-level score in what ranks, above 0; the rest is the plain cosine.
     """
 
     def __init__(
@@ -29,10 +32,18 @@ class TokenMatchingSystem:
         name: str,
         encode_tokens: Callable[[list[str]], list[Floats]],
         encode_labels: Callable[[list[str]], Floats],
+        encode_sentences: Callable[[list[str]], Floats] | None = None,
+        share: float = 1.0,
     ) -> None:
+        if not 0 < share <= 1:
+            raise ValueError(f"share must be above 0 and at most 1, got {share}")
+        if share < 1 and encode_sentences is None:
+            raise ValueError(f"a share of {share} needs encode_sentences for the rest")
         self.name = name
         self._encode_tokens = encode_tokens
         self._encode_labels = encode_labels
+        self._encode_sentences = encode_sentences
+        self._share = share
         self._labels: Floats | None = None
         self._lengths: Floats | None = None
 
@@ -42,11 +53,16 @@ class TokenMatchingSystem:
         self._lengths = lengths_of(self._labels)
 
     def scores(self, sentences: Sequence[str]) -> Floats:
-        """Token-level scores: (sentences, labels), each from -1 to 1."""
+        """(sentences, labels), each from -1 to 1."""
         if self._labels is None:
             raise RuntimeError("index the label space before scoring")
         found = self._encode_tokens(list(sentences))
-        return np.stack([token_matching_scores(tokens, self._labels, self._lengths) for tokens in found])
+        scores = np.stack([token_matching_scores(tokens, self._labels, self._lengths) for tokens in found])
+        if self._encode_sentences is None or self._share == 1:
+            return scores
+        vectors = self._encode_sentences(list(sentences))
+        cosines = (vectors / lengths_of(vectors)[:, None]) @ (self._labels / lengths_of(self._labels)[:, None]).T
+        return np.asarray(self._share * scores + (1 - self._share) * cosines, dtype=np.float32)
 
 
 def token_matching_scores(tokens: Floats, labels: Floats, label_lengths: Floats | None = None) -> Floats:

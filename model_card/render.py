@@ -39,7 +39,7 @@ def render_card(facts: CardFacts, repo_id: str = f"{NAMESPACE}/{MODEL_REPO}", li
     return environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
         values,
         front_matter=yaml.safe_dump(front_matter(facts, licence), sort_keys=False, allow_unicode=True).strip(),
-        snippet=usage_snippet(repo_id, tag_of(facts.record.version), facts.onnx_only, facts.record.by_tokens),
+        snippet=usage_snippet(repo_id, tag_of(facts.record.version), facts.onnx_only, facts.record.token_share),
         licence=licence,
     )
 
@@ -62,6 +62,8 @@ def _model_values(facts: CardFacts) -> dict[str, Any]:
         "dimensions": facts.dimensions,
         "onnx_only": facts.onnx_only,
         "by_tokens": facts.record.by_tokens,
+        "token_share": f"{facts.record.token_share:g}",
+        "cosine_share": f"{1 - facts.record.token_share:g}" if facts.record.token_share < 1 else "",
         "cosine_trained": facts.record.trained_by_cosine,
         "skills": f"{facts.skills:,}",
         "esco_version": facts.esco_version,

@@ -47,22 +47,27 @@ products = hidden @ skills.T  # (tokens, skills)
 attention = np.exp(products - products.max(axis=0))
 cosines = products / (np.linalg.norm(hidden, axis=1)[:, None] * index["lengths"])
 scores = (attention / attention.sum(axis=0) * cosines).sum(axis=0)"""
+_AND_COSINE = """
+vector = hidden.mean(axis=0) / np.linalg.norm(hidden.mean(axis=0))
+scores = {share:g} * scores + {rest:g} * index["embeddings"].astype(np.float32) @ vector"""
 
 
-def usage_snippet(repo_id: str, tag: str, onnx_file: str = "", by_tokens: bool = False) -> str:
+def usage_snippet(repo_id: str, tag: str, onnx_file: str = "", token_share: float = 0.0) -> str:
     """Lines that encode a sentence, rank all skills with the shipped index and print the first five.
 
     Args:
         repo_id: name on the Hub.
         tag: version to load.
         onnx_file: the only weights of the folder, run by onnxruntime; "" for weights that sentence-transformers opens.
-        by_tokens: rank by token-level matching, for which the model was trained, rather than by cosine.
+        token_share: of token-level matching in what ranks, as the model was trained for; the rest is the cosine.
     """
     head = _HEAD if onnx_file else _HEAD.replace("import onnxruntime\n", "")
     if onnx_file:
-        encode = _ONNX.format(onnx_file=onnx_file) + ("" if by_tokens else _MEAN)
+        encode = _ONNX.format(onnx_file=onnx_file) + ("" if token_share else _MEAN)
     else:
-        encode = _TORCH_TOKENS if by_tokens else _TORCH
-    score = _BY_TOKENS if by_tokens else _BY_COSINE
+        encode = _TORCH_TOKENS if token_share else _TORCH
+    score = _BY_TOKENS if token_share else _BY_COSINE
+    if 0 < token_share < 1:
+        score += _AND_COSINE.format(share=token_share, rest=1 - token_share)
     body = _BODY.format(repo_id=repo_id, tag=tag, encode=encode, score=score)
     return f"{head}{_ONNX_IMPORT if onnx_file else _TORCH_IMPORT}\n{body}"

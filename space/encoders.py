@@ -25,7 +25,7 @@ BACKENDS: tuple[Backend, ...] = ("auto", "torch", "onnx", "onnx-int8")
 BATCH = 32
 # Passages have at most 400 characters; longer input is an own taxonomy's description, cut here.
 MAX_TOKENS = 128
-TOKEN_LOSSES = ("token_match", "token_and_cosine")
+TOKEN_SHARES = {"token_match": 1.0, "token_and_cosine": 0.7}
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,8 @@ class LoadedEncoder:
     """An encoder with the weight file it runs on. `encode` gives (sentences, dimensions), L2-normalised float32.
 
     `encode_tokens` gives the vectors of each text's tokens; None where the model has none. `encode_spans` is there for
-    a model that was trained to be scored by them: texts -> their vectors, not normalised, and their tokens'.
+    a model that was trained to be scored by them: texts -> their vectors, not normalised, and their tokens'. Its
+    `token_share` is that of the token-level score, the rest being plain cosine.
     """
 
     encode: Callable[[list[str]], Vectors]
@@ -41,6 +42,7 @@ class LoadedEncoder:
     weight_file: Path
     encode_tokens: EncodeTokens | None = None
     encode_spans: EncodeSpans | None = None
+    token_share: float = 1.0
 
 
 def load_encoder(folder: Path, backend: Backend = "auto") -> LoadedEncoder:
@@ -64,7 +66,7 @@ def load_encoder(folder: Path, backend: Backend = "auto") -> LoadedEncoder:
         "torch": _existing(folder / "model.safetensors") or _existing(folder / "0_Transformer" / "model.safetensors"),
     }
     names = list(candidates) if backend == "auto" else [backend]
-    by_tokens = trained_by_tokens(folder)
+    share = token_share_of(folder)
     for name in names:
         weight_file = candidates[name]
         if weight_file:
@@ -74,18 +76,19 @@ def load_encoder(folder: Path, backend: Backend = "auto") -> LoadedEncoder:
                 backend=name,
                 weight_file=weight_file,
                 encode_tokens=encoder.encode_tokens if encoder.has_tokens else None,
-                encode_spans=encoder.encode_spans if encoder.has_tokens and by_tokens else None,
+                encode_spans=encoder.encode_spans if encoder.has_tokens and share else None,
+                token_share=share or 1.0,
             )
     raise SkillFinderError(f"{folder} holds no weights for backend {backend!r}")
 
 
-def trained_by_tokens(folder: Path) -> bool:
-    """Whether the model's training record says that its last stage trained the token-level score."""
+def token_share_of(folder: Path) -> float:
+    """Share of the token-level score that the loss in the model's training record goes with; 0 where it has none."""
     try:
         record = json.loads((folder / "training_record.json").read_text(encoding="utf-8"))
-        return record["recipe"]["stages"][-1]["loss"]["name"] in TOKEN_LOSSES
+        return TOKEN_SHARES.get(record["recipe"]["stages"][-1]["loss"]["name"], 0.0)
     except (OSError, ValueError, LookupError, TypeError):
-        return False
+        return 0.0
 
 
 def _existing(path: Path) -> Path | None:

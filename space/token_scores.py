@@ -1,8 +1,9 @@
 """Texts -> what labels score for them: by the cosine of whole texts, or, for models trained so, token by token.
 
 Token-level score (ConTeXT-match): with h_1..h_L a text's token vectors and s a label's, a = softmax over i of <h_i, s>,
-and score = sum over i of a_i cos(h_i, s). It is asked of the labels nearest by cosine alone: further ones do not change
-the best few, and all would take longer than encoding.
+and score = sum over i of a_i cos(h_i, s). A model that was trained for both is scored by both, each by its share.
+Tokens are compared with the labels nearest by cosine alone: further ones do not change the best few, and all would take
+longer than encoding.
 """
 
 from __future__ import annotations
@@ -50,7 +51,8 @@ class SpanReader:
     """Reads texts for one index: with scores by tokens where the index has the lengths of its labels.
 
     Args:
-        encoder: gives vectors, and for scores by tokens has `encode_spans`: texts -> (vectors, tokens of each).
+        encoder: gives vectors, and for scores by tokens has `encode_spans`: texts -> (vectors, tokens of each), and
+            `token_share`, the share of these scores where it is not all, the rest being the cosine.
         index: the labels.
     """
 
@@ -65,6 +67,7 @@ class SpanReader:
         encode_spans: EncodeSpans | None = getattr(self._encoder, "encode_spans", None)
         if self._index.lengths is None or encode_spans is None:
             return [Reading(vector) for vector in normalised(self._encoder.encode(texts))]
+        share: float = getattr(self._encoder, "token_share", 1.0)
         found: dict[int, Reading] = {}
         # Sorted by length, so that texts encoded together need little padding, in parts, for tokens take much memory.
         order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
@@ -76,7 +79,7 @@ class SpanReader:
             for i, vector, row, of_text in zip(part, vectors, cosines, tokens, strict=True):
                 near = nearest(row, NEAREST)
                 labels = self._index.vectors[near] * self._index.lengths[near, None]
-                found[i] = Reading(vector, near, token_scores(of_text, labels))
+                found[i] = Reading(vector, near, share * token_scores(of_text, labels) + (1 - share) * row[near])
         return [found[i] for i in range(len(texts))]
 
 

@@ -152,7 +152,8 @@ def test_a_card_says_how_its_model_ranks(made, made_by_tokens, tmp_path):
     """By tokens with torch weights, too: its lines give what the extractor gives, and not the plain cosine's scores."""
     card, other = ((root / "out/README.md").read_text() for root in (made, made_by_tokens))
     assert "labels by cosine;" in card
-    assert "labels by token-level matching;" in other
+    assert "labels by token-level matching and cosine;" in other
+    assert "it counts 0.7, and the cosine of the whole\nsentence 0.3" in other
     assert "which the loss trained too" in other
     torch_card = (made_by_tokens / "model/README.md").read_text()
     code = re.search(r"```python\n(.*?)\n```", torch_card, re.DOTALL)[1]

@@ -10,6 +10,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
 from transformers import AutoModel, AutoTokenizer
 
+from dataset_builder.benchmark_files import GoldSentence
 from dataset_builder.contract import run_command
 from eval import score_model
 from eval.encoders import EncoderOptions, open_encoder
@@ -19,7 +20,9 @@ from eval.results import EvalResults
 from eval.token_matching import TokenMatchingSystem, token_matching_scores
 from tests.tiny_encoder import tiny_labels, write_tiny_benchmark, write_tiny_dataset, write_tiny_encoder
 from training import train
+from training.label_space import label_space_of_rows
 from training.onnx_files import export_onnx
+from training.validation import Benchmark, SkillRanking, ValidationSet, load_metric
 
 
 def slow_score(tokens, label):
@@ -54,10 +57,34 @@ def test_the_system_needs_its_index():
         system.scores(["a"])
 
 
+def test_a_share_of_the_score_leaves_the_rest_to_the_cosine():
+    """Tokens (1, 0) and (0, 1), sentence (1, 1), label (2, 0): 0.880797 by tokens, cosine 0.707107; 0.7 and 0.3."""
+    one = np.eye(2, dtype=np.float32)
+    given = (lambda texts: [one for _ in texts], lambda texts: np.array([[2, 0]], dtype=np.float32))
+    system = TokenMatchingSystem("t", *given, lambda texts: np.ones((len(texts), 2), dtype=np.float32), 0.7)
+    system.index(SkillNames(labels=("a",), source="", version=""))
+    assert system.scores(["x", "y"]) == pytest.approx(np.full((2, 1), 0.7 * 0.880797 + 0.3 * 0.707107), abs=1e-5)
+
+
+@pytest.mark.parametrize(("share", "words"), [(0.0, "above 0"), (1.5, "at most 1"), (0.5, "needs encode_sentences")])
+def test_shares_that_make_no_score_are_refused(share, words):
+    with pytest.raises(ValueError, match=words):
+        TokenMatchingSystem("t", lambda texts: [], lambda texts: np.zeros((1, 2), dtype=np.float32), None, share)
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """A model trained by `token_match` from an encoder that normalises its vectors, and what it is scored on."""
-    root = tmp_path_factory.mktemp("tokens")
+    return trained_place(tmp_path_factory.mktemp("tokens"), "token_match")
+
+
+@pytest.fixture(scope="module")
+def place_of_both(tmp_path_factory):
+    """The same by `token_and_cosine`."""
+    return trained_place(tmp_path_factory.mktemp("both"), "token_and_cosine")
+
+
+def trained_place(root, loss):
     write_tiny_encoder(root / "bert")
     modules = [Transformer(str(root / "bert")), Pooling(32), Normalize()]
     SentenceTransformer(modules=modules, device="cpu").save(str(root / "base"))
@@ -68,7 +95,7 @@ def place(tmp_path_factory):
     lines += [f"KnowledgeSkillCompetence,http://x/{n},knowledge,{label},," for n, label in enumerate(tiny_labels())]
     (root / "esco" / "skills_en.csv").write_text("\n".join(lines), encoding="utf-8")
     stage = {"name": "tokens", "sources": {"synthetic": {}}, "epochs": 1, "batch_size": 16, "learning_rate": 0.001}
-    recipe = {"name": "tokens", "seed": 1, "precision": "fp32", "stages": [{**stage, "loss": {"name": "token_match"}}]}
+    recipe = {"name": "tokens", "seed": 1, "precision": "fp32", "stages": [{**stage, "loss": {"name": loss}}]}
     (root / "recipe.yaml").write_text(yaml.safe_dump(recipe))
     inputs = ["--dataset", root / "dataset.csv", "--base-model", root / "base", "--out", root / "model"]
     train.main([str(value) for value in ["--recipe", root / "recipe.yaml", *inputs, "--threads", 1]])
@@ -99,6 +126,28 @@ def test_a_trained_model_is_scored_as_it_was_trained(place):
         best = sorted(scores, key=scores.get, reverse=True)
         assert answer.top_scores == pytest.approx([scores[label] for label in best[:10]], abs=2e-4)
         assert answer.gold_ranks == tuple(best.index(label) + 1 for label in answer.gold)
+
+
+def test_a_model_trained_for_both_is_scored_by_both(place_of_both):
+    """0.7 of the token-level score and 0.3 of the cosine, as asked for one by one; the training's ranking agrees."""
+    record, both = score(place_of_both)
+    assert (record.system.kind, record.system.settings["token_share"]) == ("token-matching", "0.7")
+    _, by_tokens = score(place_of_both, "--score", "token-matching")
+    _, by_cosine = score(place_of_both, "--score", "cosine")
+    labels = tiny_labels()
+    for answer, tokens, cosine in zip(both, by_tokens, by_cosine, strict=True):
+        parts = [dict(zip(one.top, one.top_scores, strict=True)) for one in (tokens, cosine)]
+        shared = [label for label in answer.top if all(label in part for part in parts)]
+        assert len(shared) >= 2
+        found = dict(zip(answer.top, answer.top_scores, strict=True))
+        assert [found[label] for label in shared] == pytest.approx(
+            [0.7 * parts[0][label] + 0.3 * parts[1][label] for label in shared], abs=2e-4
+        )
+    benchmark = Benchmark("b", tuple(GoldSentence(one.sentence, one.gold) for one in both))
+    space = label_space_of_rows(labels, labels, "")
+    ranking = SkillRanking(ValidationSet((benchmark,), (), 0), space, load_metric(), k=5, token_share=0.7)
+    model = SentenceTransformer(str(place_of_both / "model"), device="cpu")
+    assert ranking(model)["rp@5_b"] == pytest.approx(record.benchmarks[0].metrics["rp@5"].value, abs=1e-6)
 
 
 def test_an_export_scores_as_the_model_does(place):

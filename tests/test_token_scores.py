@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import token_scores as module
-from encoders import TOKEN_LOSSES, load_encoder, trained_by_tokens
+from encoders import TOKEN_SHARES, load_encoder, token_share_of
 from eval.token_matching import token_matching_scores
 from skill_finder import Settings, SkillFinder
 from skill_index import Skill, SkillFinderError, SkillIndex, normalised
@@ -122,13 +122,14 @@ def test_torch_and_onnx_give_the_same_spans(folder):
 
 
 def test_a_finder_ranks_as_the_evaluation_does(folder):
-    """With fewer labels than are scored again, the order is that of every label's token-level score."""
+    """With fewer labels than are scored again, the order is that of every label's score: 0.7 by tokens, 0.3 cosine."""
     encoder = load_encoder(folder, "torch")
     index = encode_skills([Skill(label, label) for label in LABELS], encoder, "own")
     finder = SkillFinder(encoder, index, Settings())
-    _, tokens = encoder.encode_spans([TEXTS[0]])
+    (vector,), (tokens,) = encoder.encode_spans([TEXTS[0]])
     labels, _ = encoder.encode_spans(LABELS)
-    expected = token_matching_scores(tokens[0], labels)
+    cosines = normalised(labels) @ (vector / np.linalg.norm(vector))
+    expected = 0.7 * token_matching_scores(tokens, labels) + 0.3 * cosines
     found = finder.rank(TEXTS[0])
     assert [match.label for match in found] == [LABELS[i] for i in np.argsort(-expected, kind="stable")]
     # Labels are kept in 16 bits.
@@ -157,16 +158,17 @@ def test_an_own_list_from_the_cache_scores_the_same(folder, tmp_path):
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        ('{"recipe": {"stages": [{"loss": {"name": "token_match"}}]}}', True),
-        ('{"recipe": {"stages": [{"loss": {"name": "token_match"}}, {"loss": {"name": "mnrl"}}]}}', False),
-        ('{"recipe": {"stages": []}}', False),
-        ('{"recipe": null}', False),
-        ("[]", False),
-        ("no json", False),
+        ('{"recipe": {"stages": [{"loss": {"name": "token_match"}}]}}', 1.0),
+        ('{"recipe": {"stages": [{"loss": {"name": "token_and_cosine"}}]}}', 0.7),
+        ('{"recipe": {"stages": [{"loss": {"name": "token_match"}}, {"loss": {"name": "mnrl"}}]}}', 0.0),
+        ('{"recipe": {"stages": []}}', 0.0),
+        ('{"recipe": null}', 0.0),
+        ("[]", 0.0),
+        ("no json", 0.0),
     ],
 )
 def test_the_record_says_how_a_model_scores(tmp_path, content, expected):
     (tmp_path / "training_record.json").write_text(content)
-    assert TOKEN_LOSSES == recipe.TOKEN_LOSSES  # the extractor stands alone, and so repeats them
-    assert trained_by_tokens(tmp_path) is expected
-    assert trained_by_tokens(tmp_path / "none") is False
+    assert TOKEN_SHARES == recipe.TOKEN_SHARES  # the extractor stands alone, and so repeats them
+    assert token_share_of(tmp_path) == expected
+    assert token_share_of(tmp_path / "none") == 0

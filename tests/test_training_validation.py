@@ -102,15 +102,15 @@ def test_choosing_by_a_benchmark_that_is_none(tmp_path: Path):
         SkillRanking(read_validation(path), LABELS, rp, primary="tech")
 
 
-@pytest.mark.parametrize("token_match", [False, True])
-def test_a_real_encoder_and_the_real_metric(tmp_path: Path, token_match: bool):
+@pytest.mark.parametrize("token_share", [0, 0.7, 1])
+def test_a_real_encoder_and_the_real_metric(tmp_path: Path, token_share: float):
     """An untrained encoder still puts a label itself first: RP@5 of labels as sentences is 1 under cosine."""
     encoder = open_encoder(write_tiny_encoder(tmp_path / "encoder"))
     path = write_benchmark(tmp_path / "labels.csv", [(label, label) for label in tiny_labels()])
-    ranking = SkillRanking(read_validation(path), LABELS, load_metric(), token_match=token_match)
+    ranking = SkillRanking(read_validation(path), LABELS, load_metric(), token_share=token_share)
     found = ranking(encoder)["rp@5_labels"]
     assert 0 < found <= 1
-    assert token_match or found == 1.0
+    assert token_share or found == 1.0
 
 
 def test_a_metric_that_is_none(tmp_path: Path):

@@ -205,9 +205,9 @@ def _score(row: Row, model: Path, prepared: Prepared, places: Places) -> Scores:
         every = [query for benchmark in benchmarks for query in benchmark.queries]
         benchmarks.append(Benchmark("held_out_skills", _about_held_out(every, prepared.inputs.labels)))
     metric = load_metric(places.metric or DEFAULT_METRIC)
-    matching = prepared.recipe.stages[-1].loss.by_tokens
+    share = prepared.recipe.stages[-1].loss.token_share
     sets = ValidationSet(tuple(benchmark for benchmark in benchmarks if benchmark.queries), (), 0)
-    return SkillRanking(sets, prepared.inputs.labels, metric, token_match=matching).each(open_encoder(model))
+    return SkillRanking(sets, prepared.inputs.labels, metric, token_share=share).each(open_encoder(model))
 
 
 def unseen_benchmark(place: str, labels: LabelSpace, recipe: Recipe) -> Benchmark:

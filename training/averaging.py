@@ -1,7 +1,7 @@
 """Runs of one recipe with several seeds -> one model with the mean of their weights, and its record.
 
 A uniform "model soup" (Wortsman et al. 2022, arXiv 2203.05482): runs that start from the same pretrained encoder end
-near enough to each other that the mean of their weights ranks better than they do, at the cost of one model.
+near enough to each other that the mean of their weights is a model as well, at the cost of one, less a matter of luck.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -102,6 +102,7 @@ def _average(prepared: Prepared, seeds: Sequence[int], members: Sequence[Trainin
     write_average(folders, out)
     for seed, folder in zip(seeds, folders, strict=True):
         shutil.copytree(folder / TENSORBOARD, out / TENSORBOARD / f"seed-{seed}", dirs_exist_ok=True)
+    measure = _measurer(prepared)
     steps, seconds = sum(one.steps for one in members), [one.duration_s for one in members]
     energy = [one.energy_kwh for one in members]
     record = members[0].model_copy(
@@ -110,13 +111,13 @@ def _average(prepared: Prepared, seeds: Sequence[int], members: Sequence[Trainin
             "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "code_version": code_version(),
             "command": shown_command("training.train", options.command),
-            "averaged": tuple(_summary(one) for one in members),
+            "averaged": tuple(_summary(one, measure(folder)) for one, folder in zip(members, folders, strict=True)),
             "steps": steps,
             "pairs_per_s": statistics.harmonic_mean([one.pairs_per_s for one in members]),
             "duration_s": sum(seconds),
             "energy_kwh": None if None in energy else sum(one or 0.0 for one in energy),
             "losses": [],
-            "validation": _measured(prepared, steps),
+            "validation": [ValidationPoint(step=steps, metrics=found) for found in [measure(out)] if found],
             "best_step": steps,
             "weights_sha256": sha256_of_weights(out),
         }
@@ -128,22 +129,21 @@ def _average(prepared: Prepared, seeds: Sequence[int], members: Sequence[Trainin
     return record
 
 
-def _summary(record: TrainingRecord) -> AveragedRun:
-    best = [point.metrics for point in record.validation if point.step == record.best_step]
+def _summary(record: TrainingRecord, validation: dict[str, float]) -> AveragedRun:
     return AveragedRun(
         seed=record.seed,
         code_version=record.code_version,
         inputs_sha256=record.inputs_sha256,
         steps=record.steps,
         last_loss=record.losses[-1].loss if record.losses else None,
-        validation=best[-1] if best else {},
+        validation=validation,
         weights_sha256=record.weights_sha256,
     )
 
 
-def _measured(prepared: Prepared, step: int) -> list[ValidationPoint]:
-    """Validation of the mean; nothing where the recipe measures nothing."""
+def _measurer(prepared: Prepared) -> Callable[[Path], dict[str, float]]:
+    """What gives a model's validation by name, in [0, 1]; nothing where the recipe measures nothing."""
     ranking = ranking_of(prepared, prepared.recipe.stages[-1])
     if ranking is None or not prepared.recipe.validation.times_per_epoch:
-        return []
-    return [ValidationPoint(step=step, metrics=ranking(open_encoder(prepared.options.out)))]
+        return lambda folder: {}
+    return lambda folder: ranking(open_encoder(folder))

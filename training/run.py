@@ -159,8 +159,8 @@ def ranking_of(prepared: Prepared, stage: Stage) -> SkillRanking | None:
     if prepared.validation is None:
         return None
     metric, wanted = load_metric(prepared.options.metric or DEFAULT_METRIC), prepared.recipe.validation
-    labels, matching = prepared.inputs.labels, stage.loss.by_tokens
-    return SkillRanking(prepared.validation, labels, metric, wanted.k, wanted.metric, matching)
+    labels, share = prepared.inputs.labels, stage.loss.token_share
+    return SkillRanking(prepared.validation, labels, metric, wanted.k, wanted.metric, share)
 
 
 def make_record(prepared: Prepared, outcomes: Sequence[StageOutcome]) -> TrainingRecord:

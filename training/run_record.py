@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from dataset_builder.contract import Record, Strict
-from training.recipe import TOKEN_LOSSES
+from training.recipe import TOKEN_SHARES
 
 
 class ModelSource(Strict):
@@ -59,7 +59,7 @@ class Hardware(Strict):
 
 
 class AveragedRun(Strict):
-    """One of the runs whose weights were averaged; `validation` in [0, 1], of its best checkpoint."""
+    """One of the runs whose weights were averaged; `validation` in [0, 1], measured beside the mean's."""
 
     seed: int
     code_version: str
@@ -113,7 +113,12 @@ class TrainingRecord(Record):
     @property
     def by_tokens(self) -> bool:
         """Whether the last stage trained ConTeXT-match's token-level score, which the model is then ranked by."""
-        return self._last_loss in TOKEN_LOSSES
+        return self.token_share > 0
+
+    @property
+    def token_share(self) -> float:
+        """Share of the token-level score in what the model is ranked by; the rest is the plain cosine."""
+        return TOKEN_SHARES.get(self._last_loss, 0.0)
 
     @property
     def trained_by_cosine(self) -> bool:

@@ -7,7 +7,7 @@ One process on a CPU, one GPU, several GPUs:
     accelerate launch --config_file training/accelerate/one_gpu.yaml -m training.train ...
     accelerate launch --config_file training/accelerate/multi_gpu.yaml --num_processes 8 -m training.train ...
 
-`--seeds 1 2 3` trains once a seed and leaves the mean of the weights, which ranks better than each of them.
+`--seeds 1 2 3` trains once a seed and leaves the mean of the weights, which depends less on luck.
 The same command goes on from the last checkpoint after an interruption, and does nothing once the record is there.
 """
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from sentence_transformers.base.evaluation import BaseEvaluator
+from sentence_transformers.util import cos_sim
 
 from dataset_builder.benchmark_files import TEST_FILES, GoldSentence, read_benchmark_file, read_validation_file
 from dataset_builder.contract import StageError
@@ -101,7 +102,7 @@ class SkillRanking(BaseEvaluator):  # type: ignore[misc]
         metric: R-Precision@k.
         k: how many labels are looked at.
         primary: name of the benchmark that chooses the best checkpoint, or "mean".
-        token_match: score by token-level matching and not by plain cosine.
+        token_share: share of the token-level score in what ranks, the rest being plain cosine; 0 for cosine alone.
 
     Raises:
         StageError: `primary` is no benchmark.
@@ -114,7 +115,7 @@ class SkillRanking(BaseEvaluator):  # type: ignore[misc]
         metric: Metric,
         k: int = 5,
         primary: str = "mean",
-        token_match: bool = False,
+        token_share: float = 0.0,
     ) -> None:
         super().__init__()
         names = [benchmark.name for benchmark in validation.benchmarks]
@@ -125,7 +126,7 @@ class SkillRanking(BaseEvaluator):  # type: ignore[misc]
         self.metric = metric
         self.k = k
         self.primary_metric = f"rp@{k}_{primary}"
-        self.token_match = token_match
+        self.token_share = token_share
 
     def __call__(
         self, model: Any, output_path: str | None = None, epoch: float = -1, steps: int = -1
@@ -152,7 +153,7 @@ class SkillRanking(BaseEvaluator):  # type: ignore[misc]
         model.eval()
         try:
             with torch.inference_mode():
-                scores = self._token_scores(model, sentences) if self.token_match else self._cosines(model, sentences)
+                scores = self._mixed(model, sentences) if self.token_share else self._cosines(model, sentences)
         finally:
             model.train(was_training)
         best = np.argsort(-scores, axis=1, kind="stable")[:, : 2 * self.k]
@@ -165,12 +166,14 @@ class SkillRanking(BaseEvaluator):  # type: ignore[misc]
         labels = model.encode(list(self.labels.labels), **options)
         return np.asarray(model.encode(list(sentences), **options) @ labels.T)
 
-    def _token_scores(self, model: Any, sentences: Sequence[str]) -> np.ndarray:
-        """(sentences, labels)."""
+    def _mixed(self, model: Any, sentences: Sequence[str]) -> np.ndarray:
+        """(sentences, labels): the token-level score by its share, and plain cosine."""
         options = {"batch_size": ENCODE_BATCH, "show_progress_bar": False}
-        labels = model.encode(list(self.labels.labels), convert_to_tensor=True, **options)
+        labels = model.encode(list(self.labels.labels), convert_to_tensor=True, **options).float()
         rows = []
-        for tokens in model.encode(list(sentences), output_value="token_embeddings", **options):
-            mask = torch.ones(1, tokens.shape[0], device=tokens.device)
-            rows.append(token_match_scores(tokens[None].float(), mask, labels.float())[0].cpu().numpy())
+        for output in model.encode(list(sentences), output_value=None, **options):
+            tokens, mask = output["token_embeddings"][None].float(), output["attention_mask"][None]
+            by_tokens = token_match_scores(tokens, mask, labels)[0]
+            cosines = cos_sim(output["sentence_embedding"][None].float(), labels)[0]
+            rows.append((self.token_share * by_tokens + (1 - self.token_share) * cosines).cpu().numpy())
         return np.stack(rows)
