@@ -4,16 +4,19 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import torch
 from onnx import TensorProto, helper, numpy_helper
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Dense, Pooling
 
 from dataset_builder.contract import StageError
-from tests.tiny_encoder import tiny_labels, write_tiny_encoder
+from tests.tiny_encoder import tiny_labels, write_tiny_benchmark, write_tiny_encoder
 from training.base_model import open_encoder
 from training.export import ExportedForm, ExportResults, render
+from training.label_space import label_space_of_rows
 from training.onnx_files import OnnxEncoder, export_onnx, quantise
 from training.static_model import distil, principal, sif_weights
+from training.validation import SkillRanking, load_metric, read_validation
 
 
 @pytest.fixture(scope="module")
@@ -29,12 +32,26 @@ def exported(encoder, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def mean_cosine(encoder, other) -> float:
     texts = [*tiny_labels(), "a longer sentence about the team and the law, to teach it"]
     own = encoder.encode(texts, normalize_embeddings=True)
-    return float((own * other.encode(texts)).sum(axis=1).mean())
+    return float((own * other.encode(texts, normalize_embeddings=True)).sum(axis=1).mean())
 
 
 def test_onnx_gives_the_same_vectors(encoder, exported: Path):
     assert exported.name == "model.onnx"
     assert mean_cosine(encoder, OnnxEncoder(encoder, exported)) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_onnx_gives_the_same_tokens_and_ranks_by_them_alike(encoder, exported: Path, tmp_path: Path):
+    """A short text beside a long one, which pads it; and RP@5 with half of the score by tokens."""
+    onnx, texts = OnnxEncoder(encoder, exported), ["teach", "a longer sentence about the team and the law"]
+    for own, other in zip(encoder.encode(texts, output_value=None), onnx.encode(texts, output_value=None), strict=True):
+        real = own["token_embeddings"][own["attention_mask"].bool()]
+        assert torch.allclose(real, other["token_embeddings"], atol=1e-5)
+        assert torch.allclose(own["sentence_embedding"], other["sentence_embedding"], atol=1e-5)
+        assert other["attention_mask"].tolist() == [1] * len(real)
+    write_tiny_benchmark(tmp_path)
+    labels = label_space_of_rows(tiny_labels(), tiny_labels(), "")
+    ranking = SkillRanking(read_validation(tmp_path), labels, load_metric(), token_share=0.5)
+    assert ranking(onnx) == ranking(encoder)
 
 
 @pytest.mark.parametrize("kind", ["blocks", "avx512_vnni", "avx2"])

@@ -12,7 +12,8 @@ import argparse
 import platform
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,20 @@ from training.export_record import ExportedForm, ExportResults
 from training.label_space import LabelSpace, label_space_of_esco
 from training.machine import processor_name, usable_cores, use_threads
 from training.onnx_files import BLOCKS, INT8_FILES, OnnxEncoder, export_onnx, quantise
+from training.run_record import TrainingRecord
 from training.static_model import distil
 from training.validation import DEFAULT_METRIC, SkillRanking, ValidationSet, load_metric, read_validation
 
 SPEED_TEXTS = 512
 SPEED_ROUNDS = 3
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What every form is measured with: texts for its speed, and an encoder's RP@5 by validation set."""
+
+    texts: list[str]
+    rank: Callable[[Any], dict[str, float]]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -42,6 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     encoder = open_encoder(folder).eval().to("cpu")  # what is measured here runs there
     labels = label_space_of_esco(read_esco(given.esco))
     validation = read_validation(given.validation) if given.validation else None
+    record = folder / TrainingRecord.FILE_NAME
+    share = TrainingRecord.load(record).token_share if record.is_file() else 0.0
     forms: list[tuple[str, Path, Any]] = [("torch", weight_files(folder)[0], encoder)]
     onnx = export_onnx(encoder, folder)
     forms.append(("onnx", onnx, OnnxEncoder(encoder, onnx)))
@@ -58,7 +70,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code_version=code_version(),
         processor=processor_name(),
         cpu_cores=usable_cores(),
-        forms=[_measure(form, path, one, encoder, labels, validation) for form, path, one in forms],
+        forms=[
+            # A static model has no tokens that have seen each other.
+            _measure(form, path, one, encoder, _rankings(labels, validation, 0.0 if form == "static" else share))
+            for form, path, one in forms
+        ],
     )
     if given.out:
         results.save(given.out)
@@ -80,15 +96,19 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _measure(
-    form: str, path: Path, one: Any, encoder: Any, labels: LabelSpace, validation: ValidationSet | None
-) -> ExportedForm:
+def _rankings(labels: LabelSpace, validation: ValidationSet | None, share: float) -> Measurement:
+    """The texts that speed is measured with, and what gives RP@5 of the validation sets where there are some."""
     texts = list(labels.labels[:SPEED_TEXTS])
+    if validation is None:
+        return Measurement(texts, lambda one: {})
+    return Measurement(texts, SkillRanking(validation, labels, load_metric(DEFAULT_METRIC), token_share=share))
+
+
+def _measure(form: str, path: Path, one: Any, encoder: Any, measurement: Measurement) -> ExportedForm:
+    texts = measurement.texts
     ours = np.asarray(one.encode(texts, normalize_embeddings=True, show_progress_bar=False))
     own = np.asarray(encoder.encode(texts, normalize_embeddings=True, show_progress_bar=False))
-    values: dict[str, float] = {}
-    if validation:
-        values = SkillRanking(validation, labels, load_metric(DEFAULT_METRIC))(one)
+    values = measurement.rank(one)
     return ExportedForm(
         form=form,
         file=path.name,

@@ -193,19 +193,35 @@ class OnnxEncoder:
         """Nothing to do."""
         return self
 
-    def encode(self, texts: Sequence[str], **options: Any) -> np.ndarray:
-        """Vectors of texts: (texts, dimensions), L2-normalised."""
+    def encode(
+        self,
+        texts: Sequence[str],
+        output_value: str | None = "sentence_embedding",
+        normalize_embeddings: bool = False,
+        convert_to_tensor: bool = False,
+        **options: Any,
+    ) -> Any:
+        """Vectors of texts, (texts, dimensions); with `output_value` None one dict a text, as the library gives it."""
+        found: dict[int, dict[str, Tensor]] = {}
         order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
-        rows: list[np.ndarray] = []
         for start in range(0, len(order), BATCH):
-            tokens = self._encoder.preprocess([texts[place] for place in order[start : start + BATCH]])
+            places = order[start : start + BATCH]
+            tokens = self._encoder.preprocess([texts[place] for place in places])
             hidden = self._session.run(None, {name: tokens[name].numpy() for name in self._names})[0]
-            mask = tokens["attention_mask"].numpy()[:, :, None]
-            pooled = (hidden * mask).sum(axis=1) / mask.sum(axis=1)
-            rows.extend(pooled / np.linalg.norm(pooled, axis=1, keepdims=True))
-        vectors = np.empty((len(texts), len(rows[0])), dtype=np.float32)
-        vectors[order] = np.stack(rows)
-        return vectors
+            for place, row, mask in zip(places, torch.from_numpy(hidden), tokens["attention_mask"], strict=True):
+                real = row[mask.bool()]
+                ones = torch.ones(len(real), dtype=mask.dtype)
+                found[place] = {
+                    "token_embeddings": real,
+                    "attention_mask": ones,
+                    "sentence_embedding": real.mean(dim=0),
+                }
+        outputs = [found[place] for place in range(len(texts))]
+        if output_value is None:
+            return outputs
+        vectors = torch.stack([output["sentence_embedding"] for output in outputs])
+        vectors = nn.functional.normalize(vectors, dim=1) if normalize_embeddings else vectors
+        return vectors if convert_to_tensor else vectors.numpy()
 
 
 class _HiddenState(nn.Module):  # type: ignore[misc]
