@@ -11,6 +11,8 @@ from tests.tiny_runs import RECIPE, STAGE, command, equal, weights, write_place
 from training import train
 from training.averaging import write_average
 from training.base_model import open_encoder, sha256_of_weights
+from training.prepare import Prepared
+from training.run import run_prepared
 from training.run_record import TrainingRecord
 
 SHORT = {**RECIPE, "stages": [{**STAGE, "epochs": 1}]}
@@ -79,10 +81,12 @@ def test_an_interrupted_command_goes_on_with_the_seed_it_was_at(
 ):
     """The second seed fails; the first is not trained again, one run alone may not take the folder, all ends alike."""
 
-    def fail(*given: object) -> None:
-        raise StageError("no place left")
+    def fail(prepared: Prepared) -> TrainingRecord | None:
+        if prepared.recipe.seed == 9:
+            raise StageError("no place left")
+        return run_prepared(prepared)
 
-    monkeypatch.setattr("training.averaging.run_training", fail)
+    monkeypatch.setattr("training.averaging.run_prepared", fail)
     with pytest.raises(StageError, match="no place left"):
         train.main(of_seeds(place, "broken"))
     monkeypatch.undo()

@@ -6,6 +6,7 @@ import pytest
 from dataset_builder.contract import StageError
 from tests.test_training_pairs import inputs, stage, texts
 from tests.tiny_encoder import tiny_labels, write_tiny_dataset, write_tiny_encoder
+from training import round_trip
 from training.base_model import open_encoder
 from training.pairs import TrainingPair, collect_pairs
 from training.prepare import RunOptions, prepare
@@ -44,6 +45,18 @@ def test_the_skill_must_be_among_the_nearest(encoder_folder: Path):
     assert 0 < sum(rank <= 3 for rank in expected) < len(pairs)
     assert all(found_again(pairs, 1_000))
     assert found_again([], 3) == []
+
+
+def test_known_pairs_are_not_asked_again(encoder_folder: Path, monkeypatch: pytest.MonkeyPatch):
+    """Another seed draws from the same pairs: only a new one is embedded, once however often it stands there."""
+    found_again, asked = RoundTrip(encoder_folder, LABELS, "fp32"), []
+    real = round_trip.embed_texts
+    monkeypatch.setattr(round_trip, "embed_texts", lambda *given: asked.append(len(given[1])) or real(*given))
+    pairs = [TrainingPair(f"we {label}", skill, (skill,), "synthetic") for skill, label in enumerate(LABELS)]
+    first = found_again(pairs, 3)
+    new = TrainingPair("we sleep", 0, (0,), "synthetic")
+    assert found_again([new, *pairs, new], 3)[1:-1] == first
+    assert asked == [24, 24, 1]  # the texts, the labels, and the new text
 
 
 def test_a_source_keeps_what_is_found_again_and_counts_the_rest():

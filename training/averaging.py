@@ -30,7 +30,6 @@ from training.run import (
     prepare_quietly,
     ranking_of,
     run_prepared,
-    run_training,
     say,
 )
 from training.run_record import AveragedRun, TrainingRecord, ValidationPoint
@@ -52,13 +51,7 @@ def run_seeds(recipe: Recipe, seeds: Sequence[int], options: RunOptions) -> Trai
         say(f"{options.out} holds this very model already; nothing to do")
         return TrainingRecord.load(options.out)
     begin(prepared, seeds)
-    members = []
-    for seed in seeds:
-        one = dataclasses.replace(options, out=_member(options.out, seed))
-        if seed == seeds[0]:
-            members.append(run_prepared(dataclasses.replace(prepared, options=one)))
-        else:
-            members.append(run_training(dataclasses.replace(recipe, seed=seed), one))
+    members = [run_prepared(prepared.with_seed(seed, _member(options.out, seed))) for seed in seeds]
     if not is_first_process():
         return None
     return _average(prepared, seeds, [member for member in members if member])

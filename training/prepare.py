@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -52,6 +53,13 @@ class Prepared:
     inputs: Inputs
     validation: ValidationSet | None
     pairs: tuple[StagePairs, ...]
+    found_again: RoundTrip
+
+    def with_seed(self, seed: int, out: Path) -> Prepared:
+        """The same inputs, not read again, for a run with another seed in another folder."""
+        recipe = dataclasses.replace(self.recipe, seed=seed)
+        pairs = _pairs_of(recipe, self.inputs, self.validation, self.found_again)
+        return dataclasses.replace(self, recipe=recipe, options=dataclasses.replace(self.options, out=out), pairs=pairs)
 
     @cached_property
     def sha256(self) -> str:
@@ -96,13 +104,19 @@ def prepare(recipe: Recipe, options: RunOptions) -> Prepared:
     )
     if esco:
         _check_relations(recipe, esco)
-    forbidden = validation.forbidden if validation else ()
     found_again = RoundTrip(base.folder, inputs.labels.labels, recipe.precision)
-    pairs = tuple(
+    pairs = _pairs_of(recipe, inputs, validation, found_again)
+    return Prepared(recipe, options, base, inputs, validation, pairs, found_again)
+
+
+def _pairs_of(
+    recipe: Recipe, inputs: Inputs, validation: ValidationSet | None, found_again: RoundTrip
+) -> tuple[StagePairs, ...]:
+    forbidden = validation.forbidden if validation else ()
+    return tuple(
         collect_pairs(stage, inputs, recipe.seed, recipe.held_out_folds, forbidden, found_again)
         for stage in recipe.stages
     )
-    return Prepared(recipe, options, base, inputs, validation, pairs)
 
 
 def _pseudo_labels(name: str | None) -> list[tuple[str, tuple[str, ...]]]:

@@ -29,17 +29,20 @@ class RoundTrip:
         self._folder = folder
         self._labels = labels
         self._precision = precision
+        self._known: dict[tuple[str, int, int], bool] = {}
 
     def __call__(self, pairs: Sequence[TrainingPair], most: int) -> list[bool]:
-        """Whether each pair's skill is among the `most` labels nearest to its text."""
+        """Whether each pair's skill is among the `most` labels nearest to its text; known pairs are not asked again."""
         from sentence_transformers.util import semantic_search
 
-        if not pairs:
-            return []
-        most = min(most, len(self._labels))
-        texts = embed_texts(self._encoder, [pair.text for pair in pairs], self._precision)
-        hits = semantic_search(texts, self._label_embeddings, top_k=most)
-        return [any(hit["corpus_id"] == pair.skill for hit in found) for pair, found in zip(pairs, hits, strict=True)]
+        keys = [(pair.text, pair.skill, min(most, len(self._labels))) for pair in pairs]
+        fresh = [key for key in dict.fromkeys(keys) if key not in self._known]
+        if fresh:
+            texts = embed_texts(self._encoder, [text for text, _, _ in fresh], self._precision)
+            hits = semantic_search(texts, self._label_embeddings, top_k=min(most, len(self._labels)))
+            for key, found in zip(fresh, hits, strict=True):
+                self._known[key] = any(hit["corpus_id"] == key[1] for hit in found)
+        return [self._known[key] for key in keys]
 
     @cached_property
     def _encoder(self) -> Any:
