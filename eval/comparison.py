@@ -105,7 +105,7 @@ def read_runs(paths: Sequence[str]) -> list[EvalResults]:
 
 
 def group_runs(singles: Sequence[EvalResults], seeds: Mapping[str, Sequence[EvalResults]]) -> list[Group]:
-    """Put what may be compared into one group each, in the order given.
+    """Put what may be compared into one group each, in the order given, seeds last.
 
     Args:
         singles: each one an entry of its own.
@@ -114,8 +114,8 @@ def group_runs(singles: Sequence[EvalResults], seeds: Mapping[str, Sequence[Eval
     Raises:
         StageError: nothing to compare, runs of one name over different data, or seeds that do not belong together.
     """
-    entries = [Entry(name, tuple(runs)) for name, runs in seeds.items()]
-    entries += [Entry(run.system.name, (run,)) for run in singles]
+    entries = [Entry(run.system.name, (run,)) for run in singles]
+    entries += [Entry(name, tuple(runs)) for name, runs in seeds.items()]
     if not entries:
         raise StageError("there are no evaluation results to compare", "Give files written by eval.score_model")
     groups: dict[tuple[str, str], list[Entry]] = {}

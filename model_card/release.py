@@ -30,7 +30,7 @@ from model_card.render import render_card
 
 REPO = Path(__file__).resolve().parent.parent
 _RESULTS = re.compile(r"<!-- results -->.*?<!-- /results -->", re.DOTALL)
-_PINNED = re.compile(r'revision="(v[^"]+)"|@(v\d[\w.]*)')
+_PINNED = re.compile(r'revision="(v\d[^"]*)"|@(v\d[\w.]*)')
 
 
 @dataclass(frozen=True)

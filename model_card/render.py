@@ -136,9 +136,7 @@ def _training_values(facts: CardFacts) -> dict[str, Any]:
         "recipe_name": record.recipe_name,
         "recipe": yaml.safe_dump(record.recipe, sort_keys=False, allow_unicode=True).strip(),
         "seeds": _seeds_text(record),
-        "steps": f"{record.steps:,}",
-        "epochs": f"{record.epochs:g} epoch{'' if record.epochs == 1 else 's'}",
-        "best_step": f"{record.best_step:,}",
+        "steps": _steps_text(record),
         "pairs": f"{sum(source.pairs for source in record.sources):,}",
         "written_pairs": f"{sum(source.pairs for source in record.sources if source.name in WRITTEN):,}",
         "loss": _loss_text(record),
@@ -158,6 +156,13 @@ def _seeds_text(record: TrainingRecord) -> str:
         return f"seed {record.seed}"
     seeds = ", ".join(str(one.seed) for one in record.averaged)
     return f"the mean of the weights of {len(record.averaged)} runs, with seeds {seeds}"
+
+
+def _steps_text(record: TrainingRecord) -> str:
+    epochs = f"{record.epochs:g} epoch{'' if record.epochs == 1 else 's'}"
+    if record.averaged:
+        return f"{record.steps:,} in all, {epochs} a run"
+    return f"{record.steps:,} ({epochs}), best at step {record.best_step:,}"
 
 
 def _loss_text(record: TrainingRecord) -> str:

@@ -94,6 +94,7 @@ def test_a_card_says_whose_weights_were_averaged(facts):
     card = render_card(replace(facts, record=record))
     assert "| recipe | `paper`, the mean of the weights of 2 runs, with seeds 1, 2 |" in card
     assert "| loss | 0.500, 0.457 at last, by seed |" in card
+    assert "| steps | 1,012 in all, 1.5 epochs a run |" in card
     assert [line for line in card.splitlines() if line.startswith(("| run", "| seed", "| mean of"))] == [
         "| run | RP@5 tech | RP@5 house |",
         "| seed 1 | 61.00 | 50.00 |",
