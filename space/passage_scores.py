@@ -28,6 +28,9 @@ CANDIDATES = 10
 MOST_PER_SPAN = 2
 # Skills of a passage that score this much less than its best one are its neighbours, not its content.
 WIDEST_GAP = 0.15
+# Parts of the gate's bound: from the first on a name that can mean nothing else counts, from the second on one that the
+# encoder means as well; below that a passage is closed.
+NAMES_FROM, AGREED_NAMES_FROM = 0.5, 0.2
 # Scores held at once: (units, skills) float32, 14 MB over all of ESCO.
 UNITS_AT_ONCE = 256
 
@@ -91,11 +94,12 @@ class Rule:
             unit: a passage of the user's text.
             scores: (1 + items, skills), cosine or by tokens.
             chance: that the passage names a skill.
-            least: under it, only names that cannot mean anything else count.
+            least: under it only written names count: what the encoder means as well, and not far under it what cannot
+                mean anything else.
         """
         written = self.written(unit, scores, sure_only=chance < least) if self.use_words else []
         if chance < least:
-            return written
+            return [hit for hit in written if chance >= NAMES_FROM * least or hit.found_by == "both"]
         return [*written, *self._meant(unit, scores, {hit.skill for hit in written})]
 
     def _meant(self, unit: Unit, scores: Vectors, written: set[int]) -> Iterator[Hit]:
@@ -139,7 +143,9 @@ class Rule:
             name = max(names, key=lambda one: _meaning_of(one, scores))
             cosine = _meaning_of(name, scores)
             doubtful = name.ambiguous or (name.kind == "alias" and scores is not None)
-            if (doubtful and cosine < self._consent(name)) or (sure_only and (doubtful or name.kind == "alias")):
+            if doubtful and cosine < self._consent(name):
+                continue
+            if sure_only and (doubtful or name.kind == "alias") and cosine < self.threshold:
                 continue
             floor = WRITTEN_LABEL if name.kind == "label" else WRITTEN_ALIAS
             how: FoundBy = "both" if cosine >= self.threshold else "words"
@@ -167,7 +173,11 @@ class PassageScorer:
         found: list[Hit] = []
         for chunk in _chunks([unit for unit in units if not unit.cannot_ask]):
             chances = self._chances(chunk, reading_of)
-            open_units = [(unit, chance) for unit, chance in zip(chunk, chances, strict=True) if chance >= least / 2]
+            open_units = [
+                (unit, chance)
+                for unit, chance in zip(chunk, chances, strict=True)
+                if chance >= AGREED_NAMES_FROM * least
+            ]
             if not open_units:
                 continue
             scores = scores_of([reading_of[span.text] for unit, _ in open_units for span in unit.spans], self.index)

@@ -216,11 +216,11 @@ def test_slices_of_several_systems_stand_side_by_side(tmp_path, capsys):
     assert printed[printed.index("#### TECH") :].splitlines() == [
         "#### TECH, RP@5 by slice",
         "",
-        "| slice | | queries | se\\|eds | one |",
+        "| slice | | queries | one | se\\|eds |",
         "| --- | --- | ---: | ---: | ---: |",
-        "| length | 8-15 words | 7 | 0.00 | 25.00 [20.00, 90.00] |",
-        "| length | 16-30 words | 7 | 75.00 | 50.00 [20.00, 90.00] |",
-        "| training | unseen | 7 | - | 100.00 [20.00, 90.00] |",
+        "| length | 8-15 words | 7 | 25.00 [20.00, 90.00] | 0.00 |",
+        "| length | 16-30 words | 7 | 50.00 [20.00, 90.00] | 75.00 |",
+        "| training | unseen | 7 | 100.00 [20.00, 90.00] | - |",
         "",
     ]
     assert run_command(compare.main, [files[0], "--slices", "--metrics", "hit@5"]) == 2

@@ -205,9 +205,15 @@ def test_ties_keep_the_order_of_the_taxonomy():
 
 
 def test_the_gate_silences_a_passage():
-    """weights 0 and bias -2 give every passage sigmoid(-2) = 0.12, under half of 0.5: not even written names count."""
-    shut = Gate(np.zeros(4096, np.float32), -2.0, 0.5)
+    """Weights 0 and bias -3 give every passage sigmoid(-3) = 0.05, under a fifth of 0.5: not even written names count.
+
+    At bias -2, 0.12, a name counts that the encoder means as well; at -0.5, 0.38, one that can mean nothing else.
+    """
+    shut = Gate(np.zeros(4096, np.float32), -3.0, 0.5)
     assert tiny_finder(gate=shut).find_skills("You bake bread. SQL.") == []
+    nearly_shut = tiny_finder(gate=Gate(np.zeros(4096, np.float32), -2.0, 0.5))
+    assert labels(nearly_shut.find_skills("You bake bread. Our SQL team is here for you all.")) == []
+    assert labels(nearly_shut.find_skills("You bake bread. SQL.", threshold=0.5)) == ["SQL"]
     ajar = Gate(np.zeros(4096, np.float32), -0.5, 0.5)
     assert labels(tiny_finder(gate=ajar).find_skills("You bake bread. SQL.")) == ["SQL"]
     open_gate = Gate(np.zeros(4096, np.float32), 2.0, 0.5)
