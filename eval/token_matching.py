@@ -54,14 +54,14 @@ class TokenMatchingSystem:
 
     def scores(self, sentences: Sequence[str]) -> Floats:
         """(sentences, labels), each from -1 to 1."""
-        if self._labels is None:
+        if self._labels is None or self._lengths is None:
             raise RuntimeError("index the label space before scoring")
         found = self._encode_tokens(list(sentences))
         scores = np.stack([token_matching_scores(tokens, self._labels, self._lengths) for tokens in found])
         if self._encode_sentences is None or self._share == 1:
             return scores
         vectors = self._encode_sentences(list(sentences))
-        cosines = (vectors / lengths_of(vectors)[:, None]) @ (self._labels / lengths_of(self._labels)[:, None]).T
+        cosines = vectors @ self._labels.T / (lengths_of(vectors)[:, None] * self._lengths)
         return np.asarray(self._share * scores + (1 - self._share) * cosines, dtype=np.float32)
 
 
