@@ -174,7 +174,7 @@ Go on:
                             --out artifacts/dataset/1.0.0 --base-url URL --model NAME --sentences-per-skill 10
   train on a GPU          .venv/bin/accelerate launch --config_file training/accelerate/one_gpu.yaml \\
                             -m training.train --recipe training/recipes/paper.yaml --dataset artifacts/dataset/1.0.0 \\
-                            --base-model sentence-transformers/all-mpnet-base-v2 --out artifacts/model/1.0.0"""
+                            --base-model sentence-transformers/all-mpnet-base-v2 --out artifacts/model/paper"""
 
 
 if __name__ == "__main__":

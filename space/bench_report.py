@@ -31,7 +31,7 @@ def read_record(path: Path) -> dict[str, Any]:
         if record["schema_version"] != 1:
             raise StageError(f"{path} has schema version {record['schema_version']!r}; this code reads 1")
         for figure in record["figures"].values():
-            if isinstance(figure, dict) and "sentences_per_s" in figure and "distinct_share" not in figure:
+            if _is_rate(figure) and "distinct_share" not in figure:
                 raise StageError(f"{path} does not say how many passages are distinct", "Run space.bench again")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise StageError(f"{path} cannot be read ({error!r})", "Run python -m space.bench") from None
@@ -45,35 +45,45 @@ def report(record: dict[str, Any]) -> str:
 
 def _speed(record: dict[str, Any]) -> Iterator[str]:
     figures = record["figures"]
+    shares = {rate["ads"]: rate["distinct_share"] for rate in figures.values() if _is_rate(rate)}
     yield (
         f"Ads of {record['sentences_an_ad']} lines and {record['words_an_ad']:.0f} words, on {record['cpu_cores']} CPU "
-        f"cores, model {record['model']}; the page starts in {figures['cold start of the page, s']:.1f} s:"
+        f"cores, model {record['model']}; the page starts in {figures['cold start of the page, s']:.1f} s. "
+        f"Passages that differ: {', '.join(f'{100 * share:.1f}% in {ads:,} ads' for ads, share in shares.items())}."
     )
     yield ""
-    heads = "system | ads | distinct passages | ads/s | passages/s | of bare encoding | times the loop | RP@5 | memory"
-    yield f"| {heads} |"
+    yield "| system | ads | ads/s | passages/s | of bare encoding | times loop | times other | RP@5 | memory |"
     yield "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
-    loop = figures.get(LOOP)
     for name, rate in figures.items():
-        if not (isinstance(rate, dict) and "sentences_per_s" in rate):
+        if not _is_rate(rate):
             continue
-        times = f"{rate['sentences_per_s'] / loop['sentences_per_s']:.1f}" if loop else "-"
-        # "ours, onnx" and "bare encoding, onnx" rank with one encoder; memory is of the whole extractor.
+        # "ours, onnx" and "bare encoding, onnx" rank with one encoder; what is not "ours" is no whole extractor.
         kind, _, backend = name.rpartition(", ")
-        rp_at_5 = figures.get(f"RP@5, {backend}") if kind != "bare encoding" else None
-        memory = figures.get(f"memory, {backend}") if kind == "ours" else None
+        is_bare = kind == "bare encoding"
+        rp_at_5, memory = (None if is_bare else figures.get(f"{what}, {backend}") for what in ("RP@5", "memory"))
         share = figures.get(f"share of bare encoding, {backend}") if kind == "ours" else None
         yield (
-            f"| {_name(name, figures)} | {rate['ads']:,} | {100 * rate['distinct_share']:.1f}% "
+            f"| {_name(name, figures)} | {rate['ads']:,} "
             f"| {rate['ads_per_s']:.1f} | {rate['sentences_per_s']:,.0f} "
-            f"| {f'{100 * share:.0f}%' if share is not None else '-'} | {times} "
+            f"| {f'{100 * share:.0f}%' if share is not None else '-'} "
+            f"| {_times(rate, figures.get(LOOP))} | {_times(rate, figures.get(PACKAGE))} "
             f"| {f'{100 * rp_at_5:.2f}' if rp_at_5 is not None else '-'} "
             f"| {f'{memory / 1e6:,.0f} MB' if memory is not None else '-'} |"
         )
+    yield ""
+    yield f"*Times loop* and *times other* compare passages a second with the loop and with {PACKAGE}."
     left_out = [name for name in figures["left_out"] if name != LOOP]
     if left_out:
         yield ""
         yield f"Not measured here: {', '.join(left_out)}."
+
+
+def _is_rate(figure: Any) -> bool:
+    return isinstance(figure, dict) and "sentences_per_s" in figure
+
+
+def _times(rate: dict[str, Any], other: dict[str, Any] | None) -> str:
+    return f"{rate['sentences_per_s'] / other['sentences_per_s']:.1f}" if other else "-"
 
 
 def _name(name: str, figures: dict[str, Any]) -> str:
