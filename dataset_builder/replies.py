@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dataset_builder.languages import is_foreign
 
@@ -16,11 +16,13 @@ MAX_REPLY_CHARACTERS = 20_000
 # Faults of a whole reply: nothing in it can be used.
 EMPTY = "empty reply"
 OVERSIZED = "oversized reply"
+UNFINISHED_THINKING = "unfinished thinking"
 REFUSAL = "refusal"  # or of a part, where a single line is one
 HTML = "html instead of text"
 WRONG_LANGUAGE = "wrong language"
 NO_LINES = "no lines"
 # Faults of a part: the rest is used.
+THINKING = "thinking"  # before the lines; left out
 FEWER_LINES = "fewer lines than asked"
 TRUNCATED = "truncated line"
 REPEATED = "repeated line"
@@ -29,6 +31,10 @@ QUOTES = "quotes stripped"
 MARKUP = "markup stripped"
 UNNUMBERED = "unnumbered lines"
 
+# What a model thinks before it answers, where the server leaves it in the reply.
+_THOUGHT = re.compile(r"<(think(?:ing)?)>.*?</\1>", re.DOTALL | re.IGNORECASE)
+_THOUGHT_BEGINS = re.compile(r"<think(?:ing)?>", re.IGNORECASE)
+_THOUGHT_ENDS = re.compile(r"</think(?:ing)?>", re.IGNORECASE)
 _NUMBERED = re.compile(r"^\s*(?:[-*]\s*)?\(?(\d{1,2})\s*[.):]\s*(.*)$")
 # English alone: in other languages a refusal shows as a reply without the lines asked for.
 _REFUSING = (
@@ -72,6 +78,27 @@ def parse_reply(text: str, asked: int, finish_reason: str = "stop", language: st
         finish_reason: "length" says that the last line is cut off.
         language: two-letter code of the language asked for.
     """
+    if len(text) > MAX_REPLY_CHARACTERS:  # with its thoughts: the journal keeps no more of it
+        return ParsedReply({}, (OVERSIZED,), asked)
+    answer, thought = without_thoughts(text)
+    if thought == UNFINISHED_THINKING:
+        return ParsedReply({}, (thought,), asked)
+    parsed = _parse_answer(answer, asked, finish_reason, language)
+    return replace(parsed, faults=(thought, *parsed.faults)) if thought else parsed
+
+
+def without_thoughts(text: str) -> tuple[str, str]:
+    """A reply without what the model thought before it, and THINKING, UNFINISHED_THINKING, or "" where it did not.
+
+    The mark that begins a thought may be missing: some chat templates put it at the end of the prompt.
+    """
+    answer = _THOUGHT_ENDS.split(_THOUGHT.sub("", text))[-1]
+    if _THOUGHT_BEGINS.search(answer):
+        return "", UNFINISHED_THINKING
+    return answer, THINKING if answer != text else ""
+
+
+def _parse_answer(text: str, asked: int, finish_reason: str, language: str) -> ParsedReply:
     fault = _whole_fault(text)
     if fault:
         return ParsedReply({}, (fault,), asked)
@@ -96,8 +123,6 @@ def parse_reply(text: str, asked: int, finish_reason: str = "stop", language: st
 def _whole_fault(text: str) -> str | None:
     if not text.strip():
         return EMPTY
-    if len(text) > MAX_REPLY_CHARACTERS:
-        return OVERSIZED
     if re.match(r"\s*<(?:!doctype|html|body|head)\b", text, re.IGNORECASE):
         return HTML
     first = text.strip().splitlines()[0]
@@ -110,7 +135,7 @@ def _json_lines(text: str) -> dict[int, str]:
         return {}
     try:
         values = json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):  # a number of thousands of digits, or as many brackets, included
         return {}
     if isinstance(values, dict):
         values = next((value for value in values.values() if isinstance(value, list)), [])

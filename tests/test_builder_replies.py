@@ -1,9 +1,13 @@
 """What LLMs send back: lines are read, and every fault has its name."""
 
+from dataclasses import replace
+
+import pyarrow.parquet as pq
 import pytest
 
-from dataset_builder import replies
+from dataset_builder import build, replies, stub_server
 from dataset_builder.replies import parse_reply
+from dataset_builder.schema import PAIRS_FILES, DatasetManifest
 
 GOOD = "1. You plan the yearly costs of our clinics.\n2. Cost planning and reports\n3. You report to the board."
 
@@ -145,3 +149,73 @@ def test_c_plus_plus_and_stars_inside_a_line_survive():
 
 def test_short_text_is_never_foreign():
     assert parse_reply("1. Java, React\n2. UML", 2).complete
+
+
+THOUGHT = "The user wants three lines. Drafts:\n1. A draft of a line.\n2. Another draft."
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        f"<think>\n{THOUGHT}\n</think>\n\n{GOOD}",
+        f"<Thinking>{THOUGHT}</Thinking>{GOOD}",
+        f"{THOUGHT}\n</think>\n{GOOD}",  # the prompt ended with the opening mark
+        f"<think>It says <think> {THOUGHT}</think> and so on.</think>\n{GOOD}",
+        "<think></think>\n1. You plan the yearly costs of our clinics.\n<think>Next.</think>\n"
+        "2. Cost planning and reports\n3. You report to the board.",
+        f'<think>{THOUGHT}</think>{{"lines": ["You plan the yearly costs of our clinics.", '
+        '"Cost planning and reports", "You report to the board."]}',
+    ],
+)
+def test_what_a_model_thinks_before_it_answers_is_counted_and_no_part_of_the_lines(reply):
+    assert parse_reply(reply, 3) == replace(parse_reply(GOOD, 3), faults=(replies.THINKING,))
+
+
+@pytest.mark.parametrize(
+    ("reply", "faults"),
+    [
+        (f"<think>\n{THOUGHT}", [replies.UNFINISHED_THINKING]),
+        (f"{GOOD}\n<think>Are these good?", [replies.UNFINISHED_THINKING]),
+        (f"<think>{THOUGHT}</think> <think>{THOUGHT}", [replies.UNFINISHED_THINKING]),
+        (f"<think>{THOUGHT}</think>\n", [replies.THINKING, replies.EMPTY]),
+        (f"<think>{THOUGHT}</think>I'm sorry, but I cannot help.", [replies.THINKING, replies.REFUSAL]),
+        (f"<think>{'1. A draft. ' * 2_000}</think>\n{GOOD}", [replies.OVERSIZED]),
+        (
+            f"<think>{THOUGHT}</think>1. Sie planen jede Woche die Arbeit unserer Werkstatt.",
+            [replies.THINKING, replies.WRONG_LANGUAGE],
+        ),
+    ],
+)
+def test_a_reply_that_is_thoughts_alone_has_no_lines(reply, faults):
+    parsed = parse_reply(reply, 3)
+    assert (parsed.lines, list(parsed.faults)) == ({}, faults)
+
+
+def test_a_thought_that_was_cut_is_asked_again_and_none_becomes_a_row(tmp_path, monkeypatch):
+    """6 skills: the first reply to each is cut within its thought, the second is whole: 12 requests, 6 of each kind."""
+    asked, good = set(), stub_server.reply_text
+
+    def thinking(request, lines, _=None):
+        about = request["messages"][-1]["content"]
+        first = about not in asked
+        asked.add(about)
+        return f"<think>{THOUGHT}" if first else f"<think>{THOUGHT}</think>\n{good(request, lines)}"
+
+    monkeypatch.setattr(stub_server, "reply_text", thinking)
+    taxonomy = tmp_path / "own.csv"
+    taxonomy.write_text("id,label\n" + "".join(f"urn:{n},label {n}\n" for n in range(6)))
+    with stub_server.StubServer() as server:
+        given = ["--esco", taxonomy, "--version", "0.1.0", "--out", tmp_path / "d", "--model", "stub"]
+        build.main([str(one) for one in (*given, "--base-url", server.url)])
+        assert server.requests == 12
+    manifest = DatasetManifest.load(tmp_path / "d")
+    assert manifest.replies == {replies.THINKING: 6, replies.UNFINISHED_THINKING: 6}
+    assert manifest.skills.accepted == 6
+    rows = [row for path in PAIRS_FILES.values() for row in pq.read_table(tmp_path / "d" / path).to_pylist()]
+    assert manifest.sentences_written == 24
+    assert not any("raft" in row["sentence"] for row in rows)
+
+
+@pytest.mark.parametrize("text", ["[" * 19_000, '{"a": ' * 3_000, f"[{'1' * 5_000}]"])
+def test_json_that_no_parser_reads_is_a_reply_without_lines(text):
+    assert parse_reply(text, 2).faults == (replies.NO_LINES,)
