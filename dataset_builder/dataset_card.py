@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -12,7 +13,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from dataset_builder import schema
 from dataset_builder.dataset_folder import VALIDATION_SHARE
-from dataset_builder.schema import PAIRS_FILES, SKILLS_FILE, DatasetManifest, pairs_features, skills_features
+from dataset_builder.schema import (
+    PAIRS_FILES,
+    SKILLS_FILE,
+    DatasetManifest,
+    EscoSource,
+    pairs_features,
+    skills_features,
+)
 
 if TYPE_CHECKING:
     from datasets import Features
@@ -35,6 +43,14 @@ SKILLS_COLUMNS = {
     schema.ALTERNATIVE_LABELS: "other names that ESCO gives",
     schema.TYPE: "skill/competence or knowledge, as ESCO says",
 }
+# The same where the skills are not ESCO's.
+OTHER_COLUMNS = {
+    schema.SKILL_URI: "that skill's id in the taxonomy",
+    schema.FOLD: "0-9, by the skill's id alone, for experiments with skills held out",
+    schema.URI: "the skill's id in the taxonomy",
+    schema.ALTERNATIVE_LABELS: "other names that the taxonomy gives",
+    schema.TYPE: "empty: such a taxonomy has no types",
+}
 
 
 def render_card(
@@ -46,6 +62,7 @@ def render_card(
     style).
     """
     rows = {file.split: file.rows for file in manifest.files if file.config == "pairs"}
+    other = {} if manifest.esco.is_esco else OTHER_COLUMNS
     return _template().render(
         manifest=manifest,
         pairs_files=PAIRS_FILES,
@@ -55,17 +72,44 @@ def render_card(
         pictures=pictures or {},
         examples=examples,
         dataset_info=dataset_info(manifest),
-        pairs_columns=_columns(pairs_features(), PAIRS_COLUMNS),
-        skills_columns=_columns(skills_features(), SKILLS_COLUMNS),
+        words=taxonomy_words(manifest.esco),
+        pairs_columns=_columns(pairs_features(), PAIRS_COLUMNS | other),
+        skills_columns=_columns(skills_features(), SKILLS_COLUMNS | other),
         judged=judged_rows(manifest),
         validation_share=VALIDATION_SHARE,
     )
 
 
+def taxonomy_words(source: EscoSource) -> dict[str, str]:
+    """What the card calls the skills and where they come from: not every taxonomy is ESCO, or the European Union's."""
+    if source.is_esco:
+        return {
+            "title": "Synthetic ESCO skill sentences",
+            "skill": "ESCO skill",
+            "skills": "ESCO skills",
+            "source": f"ESCO {source.version} ({source.language})",
+            "whose": "ESCO's",
+            "licence": "cc-by-4.0",
+        }
+    return {
+        "title": f"Synthetic skill sentences ({source.version})",
+        "skill": "skill",
+        "skills": "these skills",
+        "source": f"the taxonomy {_as_code(source.version)} ({source.language})",
+        "whose": "The taxonomy's",
+        "licence": "other",
+    }
+
+
 def judged_rows(manifest: DatasetManifest) -> list[tuple[str, str]]:
     """What a row of the card says, and where its figures stand in `quality`."""
     judge = f"`{manifest.judge}`" if manifest.judge else "an LLM"
-    if manifest.judge == manifest.language_model.model:
+    if manifest.judge_model not in ("", manifest.judge):
+        judge += f" (served as `{manifest.judge_model}`)"
+    # Older manifests name the judge alone.
+    if manifest.judge_model and not re.search(r"\d", manifest.judge + manifest.judge_model):
+        judge += ", whose version is not on record"
+    if manifest.language_model.model in (manifest.judge, manifest.judge_model):
         judge += ", which wrote them"
     return [
         (f"judged right by {judge}", "judged"),
@@ -108,6 +152,11 @@ def _as_code(text: str) -> str:
     return f"`{plain}`" if plain else ""
 
 
+def _as_yaml(text: str) -> str:
+    """Text as a YAML scalar, quoted where YAML would read something else: `no` is a language, not false."""
+    return yaml.safe_dump(text, allow_unicode=True, width=1_000).removesuffix("...\n").strip()
+
+
 def _percent(value: float | None, digits: int = 1) -> str:
     return "not measured" if value is None else f"{100 * value:.{digits}f}%"
 
@@ -119,5 +168,6 @@ def _template() -> Template:
     environment = Environment(loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)  # noqa: S701
     environment.filters["percent"] = _percent
     environment.filters["as_code"] = _as_code
+    environment.filters["as_yaml"] = _as_yaml
     environment.filters["thousands"] = lambda value: f"{value:,}"
     return environment.get_template(TEMPLATE)

@@ -30,7 +30,7 @@ def compare(old: str | Path, new: str | Path) -> str:
     step = needed_step(before, after, columns_of(old), columns_of(new))
     rows = [
         ("version", before.version, after.version),
-        ("ESCO", f"{before.esco.version} {before.esco.language}", f"{after.esco.version} {after.esco.language}"),
+        ("taxonomy", before.esco.described, after.esco.described),
         ("model", before.language_model.model, after.language_model.model),
         ("prompts", _prompts(before), _prompts(after)),
         ("pairs", f"{_pairs(before):,}", f"{_pairs(after):,}"),

@@ -36,10 +36,11 @@ class Artifact:
     model: str = ""
 
 
-def add_publish_options(parser: argparse.ArgumentParser, name: str) -> None:
-    """Add the options of every publish command; `name` is the repository's default name."""
+def add_publish_options(parser: argparse.ArgumentParser, name: str | None) -> None:
+    """Add the options of every publish command; `name` is the repository's usual name, None where a record has it."""
     parser.add_argument("--namespace", help="user or organisation that publishes (default: who the token belongs to)")
-    parser.add_argument("--name", default=name, help=f"name of the repository (default: {name})")
+    shown = name or "as its manifest says"
+    parser.add_argument("--name", default=name, help=f"name of the repository (default: {shown})")
     parser.set_defaults(usual_name=name)
     parser.add_argument("--private", action="store_true", help="make a new repository private")
     parser.add_argument("--revision-tag", metavar="TAG", help="tag to set (default: the version of what is published)")

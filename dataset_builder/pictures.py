@@ -1,4 +1,4 @@
-"""A manifest's counts -> the card's pictures: lengths, styles, sentences a skill, and what was rejected."""
+"""A manifest's counts -> the card's pictures: lengths, styles, sentences a skill and back, and what was rejected."""
 
 from __future__ import annotations
 
@@ -28,11 +28,14 @@ def draw_pictures(manifest: DatasetManifest, folder: str | Path) -> dict[str, st
     from matplotlib.figure import Figure
 
     (Path(folder) / SENTENCES).parent.mkdir(parents=True, exist_ok=True)
+    columns = {"words": ("words a sentence", "sentences"), "sentences_per_skill": ("sentences a skill", "skills")}
+    if set(manifest.histograms.get("skills_per_sentence", {})) - {"1"}:
+        columns["skills_per_sentence"] = ("skills a sentence", "sentences")
     figure = Figure(figsize=(10, 3.2), layout="constrained")
-    left, middle, right = figure.subplots(1, 3)
-    _columns(left, manifest.histograms["words"], "words a sentence", "sentences")
-    _columns(middle, manifest.histograms["sentences_per_skill"], "sentences a skill", "skills")
-    _bars(right, manifest.histograms["style"], "sentences by style", BLUE)
+    *places, last = figure.subplots(1, len(columns) + 1)
+    for place, (name, (title, unit)) in zip(places, columns.items(), strict=True):
+        _columns(place, manifest.histograms[name], title, unit)
+    _bars(last, manifest.histograms["style"], "sentences by style", BLUE)
     figure.savefig(Path(folder) / SENTENCES, dpi=120, metadata={"Software": None})
     figure = Figure(figsize=(10, 2.8), layout="constrained")
     left, right = figure.subplots(1, 2)
@@ -41,7 +44,7 @@ def draw_pictures(manifest: DatasetManifest, folder: str | Path) -> dict[str, st
     _bars(right, manifest.replies, "what replies were like", GREY)
     figure.savefig(Path(folder) / OUTCOMES, dpi=120, metadata={"Software": None})
     return {
-        "Words a sentence, sentences a skill, and styles": SENTENCES,
+        f"{', '.join(title for title, _ in columns.values())}, and styles".capitalize(): SENTENCES,
         "What became of sentences, and what replies were like": OUTCOMES,
     }
 
@@ -53,7 +56,7 @@ def _columns(axes: Axes, counts: dict[str, int], title: str, unit: str) -> None:
     values = [int(value) for value in counts]
     axes.bar(values, list(counts.values()), color=BLUE, width=0.9)
     if values and max(values) - min(values) < NARROW:
-        axes.set_xlim(min(values) - NARROW, max(values) + NARROW)
+        axes.set_xlim(max(0, min(values) - NARROW), max(values) + NARROW)
     axes.set(xlabel=title, ylabel=unit)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.spines[["top", "right"]].set_visible(False)

@@ -7,6 +7,7 @@ pairs/validation.parquet, skills/skills.parquet and, written last, manifest.json
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
@@ -32,6 +33,9 @@ URI = "uri"
 LABEL = "label"
 ALTERNATIVE_LABELS = "alternative_labels"
 TYPE = "type"
+
+# Versions of ESCO as the European Commission publishes them.
+_OFFICIAL = re.compile(r"\d+\.\d+(?:\.\d+)?")
 
 PAIRS_FILES = {"train": "pairs/train.parquet", "validation": "pairs/validation.parquet"}
 SKILLS_FILE = "skills/skills.parquet"
@@ -78,6 +82,22 @@ class EscoSource(Strict):
     file_sha256: dict[str, str]
     # What was repaired or left out while reading, such as labels with outer whitespace.
     notes: dict[str, int] = Field(default_factory=dict)
+
+    @property
+    def is_esco(self) -> bool:
+        """Whether the skills are ESCO's. Another taxonomy is a single CSV file, and its version that file's name."""
+        return [name.lower() for name in self.file_sha256] != [f"{self.version}.csv".lower()]
+
+    @property
+    def described(self) -> str:
+        """Name, version and language, and the hashes of the files where it is not one of ESCO's official releases.
+
+        Those never change; any other taxonomy may under the same name.
+        """
+        name = f"{'ESCO ' if self.is_esco else ''}{self.version} ({self.language})"
+        if (self.is_esco and _OFFICIAL.fullmatch(self.version)) or not self.file_sha256:
+            return name
+        return f"{name}, {' '.join(sorted(digest[:12] for digest in self.file_sha256.values()))}"
 
 
 class PromptText(Strict):
@@ -182,7 +202,8 @@ class DatasetManifest(Record):
     # Counts by value, such as sentences by style, and examples of what the filters rejected.
     histograms: dict[str, dict[str, int]] = Field(default_factory=dict)
     rejected_examples: dict[str, list[str]] = Field(default_factory=dict)
-    # Name of the LLM that judged the sample behind quality's judged_* figures.
+    # The LLM that judged the sample behind quality's judged_* figures: its name here, and the one it was asked by.
     judge: str = ""
+    judge_model: str = ""
     # What changed since the version before, where the build was told which one that is.
     changes: list[str] = Field(default_factory=list)

@@ -1,7 +1,7 @@
 """Two manifests -> which step of the version number lies between them.
 
-Another ESCO release, column or prompt family is a major step; more or other rows of the same kind are a minor one; the
-same rows with another card are a patch.
+Another ESCO release or taxonomy, an edited taxonomy, another column or prompt family is a major step; more or other
+rows of the same kind are a minor one; the same rows with another card are a patch.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ def needed_step(
     if old_columns and new_columns:
         changed = sorted(path for path in old_columns if old_columns[path] != new_columns.get(path))
         major += [f"columns of {path}: {old_columns[path]} -> {new_columns.get(path)}" for path in changed]
-    if (old.esco.version, old.esco.language) != (new.esco.version, new.esco.language):
-        major.append(f"ESCO {old.esco.version} ({old.esco.language}) -> {new.esco.version} ({new.esco.language})")
+    if old.esco.described != new.esco.described:
+        major.append(f"{old.esco.described} -> {new.esco.described}")
     old_families, new_families = _families(old), _families(new)
     if old_families != new_families:
         major.append(f"prompt families {_named(old_families)} -> {_named(new_families)}")
@@ -59,7 +59,7 @@ def needed_step(
 def changes_since(old: DatasetManifest, new: DatasetManifest) -> list[str]:
     """What changed, in words for the card: the version before, then what differs."""
     facts = {
-        "ESCO": (f"{one.esco.version} ({one.esco.language})" for one in (old, new)),
+        "taxonomy": (one.esco.described for one in (old, new)),
         "model": (one.language_model.model for one in (old, new)),
         "prompts": (_named(_families(one)) for one in (old, new)),
         "pairs": (f"{sum(file.rows for file in one.files if file.config == 'pairs'):,}" for one in (old, new)),

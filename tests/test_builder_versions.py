@@ -57,6 +57,32 @@ def test_another_esco_or_prompt_is_a_major_step(first, tmp_path, change):
     check_version(tmp_path / "v1", other.model_copy(update={"version": "2.0.0"}), tmp_path / "v1")
 
 
+def taxonomy(version, file, digest):
+    """What a manifest says of skills from one file, whose hash begins with `digest`."""
+    return EscoSource(version=version, language="en", skills=4, occupations=0, file_sha256={file: f"{digest:0<64}"})
+
+
+def test_an_edited_taxonomy_is_a_major_step(first, tmp_path):
+    old = first.model_copy(update={"esco": taxonomy("nursing", "nursing.csv", "a1")})
+    old.save(tmp_path / "v1")
+    edited = old.model_copy(update={"version": "1.1.0", "esco": taxonomy("nursing", "nursing.csv", "b2")})
+    change = "nursing (en), a10000000000 -> nursing (en), b20000000000"
+    with pytest.raises(StageError, match="hides a major change") as caught:
+        check_version(tmp_path / "v1", edited, tmp_path / "v1")
+    assert change in str(caught.value)
+    assert changes_since(old, edited)[1] == f"taxonomy: {change}"
+    check_version(tmp_path / "v1", edited.model_copy(update={"version": "2.0.0"}), tmp_path / "v1")
+
+
+@pytest.mark.parametrize(("version", "step"), [("1.1.0", "none"), ("unknown", "major"), ("1.1.0-sample", "major")])
+def test_files_of_an_official_esco_release_are_not_compared(first, version, step):
+    """Such a release never changes, whichever zips of it were read; ESCO's files without its number may."""
+    old, new = (
+        first.model_copy(update={"esco": taxonomy(version, *file)}) for file in (("a.zip", "a1"), ("b.zip", "b2"))
+    )
+    assert needed_step(old, new).step == step
+
+
 def test_below_one_a_minor_step_announces_anything(tmp_path):
     old = write_dataset(tmp_path / "old", [f"line {n}" for n in range(8)], version="0.2.0")
     newer = old.model_copy(update={"version": "0.3.0", "esco": NEWER_ESCO})

@@ -2,10 +2,13 @@
 
 import re
 
+import pytest
 import yaml
 from huggingface_hub import DatasetCard
+from matplotlib.figure import Figure
 
 from dataset_builder.dataset_card import render_card
+from dataset_builder.pictures import draw_pictures
 from dataset_builder.schema import (
     DatasetFile,
     EscoSource,
@@ -162,3 +165,72 @@ def test_the_front_matter_is_yaml_whatever_the_model_is_called():
         update={"language_model": MANIFEST.language_model.model_copy(update={"model": "a: b # c"})}
     )
     assert yaml.safe_load(render_card(odd).split("---\n")[1])["license"] == "cc-by-4.0"
+
+
+OWN = EscoSource(version="nursing #2", language="no", skills=12, occupations=0, file_sha256={"nursing #2.csv": "0"})
+
+
+def test_the_card_of_another_taxonomy_says_nothing_of_esco_and_claims_no_licence():
+    """All that the card says of ESCO comes from its source: with another one the only ESCO left is nobody's."""
+    card = render_card(MANIFEST.model_copy(update={"esco": OWN}), examples=[("Line.", "this | that", "duty")])
+    data = DatasetCard(card).data.to_dict()
+    assert (data["pretty_name"], data["license"]) == ("Synthetic skill sentences (nursing #2)", "other")
+    assert (data["language"], data["tags"]) == (["no"], ["skill-extraction", "synthetic"])
+    for word in ("esco", "europ", "cc by", "cc-by"):
+        assert word not in card.lower()
+    for words in (
+        "# Synthetic skill sentences (nursing #2) 2.3.4",
+        "12 skills of the taxonomy `nursing #2` (no). Made to train encoders that find\nthese skills in job ads.",
+        "The taxonomy's descriptions are not\nincluded",
+        "| `skill_uri` | string | that skill's id in the taxonomy |",
+        "Labels and alternative labels are taken from the taxonomy `nursing #2` (no).",
+        "| `Line.` | this \\| that | duty |",
+    ):
+        assert words in card
+
+
+@pytest.mark.parametrize(
+    ("version", "files", "is_esco"),
+    [
+        ("1.1.0", ["v1.1.0_classification_en.zip", "v1.1.0_relations.zip"], True),
+        ("1.1.0", ["skills_en.csv"], True),
+        ("unknown", ["skills_en.csv"], True),
+        ("1.1.0", [], True),
+        ("nursing", ["nursing.csv"], False),
+        ("Nursing", ["Nursing.CSV"], False),
+        ("1.1.0", ["1.1.0.csv"], False),
+    ],
+)
+def test_a_manifest_says_by_its_files_whether_its_skills_are_those_of_esco(version, files, is_esco):
+    """A taxonomy of one's own is one CSV whose name is its version; so `read_taxonomy` says it, and says no more."""
+    hashes = dict.fromkeys(files, "0" * 64)
+    assert EscoSource(version=version, language="en", skills=1, occupations=0, file_sha256=hashes).is_esco == is_esco
+
+
+@pytest.mark.parametrize(
+    ("judge", "model", "words"),
+    [
+        ("Claude", "", "judged right by `Claude`, of"),  # an older record, which names no model
+        ("Claude", "Claude", "judged right by `Claude`, whose version is not on record, of"),
+        ("Claude", "claude-9-20990101", "judged right by `Claude` (served as `claude-9-20990101`), of"),
+        ("gpt-9", "gpt-9", "judged right by `gpt-9`, of"),
+        ("Judge 1", "writer", "judged right by `Judge 1` (served as `writer`), which wrote them, of"),
+    ],
+)
+def test_the_card_says_who_judged_and_whether_a_version_is_known(judge, model, words):
+    assert f"| {words} 200 random pairs |" in render_card(
+        MANIFEST.model_copy(update={"judge": judge, "judge_model": model})
+    )
+
+
+@pytest.mark.parametrize(("counts", "panels"), [({"1": 9}, 3), ({"1": 2, "3": 7}, 4), (None, 3)])
+def test_skills_a_sentence_are_drawn_where_some_have_several(counts, panels, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, path, **_: drawn.append(figure))
+    histograms = {**MANIFEST.histograms, **({"skills_per_sentence": counts} if counts else {})}
+    captions = draw_pictures(MANIFEST.model_copy(update={"histograms": histograms}), tmp_path)
+    assert len(drawn[0].axes) == panels
+    assert any("skills a sentence" in caption for caption in captions) == (panels == 4)
+    if panels == 4:
+        shown = drawn[0].axes[2]
+        assert (shown.get_xlabel(), [bar.get_height() for bar in shown.patches]) == ("skills a sentence", [2, 7])

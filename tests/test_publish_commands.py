@@ -11,7 +11,9 @@ import pytest
 from huggingface_hub import HfApi
 
 from dataset_builder import hub_command
+from dataset_builder.card import write_card
 from dataset_builder.contract import run_command
+from dataset_builder.schema import DatasetManifest
 from tests.published_world import COMMANDS, NAMES, TAG, TOKEN, document, published
 
 
@@ -123,6 +125,37 @@ def test_a_dataset_that_was_changed_since_is_not_published(world, here, tmp_path
     done = here("dataset", folder=folder)
     assert done.returncode == 2
     assert "skills.parquet is not the file that manifest.json lists" in done.stderr
+
+
+def of_own_taxonomy(world, folder, name):
+    """A copy of the world's dataset whose skills come from nursing.csv."""
+    shutil.copytree(world.root / "data", folder)
+    manifest = DatasetManifest.load(folder)
+    esco = manifest.esco.model_copy(update={"version": "nursing", "file_sha256": {"nursing.csv": "0" * 64}})
+    manifest = manifest.model_copy(update={"name": name, "esco": esco})
+    write_card(folder, manifest)
+    manifest.save(folder)
+    return folder
+
+
+def test_a_dataset_goes_to_the_repository_that_its_manifest_names(world, here, tmp_path):
+    done = here("dataset", folder=of_own_taxonomy(world, tmp_path / "own", "nursing-sentences"))
+    assert done.returncode == 0, done.stderr
+    repo = world.hub.store.find("dataset", "ann/nursing-sentences")
+    card = world.hub.store.content(repo.head.files["README.md"].sha256).decode()
+    assert 'name = "ann/nursing-sentences"' in card
+
+
+def test_a_dataset_over_another_taxonomy_never_goes_where_esco_is(world, here, tmp_path):
+    """Built without --name it has the usual one: it is published under a name that --name gives, and no other."""
+    folder = of_own_taxonomy(world, tmp_path / "own", "synthetic-esco-skill-sentences")
+    world.hub.log.clear()
+    done = here("dataset", folder=folder)
+    assert done.returncode == 2
+    assert "its skills are not ESCO's. Name its repository with --name" in done.stderr
+    assert world.hub.log == []
+    shown = here("dataset", "--dry-run", "--namespace", "ann", "--name", "nursing", folder=folder)
+    assert 'name = "ann/nursing"' in shown.stdout
 
 
 def test_a_model_without_its_own_card_or_index_is_not_published(world, here, tmp_path):
