@@ -27,16 +27,17 @@ def with_verdicts(manifest: DatasetManifest, folder: str | Path) -> DatasetManif
     Raises:
         StageError: a sample is there and cannot be read; one for people that is not filled in is left out.
     """
-    quality, judge = dict(manifest.quality), manifest.judge
+    quality, judge = dict(manifest.quality), {"judge": manifest.judge, "judge_model": manifest.judge_model}
     by_llm, by_hand = Path(folder) / BY_LLM, by_hand_file(folder)
     if by_llm.exists():
         accuracy = read_accuracy(by_llm)
-        quality, judge = quality | _figures("judged", accuracy), accuracy.judge
+        quality |= _figures("judged", accuracy)
+        judge = {"judge": accuracy.judge, "judge_model": accuracy.model}
         if SWAPPED in by_llm.read_text(encoding="utf-8"):
             quality |= _figures("judged_swapped", read_accuracy(by_llm, SWAPPED))
     if by_hand.exists() and not _is_empty(by_hand):
         quality |= _figures("judged_by_hand", read_accuracy(by_hand))
-    return manifest.model_copy(update={"quality": quality, "judge": judge})
+    return manifest.model_copy(update={"quality": quality, **judge})
 
 
 def _figures(prefix: str, accuracy: Accuracy) -> dict[str, float | None]:

@@ -27,22 +27,25 @@ from tqdm import tqdm
 
 from dataset_builder import schema
 from dataset_builder.chat_client import ChatClient, RefusedError, WaitError
-from dataset_builder.contract import StageError, run_command, write_atomically
+from dataset_builder.contract import StageError, run_command, without_folders, write_atomically
 from dataset_builder.esco import EscoRelease
+from dataset_builder.extra_body import read_extra_body
 from dataset_builder.prompts import Message
 from dataset_builder.quality import wilson_interval
+from dataset_builder.replies import without_thoughts
 from dataset_builder.seeded import stable_number
 from dataset_builder.taxonomy_csv import read_label_space
 
 SAMPLE = 200
 BY_LLM = "judged_by_llm.csv"
-COLUMNS_BY_LLM = ("sentence", "skill", "pair", "judge", "verdict")
+COLUMNS_BY_LLM = ("sentence", "skill", "pair", "judge", "model", "verdict")
 COLUMNS_BY_HAND = ("sentence", "skill", "description", "verdict")
 WRITTEN, SWAPPED = "as written", "swapped"
 YES, NO, UNCLEAR = "yes", "no", "unclear"
 MAX_TRIES = 7
 MOST_UNCLEAR = 0.5  # share of verdicts
 FIRST_WAIT_S = 0.5
+ROOM_TO_THINK = "--extra-body '{\"max_tokens\": 2000}'"
 
 SYSTEM = (
     "You check a data set. You see a line of a job ad, a skill and what the skill means. Answer yes when somebody "
@@ -67,18 +70,20 @@ class Judged:
     verdict: str = ""
     pair: str = WRITTEN
     judge: str = ""
+    model: str = ""
 
 
 @dataclass(frozen=True)
 class Accuracy:
     """Share of pairs judged right, with its 95% Wilson interval; unclear verdicts count as wrong.
 
-    `judge` is the name of who judged, empty where the file does not say.
+    `judge` names who judged and `model` what its server calls it, both empty where the file does not say.
     """
 
     right: int
     judged: int
     judge: str = ""
+    model: str = ""
 
     @property
     def share(self) -> float:
@@ -140,8 +145,8 @@ def messages_for(pair: Judged) -> list[Message]:
 
 
 def verdict_of(text: str) -> str:
-    """`yes`, `no` or `unclear` from a reply: its first word decides."""
-    word = re.search(r"[a-z]+", text.lower())
+    """`yes`, `no` or `unclear` from a reply: its first word after what the model thought decides."""
+    word = re.search(r"[a-z]+", without_thoughts(text)[0].lower())
     return word[0] if word and word[0] in (YES, NO) else UNCLEAR
 
 
@@ -155,23 +160,31 @@ async def judge_pairs(
     """
     free = asyncio.Semaphore(concurrency)
     bar = tqdm(total=len(pairs), desc="judging", unit="pair")
+    refusals: list[str] = []
+    model = without_folders(client.model)
 
     async def one(pair: Judged) -> Judged:
         async with free:
-            verdict = await _verdict(pair, client)
+            try:
+                verdict = await _verdict(pair, client)
+            except RefusedError as error:
+                refusals.append(str(error))
+                verdict = UNCLEAR
         bar.update(1)
-        return replace(pair, verdict=verdict, judge=judge or client.model)
+        return replace(pair, verdict=verdict, judge=judge or model, model=model)
 
     try:
         judged = list(await asyncio.gather(*map(one, pairs)))
     finally:
         bar.close()
         await client.close()
-    unclear = sum(pair.verdict == UNCLEAR for pair in judged)
-    if unclear > len(judged) * MOST_UNCLEAR:
-        raise StageError(
-            f"{unclear} of {len(judged)} verdicts are neither yes nor no", "Take a model that answers with one word"
-        )
+    most, unclear = len(judged) * MOST_UNCLEAR, sum(pair.verdict == UNCLEAR for pair in judged)
+    if len(refusals) > most:
+        problem = f"the server refused {len(refusals)} of {len(judged)} pairs ({refusals[0]})"
+        raise StageError(problem, "Give it what it asks for with --extra-body, or take another model")
+    if unclear > most:
+        remedy = f"Take a model that answers with one word; one that thinks before needs {ROOM_TO_THINK}"
+        raise StageError(f"{unclear} of {len(judged)} verdicts are neither yes nor no", remedy)
     return judged
 
 
@@ -181,8 +194,6 @@ async def _verdict(pair: Judged, client: ChatClient) -> str:
         try:
             reply = await client.ask(messages_for(pair), max_tokens=4, temperature=0.0, top_p=1.0, seed=0)
             return verdict_of(reply.text)
-        except RefusedError:
-            return UNCLEAR
         except WaitError as error:
             kind = error.kind
             await asyncio.sleep(error.retry_after_s or wait_s)
@@ -226,12 +237,13 @@ def read_accuracy(path: str | Path, pair: str = WRITTEN) -> Accuracy:
             raise StageError(f"{path} line {line}: verdict {verdict!r} is none of yes, no, unclear")
         if verdict:
             given.append(verdict)
-            judges.add(row.get("judge") or "")
+            judges.add((row.get("judge") or "", row.get("model") or ""))
     if not given:
         raise StageError(f"{path} has no verdict yet", "Fill in the column 'verdict' with yes or no")
     if len(judges) > 1:
-        raise StageError(f"{path} holds verdicts of several judges: {', '.join(sorted(judges))}", "Judge it anew")
-    return Accuracy(given.count(YES), len(given), judges.pop())
+        names = ", ".join(sorted(" ".join(filter(None, judge)) for judge in judges))
+        raise StageError(f"{path} holds verdicts of several judges: {names}", "Judge it anew")
+    return Accuracy(given.count(YES), len(given), *judges.pop())
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -249,6 +261,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     name = "its name in the card (default: --model)"
     parser.add_argument("--model-name", default="", metavar="NAME", help=name)
     parser.add_argument("--concurrency", type=int, default=8, metavar="N", help="pairs at once (default: %(default)s)")
+    parser.add_argument("--extra-body", metavar="JSON", help="more fields for each request; null leaves one out")
     options = parser.parse_args(arguments)
     if options.sample < 1 or options.concurrency < 1:
         raise StageError("--sample and --concurrency must be at least 1")
@@ -262,10 +275,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     if not options.base_url or not options.model:
         raise StageError("a judge needs --base-url and --model", "Or write a file for people with --by-hand")
-    name = options.model_name or options.model
-    client = ChatClient(options.base_url, options.model)
+    client = ChatClient(options.base_url, options.model, extra_body=read_extra_body(options.extra_body))
     pairs += swapped_pairs(pairs)
-    judged = asyncio.run(judge_pairs(pairs, client, options.concurrency, name))
+    judged = asyncio.run(judge_pairs(pairs, client, options.concurrency, options.model_name))
     target = Path(options.dataset) / BY_LLM
     # A dataset goes out without ESCO's descriptions; the judge has seen them, the file need not.
     write_judged(target, judged)

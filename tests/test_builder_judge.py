@@ -17,6 +17,7 @@ from dataset_builder.dataset_folder import write_tables
 from dataset_builder.esco import EscoRelease, Skill
 from dataset_builder.judge import Judged, read_accuracy, sample_pairs, verdict_of, write_judged
 from dataset_builder.quality import wilson_interval
+from dataset_builder.schema import DatasetManifest
 from dataset_builder.sentences import Sentence
 from dataset_builder.stub_server import StubBehaviour, StubServer
 from tests.small_dataset import small_manifest
@@ -49,7 +50,8 @@ def test_another_taxonomy_is_an_error(dataset):
 
 
 @pytest.mark.parametrize(
-    ("text", "verdict"), [("Yes.", "yes"), ("**No**, it asks", "no"), ("Maybe", "unclear"), ("", "unclear")]
+    ("text", "verdict"),
+    [("Yes.", "yes"), ("**No**, it asks", "no"), ("Maybe", "unclear"), ("", "unclear"), ("<think>Yes", "unclear")],
 )
 def test_the_first_word_decides(text, verdict):
     assert verdict_of(text) == verdict
@@ -93,8 +95,44 @@ def test_a_server_that_does_not_judge_is_an_error(dataset):
         with pytest.raises(StageError, match="12 of 12 verdicts are neither yes nor no"):
             asyncio.run(judge.judge_pairs(pairs, ChatClient(server.url, "stub")))
         assert server.requests == 12
-    with StubServer(StubBehaviour(status=400)) as server, pytest.raises(StageError, match="2 of 2 verdicts"):
+    refused = r"refused 2 of 2 pairs \(http 400: .*the stub says no\)\. Give it what it asks for with --extra-body"
+    with StubServer(StubBehaviour(status=400)) as server, pytest.raises(StageError, match=refused):
         asyncio.run(judge.judge_pairs(pairs[:2], ChatClient(server.url, "stub")))
+
+
+def test_a_server_with_other_fields_is_given_them_and_a_judge_that_thinks_has_room(dataset, tmp_path_factory, capsys):
+    """The server refuses max_tokens; with 500 max_completion_tokens it thinks, yes and no, and then says yes."""
+    asked = []
+
+    def answer(body, _):
+        asked.append(json.loads(body))
+        if "max_tokens" in asked[-1]:
+            return 400, b'{"error": {"message": "Unsupported parameter"}}', ""
+        text = "<think>No? 1. It asks for it.</think>\n**Yes**"
+        return 200, json.dumps({"choices": [{"message": {"content": text}}]}).encode(), ""
+
+    own = tmp_path_factory.mktemp("own") / "own.csv"
+    own.write_text("id,label\n" + "".join(f"urn:{n},label {n}\n" for n in range(10)))
+    with StubServer() as server:
+        server._answer = answer
+        given = [str(dataset), "--esco", str(own), "--sample", "6", "--base-url", server.url, "--model", "/models/ours"]
+        with pytest.raises(StageError, match="Unsupported parameter"):
+            judge.main(given)
+        assert not (dataset / judge.BY_LLM).exists()
+        asked.clear()
+        judge.main([*given, "--extra-body", '{"max_tokens": null, "max_completion_tokens": 500}', "--model-name", "Us"])
+    assert "6 of 6 right" in capsys.readouterr().out
+    assert [one["max_completion_tokens"] for one in asked] == [500] * 12
+    with (dataset / judge.BY_LLM).open(newline="") as file:
+        assert {(row["judge"], row["model"]) for row in csv.DictReader(file)} == {("Us", "ours")}
+    card.main([str(dataset)])
+    manifest = DatasetManifest.load(dataset)
+    assert (manifest.judge, manifest.judge_model) == ("Us", "ours")
+    assert (
+        "judged right by `Us` (served as `ours`), whose version is not on record" in (dataset / "README.md").read_text()
+    )
+    with pytest.raises(StageError, match="--extra-body must be a JSON object"):
+        judge.main([*given, "--extra-body", "[]"])
 
 
 def test_an_outage_is_an_error_and_not_a_verdict(dataset, monkeypatch):
@@ -148,7 +186,7 @@ def test_the_command_judges_200_pairs_and_prints_the_share_with_its_interval(tmp
     with (tmp_path / judge.BY_LLM).open(newline="") as file:
         rows = list(csv.DictReader(file))
     # The dataset goes out without ESCO's descriptions.
-    assert list(rows[0]) == ["sentence", "skill", "pair", "judge", "verdict"]
+    assert list(rows[0]) == ["sentence", "skill", "pair", "judge", "model", "verdict"]
     assert {row["judge"] for row in rows} == {"referee"}
     swapped = [row for row in rows if row["pair"] == "swapped"]
     assert len(swapped) == 200
@@ -163,7 +201,8 @@ def test_the_command_judges_200_pairs_and_prints_the_share_with_its_interval(tmp
     assert f"{right} of 200 right: {right / 200:.1%}, 95% interval {low:.1%} to {high:.1%}" in out
     card.main([out.split("dataset_builder.card ")[1].strip()])
     text = (tmp_path / "README.md").read_text()
-    assert f"judged right by `referee`, of 200 random pairs | {right / 200:.1%}" in text
+    words = "judged right by `referee`, whose version is not on record, of 200 random pairs"
+    assert f"{words} | {right / 200:.1%}" in text
     # This judge looks at the line alone: it calls as many right with another sentence's skill, and the card says so.
     words = "called right by the same judge with the skill of another sentence, of 200 random pairs"
     assert f"{words} | {right / 200:.1%}" in text

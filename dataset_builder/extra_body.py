@@ -1,0 +1,25 @@
+"""The text of --extra-body -> further fields of each request's JSON, for servers that want other ones."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from dataset_builder.contract import StageError
+
+
+def read_extra_body(text: str | None) -> dict[str, Any] | None:
+    """The fields, or None where the option was not given.
+
+    Raises:
+        StageError: the text is no JSON object.
+    """
+    if text is None:
+        return None
+    try:
+        values = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise StageError(f"--extra-body is not JSON ({error})") from None
+    if not isinstance(values, dict):
+        raise StageError("--extra-body must be a JSON object")
+    return values
