@@ -1,7 +1,8 @@
 """The released datasets of this repository: whole, as their manifests and cards say, and as small as promised."""
 
+import random
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -11,11 +12,14 @@ from dataset_builder import schema
 from dataset_builder.card import example_pairs
 from dataset_builder.contract import sha256_of_file
 from dataset_builder.dataset_card import render_card
+from dataset_builder.prompts import BULLET_STYLES
+from dataset_builder.replies import parse_reply
 from dataset_builder.schema import DatasetManifest
 
 RELEASES = sorted((Path(__file__).resolve().parent.parent / "dataset_builder" / "releases").glob("v*"))
 FIRST_WHOLE = next(folder for folder in RELEASES if folder.name == "v1.0.0")
 MAX_BYTES = 15_000_000
+LINES_ASKED = 4  # by each sheet of the only family in it
 all_releases = pytest.mark.parametrize("folder", RELEASES, ids=lambda folder: folder.name)
 
 
@@ -103,3 +107,22 @@ def test_few_sentences_repeat_their_label():
     )
     assert leaking / len(rows) < 0.10
     assert leaking / len(rows) == pytest.approx(DatasetManifest.load(FIRST_WHOLE).quality["leakage"], abs=0.005)
+
+
+def test_every_sentence_is_a_line_of_a_reply_that_is_kept():
+    """For a random tenth of the skills: each row, apart from the builder's bullet, is what today's parser reads.
+
+    The reply is one to a request about the row's skill, as the journal says it; a journal is keyed by whole requests,
+    which nobody can make again without ESCO.
+    """
+    skills = sorted(set(pq.read_table(FIRST_WHOLE / schema.SKILLS_FILE)[schema.URI].to_pylist()))
+    chosen = {uri.rsplit("/", 1)[-1]: uri for uri in random.Random(1).sample(skills, len(skills) // 10)}
+    lines = defaultdict(set)
+    for reply in pq.read_table(RELEASES[0].parent / "replies.parquet").to_pylist():
+        about = reply["about"].split(" ")[1]
+        if about in chosen:
+            lines[chosen[about]].update(parse_reply(reply["text"], LINES_ASKED, reply["finish_reason"]).lines.values())
+    rows = [row for row in rows_of(FIRST_WHOLE) if row[schema.SKILL_URI] in lines]
+    assert len(rows) > 3 * len(chosen)
+    texts = [(row[schema.SKILL_URI], row[schema.SENTENCE][2 * (row[schema.STYLE] in BULLET_STYLES) :]) for row in rows]
+    assert [text for uri, text in texts if text not in lines[uri]] == []

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 REPO = Path(__file__).resolve().parent.parent
-PAGES = [REPO / place / "README.md" for place in (".", "dataset_builder", "training", "eval", "model_card")]
+PLACES = (".", "dataset_builder", "dataset_builder/releases", "training", "eval", "model_card")
+PAGES = [REPO / place / "README.md" for place in PLACES]
 TEXT = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
 SHELL_BLOCKS = re.findall(r"```(?:bash|sh|shell)\n(.*?)```", TEXT, flags=re.DOTALL)
 LINES = [line for block in SHELL_BLOCKS for line in block.replace("\\\n", " ").splitlines()]
