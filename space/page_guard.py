@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
+import logging
 import os
 import shutil
 import sys
@@ -18,6 +19,7 @@ import traceback
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -152,6 +154,7 @@ def keep_words_out_of_logs(page: Any) -> None:
     """Let no error write to the log what a visitor sent.
 
     Gradio prints errors with their message, and its own quote the values of a call that gives too few of them.
+    MCP logs a message that it cannot read as it came.
     """
     import gradio as gr
     from gradio import queueing, routes
@@ -164,6 +167,22 @@ def keep_words_out_of_logs(page: Any) -> None:
     # There is no setting for it.
     for module in (queueing, routes):
         module.traceback = _TracebackWithoutWords()
+    # Some modules of MCP use the root logger.
+    of_mcp = [name for name in logging.root.manager.loggerDict if name.partition(".")[0] == "mcp"]
+    for name in ("", "asyncio", "uvicorn.error", *of_mcp):
+        logging.getLogger(name).addFilter(_without_words)
+
+
+def _without_words(record: logging.LogRecord) -> bool:
+    """A filter that drops no record, but what it says: where it came from and the kind of its error are left."""
+    kind, _, where = record.exc_info or sys.exc_info()
+    # What uvicorn says beside the error is the same each time.
+    if not record.name.startswith("uvicorn"):
+        said = kind.__name__ if kind else record.levelname.lower()
+        record.msg, record.args = f"{record.filename}, line {record.lineno}: {said}", ()
+    if record.exc_info:
+        record.exc_info, record.exc_text = None, _places(kind, where)
+    return True
 
 
 class _TracebackWithoutWords:
@@ -175,7 +194,11 @@ class _TracebackWithoutWords:
     def print_exc(self, *given: Any, **options: Any) -> None:
         """Print the places of the error at hand."""
         kind, _, where = sys.exc_info()
-        sys.stderr.write("".join(traceback.format_tb(where)) + f"{kind.__name__ if kind else 'no error'}\n")
+        sys.stderr.write(_places(kind, where) + "\n")
+
+
+def _places(kind: type[BaseException] | None, where: TracebackType | None) -> str:
+    return "".join(traceback.format_tb(where)) + (kind.__name__ if kind else "no error")
 
 
 class ForgetUnread:

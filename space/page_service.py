@@ -15,12 +15,15 @@ from documents import MAX_TEXT_CHARS, UnreadableFileError, read_document
 from downloads import as_records
 from page_lists import OwnList, OwnLists
 from page_markup import whole_letters
+from passage_scores import read_units
 from skill_finder import SkillFinder, SkillFinderError
 from skill_index import sha256_of_lines
 from skill_match import SAME_ANYWHERE, SkillMatch, closeness
 from taxonomy import encode_skills, parse_skills
 
 MAX_PAGE_SKILLS = 5_000
+# Half a minute of two cores; a long ad or CV has some 2,000 lines.
+MAX_PAGE_PASSAGES = 6_000
 MAX_TOP_K = 200
 MAX_PAGE_ALIASES = 50_000
 # ESCO has 77 at most. Each is compared with each passage.
@@ -65,7 +68,7 @@ class PageService:
         """Skills of a text, of the visitor's own list where there is one.
 
         Raises:
-            PageError: no text, too long a text, a setting out of range, or a list that is forgotten.
+            PageError: no text, too long or too finely cut a one, a setting out of range, or a list that is forgotten.
         """
         text = checked_text(text)
         if top_k is not None and not 1 <= top_k <= MAX_TOP_K:
@@ -73,6 +76,12 @@ class PageService:
         finder = self.lists.get(own.key) if own else self.finder
         if finder is None:
             raise PageError("Your list is no longer kept. Open it again.")
+        passages = sum(len(unit.spans) for unit in read_units(text) if not unit.cannot_ask)
+        if passages > MAX_PAGE_PASSAGES:
+            raise PageError(
+                f"The text has {passages:,} lines, sentences and list items; "
+                f"the limit is {MAX_PAGE_PASSAGES:,}. Take a part of it."
+            )
         try:
             return finder.find_skills(text, top_k=top_k, threshold=threshold, merge=merge)
         except SkillFinderError as error:
@@ -145,7 +154,7 @@ class PageService:
         if count > MAX_ALIASES_OF_A_SKILL:
             raise PageError(f"{most.label[:80]} has {count:,} aliases; a skill may have {MAX_ALIASES_OF_A_SKILL}.")
         key = sha256_of_lines(
-            [f"{skill.uri}\t{skill.label}\t{skill.alternative_labels}\t{skill.type}" for skill in skills]
+            [f"{skill.uri}\t{skill.label}\t{skill.alternative_labels}\t{skill.type}\t{skill.group}" for skill in skills]
         )
         finder = self.lists.get(key)
         if finder is None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.utils import get_upload_folder
 
 import page_html
 from downloads import as_csv, as_json, as_records
@@ -48,13 +49,18 @@ def bytes_of_upload(path: str) -> bytes:
     """Bytes of an uploaded file; the file is deleted.
 
     Raises:
-        PageError: it is gone: someone else opened the same file at this moment, or it waited for too long.
+        PageError: it is gone: someone else opened the same file at this moment, or it waited for too long; or it is no
+            upload, and stays.
     """
-    file = Path(path)
+    gone = "The file is no longer there. Open it again."
+    file = Path(path).resolve()
+    # Gradio checks that too: a mistake there must not open or delete the files of this machine.
+    if not file.is_relative_to(Path(get_upload_folder()).resolve()):
+        raise PageError(gone)
     try:
         return file.read_bytes()
     except OSError:
-        raise PageError("The file is no longer there. Open it again.") from None
+        raise PageError(gone) from None
     finally:
         file.unlink(missing_ok=True)
 
@@ -166,7 +172,8 @@ def _settings(service: PageService) -> tuple[gr.Slider, gr.Slider, gr.Checkbox, 
     )  # fmt: skip
     number = gr.Slider(1, 100, value=40, step=1, label="At most this many skills", elem_id="number")
     merge = gr.Checkbox(True, label="Put skills that say nearly the same together", elem_id="merge")
-    grouped = gr.Checkbox(False, label="Group by area of work", elem_id="grouped")
+    has_groups = any(skill.group for skill in service.finder.index.skills)
+    grouped = gr.Checkbox(False, label="Group by area of work", visible=has_groups, elem_id="grouped")
     return threshold, number, merge, grouped
 
 

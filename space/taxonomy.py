@@ -1,6 +1,6 @@
 """A file of skills -> skills and their vectors, encoded once and kept by the hash of names and encoder.
 
-Understands an own list as CSV (columns id and label, and, where they are, description, aliases and type), ESCO's
+Understands an own list as CSV (columns id and label, and, where they are, description, aliases, type and group), ESCO's
 skills_en.csv or a folder that holds one, and the skills.parquet of a dataset release. Skills are found by label and
 aliases; a description stays with its skill and moves no score, since models are trained to meet sentences at names.
 """
@@ -35,6 +35,7 @@ _LABEL_COLUMNS = ("label", "preferredlabel", "name", "skill", "title")
 _ALIAS_COLUMNS = ("aliases", "alternative_labels", "altlabels", "alias", "synonyms")
 _DESCRIPTION_COLUMNS = ("description", "definition")
 _TYPE_COLUMNS = ("type", "skilltype")
+_GROUP_COLUMNS = ("group",)
 Progress = Callable[[int, int], None]
 
 
@@ -91,7 +92,7 @@ def _skills_of(
     reader: csv.DictReader[str], columns: dict[str, str], id_column: str, label_column: str, where: str
 ) -> Iterator[Skill]:
     alias_column, text_column = _first(columns, _ALIAS_COLUMNS), _first(columns, _DESCRIPTION_COLUMNS)
-    type_column = _first(columns, _TYPE_COLUMNS)
+    type_column, group_column = _first(columns, _TYPE_COLUMNS), _first(columns, _GROUP_COLUMNS)
     seen: set[str] = set()
     for row in reader:
         uri, label = (row[id_column] or "").strip(), (row[label_column] or "").strip()
@@ -110,6 +111,7 @@ def _skills_of(
             label=label,
             alternative_labels=_aliases(aliases),
             type=((row[type_column] or "") if type_column else "").strip().removeprefix("skill/"),
+            group=((row[group_column] or "") if group_column else "").strip(),
             description=((row[text_column] or "") if text_column else "").strip(),
         )
 

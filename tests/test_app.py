@@ -13,7 +13,7 @@ import app
 import page_html
 from page_service import PageError, PageService
 from skill_index import Skill
-from tests.running_page import call, page_with_uploads
+from tests.running_page import call, fn_index, page_with_uploads, run_event
 from tests.tiny_finder import ESCO, SKILLS, tiny_finder
 
 SECRET = "xyzzy-private-words"
@@ -122,9 +122,10 @@ class TestPrivacy:
         assert page.run_history is False
         assert page.analytics_enabled is False
 
-    def test_an_upload_is_deleted_once_it_is_read(self, tmp_path):
+    def test_an_upload_is_deleted_once_it_is_read(self, tmp_path, monkeypatch):
         from page_tabs import read_upload
 
+        monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
         file = tmp_path / "ad.txt"
         file.write_text("You bake bread", encoding="utf-8")
         assert read_upload(PageService(tiny_finder()), str(file)) == "You bake bread"
@@ -133,6 +134,25 @@ class TestPrivacy:
         with pytest.raises(PageError):
             read_upload(PageService(tiny_finder()), str(file))
         assert not file.exists()
+
+    def test_a_file_that_is_no_upload_is_neither_read_nor_deleted(self, served, tmp_path, monkeypatch):
+        """Gradio refuses its path, and so do we."""
+        from page_tabs import read_upload
+
+        address, page, _ = served
+        outside, uploads = tmp_path / "secret.txt", tmp_path / "uploads"
+        outside.write_text(SECRET, encoding="utf-8")
+        file = {"path": str(outside), "orig_name": "ad.txt", "meta": {"_type": "gradio.FileData"}}
+        with pytest.raises(RuntimeError) as refused:
+            run_event(address, fn_index(page, "<lambda>", "upload"), [file], "outside")
+        assert SECRET not in str(refused.value)
+        uploads.mkdir()
+        (uploads / "link.txt").symlink_to(outside)
+        monkeypatch.setenv("GRADIO_TEMP_DIR", str(uploads))
+        for path in (outside, uploads / "../secret.txt", uploads / "link.txt"):
+            with pytest.raises(PageError, match="no longer there"):
+                read_upload(PageService(tiny_finder()), str(path))
+        assert outside.read_text(encoding="utf-8") == SECRET
 
     def test_no_font_or_script_comes_from_elsewhere(self, served):
         page = get(served[0])[1].decode()
@@ -264,6 +284,12 @@ class TestHtml:
         html = page_html.skill_table(tiny_finder().find_skills("SQL. You bake bread."), grouped=True)
         assert html.index("Information skills") < html.index(">SQL<") < html.index("Handling")
 
+    @pytest.mark.parametrize("group", ["", "care"])
+    def test_grouping_is_offered_where_skills_have_groups(self, group):
+        page = app.build_page(PageService(tiny_finder([Skill("1", "sing", group=group)])))
+        (box,) = [block for block in page.blocks.values() if getattr(block, "elem_id", "") == "grouped"]
+        assert box.visible == bool(group)
+
     def test_nothing_found_is_said(self):
         assert "No skills found" in page_html.summary([])
 
@@ -287,6 +313,21 @@ class TestService:
         spoken = [Skill("1", "speak German", (), "", ("languages",)), Skill("2", "German", (), "", ("languages",))]
         found = PageService(tiny_finder(spoken)).compare("speak German", "German")
         assert [match.label for match in found.only_first] == ["speak German"]
+
+    @pytest.mark.parametrize("text", ["ab\n" * 6001, "ab, cd, ef, gh\n" * 1201])
+    def test_a_text_cut_too_finely_is_refused_before_it_is_encoded(self, text):
+        """6,001 lines, or 1,201 with four items each, which are 1,201 x 5 = 6,005 passages and items."""
+        service = PageService(tiny_finder())
+        calls = len(service.finder.encoder.calls)
+        with pytest.raises(PageError, match=r"The text has 6,00\d lines, .* the limit is 6,000\. Take a part of it\."):
+            service.find(text)
+        assert len(service.finder.encoder.calls) == calls
+
+    def test_a_long_cv_is_read(self):
+        """2,000 lines, a quarter of them lists of four."""
+        lines = [f"- You bake bread in {n} ovens" if n % 4 else "Python, SQL, R, teams" for n in range(2000)]
+        found = PageService(tiny_finder()).find("\n".join(lines))
+        assert {"bake bread in ovens", "SQL", "R"} <= {match.label for match in found}
 
 
 def test_examples_are_five_ads(repo):

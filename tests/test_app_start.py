@@ -12,6 +12,7 @@ from unittest.mock import MagicMock
 import pytest
 
 import app
+import name_words
 from page_lists import OwnLists
 from page_service import PageService
 from skill_finder import SkillFinderError
@@ -69,7 +70,7 @@ def test_its_sample_is_that_of_the_repository(repo):
 
 
 def test_the_page_is_opened_with_its_chores(tmp_path, monkeypatch):
-    """Old uploads are swept, idle sessions and own lists forgotten."""
+    """Old uploads are swept, idle sessions, own lists and words that were read are forgotten."""
     page, given = MagicMock(), []
     service = PageService(tiny_finder(), lists=OwnLists(clock=lambda: next(times)))
     times = iter([0.0, 0.0, 3601.0])
@@ -78,6 +79,7 @@ def test_the_page_is_opened_with_its_chores(tmp_path, monkeypatch):
     monkeypatch.setattr(app, "open_service", lambda *_: service)
     monkeypatch.setattr(app, "build_page", lambda _: page)
     monkeypatch.setattr(app, "launch_options", lambda chores: given.extend(chores) or {})
+    assert name_words.words_of("xyzzy")
     app.main(["--port", "1"])
     page.launch.assert_called_once()
     page.app.state_holder.time_last_used = {"idle": datetime.now() - timedelta(hours=2)}
@@ -89,6 +91,16 @@ def test_the_page_is_opened_with_its_chores(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
     assert page.app.state_holder.session_data == {}
     assert len(service.lists) == 0
+    assert name_words._stem.cache_info().currsize == 0
+
+
+def test_a_model_is_called_by_its_name_and_version(tmp_path):
+    folder = tmp_path / "v1.0.0"
+    folder.mkdir()
+    assert app.version_of(folder, str(folder)) == "v1.0.0"
+    (folder / "training_record.json").write_text('{"name": "esco-skill-biencoder", "version": "1.0.0"}')
+    assert app.version_of(folder, str(folder)) == "esco-skill-biencoder 1.0.0"
+    assert app.version_of(folder, "someone/model@v1.0.0") == "someone/model@v1.0.0"
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import http.client
 import json
+import logging
 import os
 import tempfile
 import threading
@@ -112,6 +113,28 @@ def test_an_error_of_ours_goes_to_the_log_without_what_it_says(served, capfd, mo
     assert "page_service.py" in log
     assert "ValueError" in log
     assert "xyzzy" not in log
+
+
+def test_an_error_of_the_server_goes_to_the_log_without_what_it_says(served, caplog, monkeypatch):
+    words = "xyzzy bake bread"
+
+    def fails():
+        raise ValueError(words)
+
+    monkeypatch.setattr(page_guard, "_too_many_wait", fails)
+    log = logging.getLogger("uvicorn.error")
+    log.addHandler(caplog.handler)
+    try:
+        assert send_form(served[0], page_guard.UPLOAD, form(b"x"))[0] == 500
+        until = time.monotonic() + 30
+        while "ASGI" not in caplog.text:  # it is logged once the answer has left
+            assert time.monotonic() < until
+            time.sleep(0.01)
+    finally:
+        log.removeHandler(caplog.handler)
+    assert "page_guard.py" in caplog.text
+    assert "ValueError" in caplog.text
+    assert "xyzzy" not in caplog.text
 
 
 def test_results_that_nobody_fetches_are_forgotten(served, monkeypatch, tmp_path):

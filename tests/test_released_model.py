@@ -21,7 +21,7 @@ def labels(service, text: str) -> set[str]:
 def test_the_page_opens_the_newest_release(service):
     release = app.newest_release()
     assert service.finder.name == str(release)
-    assert (service.version, service.note) == (release.name, "")
+    assert (service.version, service.note) == (f"esco-skill-biencoder {release.name.removeprefix('v')}", "")
     assert len(service.finder.index.skills) == 13_891
 
 

@@ -48,6 +48,11 @@ def test_a_csv_of_id_and_label():
     assert (skills[0].description, skills[0].type) == ("Heat it", "knowledge")
 
 
+def test_an_own_list_may_name_groups():
+    skills = parse_skills(b"id,label,Group\n1,bake, food \n2,sing,\n3,hum\n")
+    assert [skill.group for skill in skills] == ["food", "", ""]
+
+
 @pytest.mark.parametrize("text", ["id;label\n1;bake\n", "\ufeffID\tLabel\n1\tbake\n", "uri,name\r\n1,bake\r\n\r\n"])
 def test_other_ways_to_write_the_same(text):
     assert [(skill.uri, skill.label) for skill in parse_skills(text.encode())] == [("1", "bake")]
