@@ -80,7 +80,7 @@ def run_on_ray(source: AdSource, parts: Parts, given: argparse.Namespace, finder
         import ray
     except ImportError:
         raise SkillFinderError("--engine ray needs Ray: pip install 'ray[data]'") from None
-    rows = source.count()
+    rows = source.count() if source.files else None
     if rows is None:
         raise SkillFinderError("--engine ray reads files; download the dataset first, or use --engine local")
     count = math.ceil(rows / PART_ROWS)

@@ -15,10 +15,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
-from skill_index import SkillFinderError
+from skill_finder import MAX_CHARS, SkillFinderError
 
 KINDS = (".parquet", ".csv", ".jsonl", ".csv.gz", ".jsonl.gz")
-READ_AT_ONCE = 1024
+# Rows of Parquet: few, for each may be of any length.
+READ_AT_ONCE = 64
 # Unbuffered, a whole row group would be read at once: a million ads as pandas writes them.
 READ_BYTES = 1024**2
 # Fields may be left out where they are empty; one that none of so many lines has is misspelt.
@@ -107,10 +108,11 @@ class AdSource:
                 raise SkillFinderError(f"{file} cannot be read to its end ({error})") from None
 
     def count(self) -> int | None:
-        """How many rows there are; None for a Hub dataset."""
+        """How many rows there are; None for a Hub dataset that does not say."""
         files = self.files
         if not files:
-            return None
+            split = (self._stream.info.splits or {}).get(self.split)
+            return split.num_examples or None if split else None
         if self.is_parquet:
             return sum(map(_parquet_rows, files))
         return sum(1 for _ in self.rows())
@@ -191,14 +193,25 @@ class AdSource:
         except Exception as error:  # of several libraries, whose error types have no common parent
             raise SkillFinderError(f"cannot open the dataset {self.place} ({type(error).__name__})") from None
 
-    def _rows_on_hub(self, start: int) -> Iterator[Row]:
-        commit, number = self.commit, start
-        from datasets import load_dataset
+    @cached_property
+    def _stream(self) -> Any:
+        """The split of the Hub dataset, of which nothing is read yet.
 
+        Raises:
+            SkillFinderError: `datasets` is not installed, or the dataset or split is not there.
+        """
+        commit = self.commit
         try:
-            stream = load_dataset(self.place.partition("@")[0], revision=commit, split=self.split, streaming=True)
+            from datasets import load_dataset
+        except ImportError:
+            raise SkillFinderError("a dataset on the Hub needs datasets: pip install datasets") from None
+        try:
+            return load_dataset(self.place.partition("@")[0], revision=commit, split=self.split, streaming=True)
         except Exception as error:
             raise SkillFinderError(f"cannot open the dataset {self.place} ({_in_short(error)})") from None
+
+    def _rows_on_hub(self, start: int) -> Iterator[Row]:
+        stream, number = self._stream, start
         try:
             for number, values in enumerate(stream.skip(start), start):
                 if number == start:
@@ -217,6 +230,9 @@ class AdSource:
             return Row(None, key, "no text")
         if not isinstance(text, str):
             return Row(None, key, f"the text is a {type(text).__name__}")
+        if len(text) > MAX_CHARS:
+            # Refused here, so that a part of the output never waits for such texts.
+            return Row(None, key, f"a text of {len(text):,} characters is too long; the limit is {MAX_CHARS:,}")
         return Row(_HALF_CHARACTER.sub("\ufffd", text), key)
 
     def _check_columns(self, found: list[str], file: Path | str) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from bulk_rows import AdSource
+from skill_finder import SkillFinderError
 from tests.bulk_ads import write_ads
 from tests.hub_server import HubServer
 from tests.hub_server.store import LFS_SUFFIXES
@@ -18,6 +20,7 @@ ADS = [f"You bake bread {number}" for number in range(7)]
 # Name of a run -> the dataset, and what else the command is given.
 CASES = {
     "whole": ("someone/ads", ["--text-column", "description", "--key-column", "id"]),
+    "counted": ("someone/counted", ["--text-column", "description"]),
     "split": ("someone/ads", ["--text-column", "description", "--split", "test"]),
     "tag": ("someone/ads@v1", ["--text-column", "description"]),
     "resumed": ("someone/ads", ["--text-column", "description"]),
@@ -29,6 +32,19 @@ CASES = {
     "breaks off": ("someone/broken", []),
     "ray": ("someone/ads", ["--text-column", "description", "--engine", "ray"]),
 }
+COUNTED = """---
+dataset_info:
+  features:
+  - name: description
+    dtype: string
+  - name: id
+    dtype: string
+  splits:
+  - name: train
+    num_bytes: 1
+    num_examples: 7
+---
+"""
 # In parts of two. "resumed" has its first two parts already, with a mark in them; "moved" has parts of another commit.
 RUN_ALL = """
 import contextlib, io, json, sys
@@ -97,6 +113,7 @@ def runs(tmp_path_factory):
     broken = write_ads(folder / "broken.parquet", ["You bake bread"] * 3).read_bytes()
     with HubServer(folder / "hub", {}) as hub:
         put(hub, "someone/ads", {"train.csv": lines.encode(), "test.csv": b"description,id\nSQL,1\n"}, "v1")
+        put(hub, "someone/counted", {"train.csv": lines.encode(), "README.md": COUNTED.encode()})
         put(hub, "someone/moving", {"train.csv": lines.encode()})
         put(hub, "someone/broken", {"train.parquet": broken[:60] + b"\xff" * 40 + broken[100:]})
         commands = {name: [dataset, str(folder / f"{name}.parquet"), *more] for name, (dataset, more) in CASES.items()}
@@ -114,6 +131,19 @@ def test_a_dataset_is_read_by_its_name(runs):
     rows = runs.rows("whole")
     assert [(row["row"], row["key"]) for row in rows] == [(number, f"ad-{number}") for number in range(7)]
     assert all(row["skills"][0]["label"] == "bake bread in ovens" for row in rows)
+
+
+def test_the_bar_of_progress_knows_the_number_that_the_card_says(runs):
+    assert len(runs.rows("counted")) == 7
+    assert "7/7" in runs.said["counted"][1]
+    assert "7/7" not in runs.said["whole"][1]
+
+
+def test_without_the_library_it_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(AdSource, "commit", "0" * 40)
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(SkillFinderError, match="pip install datasets"):
+        next(AdSource("someone/ads", "text").rows())
 
 
 def test_split_and_revision(runs):

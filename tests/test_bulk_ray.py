@@ -7,7 +7,7 @@ import pytest
 
 import bulk
 from bulk_output import PART_ROWS, Parts
-from bulk_parts import PartWorker
+from bulk_parts import PartWorker, in_parts
 from bulk_ray import PartMaker, PartReader, connect, run_on_ray
 from bulk_rows import AdSource
 from skill_finder import SkillFinderError
@@ -134,7 +134,10 @@ def two_nodes(monkeypatch):
 
 @pytest.mark.slow
 def test_a_cluster_of_two_nodes_gives_the_same_file(tmp_path, two_nodes):
-    """A worker takes a core, so that two are on two nodes; skipped only where ray is not installed."""
+    """A worker takes a core, so that two are on two nodes; skipped only where ray is not installed.
+
+    The first of three parts was made here before: it is taken over as it is.
+    """
     from app import open_service
 
     given = given_for(tmp_path)
@@ -142,7 +145,11 @@ def test_a_cluster_of_two_nodes_gives_the_same_file(tmp_path, two_nodes):
     source = AdSource(str(write_ads(tmp_path / "ads.parquet", [f"bread {i}" for i in range(1100)])), "text")
     by_ray = Parts(tmp_path / "ray.parquet")
     by_ray.open({}, restart=False)
-    by_ray.join(run_on_ray(source, by_ray, given, finder))
+    by_ray.save(0, PartWorker(finder, 0.0, 1).work(next(in_parts(source.rows())), 0))
+    made_here = by_ray.path(0).stat().st_mtime_ns
+    count = run_on_ray(source, by_ray, given, finder)
+    assert (count, by_ray.path(0).stat().st_mtime_ns) == (3, made_here)
+    by_ray.join(count)
     nodes = [node for node in two_nodes.nodes() if node["Alive"]]
     assert [node["Resources"]["CPU"] for node in nodes] == [1, 1]
     given.workers = 3

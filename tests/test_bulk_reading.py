@@ -33,6 +33,13 @@ class TestTexts:
         assert row["skills"][0]["label"] == "bake bread in ovens"
         assert texts_of(ads) == ["You bake bread \ufffd"]
 
+    def test_a_text_over_the_limit_is_refused_when_it_is_read(self, tmp_path):
+        """A part of 512 of them would otherwise be held until they are judged."""
+        ads = write_ads(tmp_path / "ads.parquet", ["x" * 1_000_001, "x" * 1_000_000])
+        long, short = AdSource(str(ads), "text").rows()
+        assert long == Row(None, None, "a text of 1,000,001 characters is too long; the limit is 1,000,000")
+        assert short.error is None
+
     def test_whatever_a_text_does_to_the_encoder_is_an_error_of_its_row(self):
         worker = PartWorker(Breaking.finder("poison"))
         rows = worker.work([Row("You bake bread"), Row("poison"), Row("You sing")], 0)
