@@ -7,6 +7,7 @@ work it bounds, and every refusal is a sentence for the person who dropped the f
 from __future__ import annotations
 
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -21,6 +22,10 @@ MAX_TEXT_CHARS = 100_000
 MAX_PDF_PAGES = pdf_text.MAX_PAGES
 # Time on the wall; time on the processor is limited in process_limits.py.
 MAX_SECONDS = 30.0
+# What Word before 2007 wrote, and what it wraps a locked file in today.
+_OLD_OFFICE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+# How the system ends a process that used up its time.
+_OUT_OF_TIME = -getattr(signal, "SIGXCPU", 0)
 _PDF_REFUSALS = {
     3: "The PDF is locked with a password. Save it without one, or paste its text.",
     4: f"The PDF has more than {MAX_PDF_PAGES} pages.",
@@ -55,6 +60,10 @@ def read_document(data: bytes, name: str = "") -> str:
         text = _read_apart(pdf_text, data, "PDF", _PDF_REFUSALS)
     elif data.startswith(b"PK\x03\x04"):
         text = _read_apart(word_text, data, "Word file", _WORD_REFUSALS)
+    elif data.startswith(_OLD_OFFICE):
+        raise UnreadableFileError(
+            "This is an old or locked Word file. Save it as .docx without a password, or paste its text."
+        )
     elif name.lower().endswith((".pdf", ".docx")):
         raise UnreadableFileError("This is not a real PDF or Word file. Paste the text instead.")
     else:
@@ -86,14 +95,16 @@ def _read_plain(data: bytes) -> str:
 
 def _read_apart(script: ModuleType, data: bytes, name: str, refusals: Mapping[int, str]) -> str:
     """Read in a process of its own, whose time and memory end with it: a crafted file can ask for any amount."""
+    too_long = f"The {name} takes too long to read. Paste its text instead."
     command = [sys.executable, "-E", "-s", str(Path(str(script.__file__)).resolve())]
     try:
         done = subprocess.run(command, input=data, capture_output=True, timeout=MAX_SECONDS, check=False)
     except subprocess.TimeoutExpired:
-        raise UnreadableFileError(f"The {name} takes too long to read. Paste its text instead.") from None
+        raise UnreadableFileError(too_long) from None
     if done.returncode == 0:
         return done.stdout.decode("utf-8", errors="replace")
-    raise UnreadableFileError(refusals.get(done.returncode, f"The {name} is damaged. Paste its text instead."))
+    damaged = f"The {name} is damaged. Paste its text instead."
+    raise UnreadableFileError({**refusals, _OUT_OF_TIME: too_long}.get(done.returncode, damaged))
 
 
 def _without_controls(text: str) -> str:

@@ -65,8 +65,8 @@ def _without_hidden_parts(text: str) -> str:
 
 def _blank_between(text: str, lowered: str, opening: str, closing: str) -> str:
     parts, position = [], 0
-    while (start := lowered.find(opening, position)) >= 0:
-        end = lowered.find(closing, start)
+    while (start := _find(lowered, opening, position)) >= 0:
+        end = _find(lowered, closing, start)
         if end < 0:
             break
         end += len(closing)
@@ -75,6 +75,15 @@ def _blank_between(text: str, lowered: str, opening: str, closing: str) -> str:
         parts += [text[position:start], " " * (end - start)]
         position = end
     return "".join([*parts, text[position:]])
+
+
+def _find(lowered: str, mark: str, position: int) -> int:
+    """Where a mark stands next, -1 where it does not; a tag is its whole name: "<objectives" is no "<object"."""
+    while (found := lowered.find(mark, position)) >= 0:
+        position = found + len(mark)
+        if not mark[-1].isalpha() or lowered[position : position + 1] in " \t\n/>":
+            return found
+    return -1
 
 
 def _without_tags(text: str) -> str:

@@ -11,7 +11,8 @@ def limit_this_process(memory_bytes: int) -> None:
         import resource
 
         resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
-        resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S))
+        # The first limit ends it with a signal that says why, the second with the one that says nothing.
+        resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S + 1))
     except (ImportError, ValueError):
         # Not on this system; the caller's time limit still holds.
         sys.setrecursionlimit(500)

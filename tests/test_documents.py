@@ -80,6 +80,8 @@ def test_text_of_a_pdf():
         (bytes(range(256)) * 20, "a.txt", "not a text file"),
         (b"\x89PNG\r\n\x1a\n\0\0\0", "a.png", "not a text file"),
         (b"hello", "a.pdf", "not a real PDF"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 600, "a.docx", "old or locked Word file"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 600, "a.doc", "old or locked Word file"),
         (b"%PDF-1.7 and nothing else", "a.pdf", "damaged"),
         (b"PK\x03\x04 broken", "a.docx", "damaged"),
         (docx("", name="other.xml"), "a.docx", "not a Word file"),

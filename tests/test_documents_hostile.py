@@ -126,6 +126,18 @@ def test_a_process_beyond_its_memory_is_a_damaged_file(monkeypatch, tmp_path):
     assert "damaged" in refused(docx(paragraph("x")))
 
 
+def test_a_process_beyond_its_time_takes_too_long(monkeypatch, tmp_path):
+    """One second of work, well within the time on the wall."""
+    pytest.importorskip("resource")
+    busy = tmp_path / "busy.py"
+    folder = word_text.__file__.rpartition("/")[0]
+    start = f"import sys; sys.path.insert(0, {folder!r})\nimport process_limits as limits\nlimits.CPU_S = 1\n"
+    busy.write_text(start + "limits.limit_this_process(2**30)\nfor _ in range(10**9): pass", encoding="utf-8")
+    monkeypatch.setattr(word_text, "__file__", str(busy))
+    monkeypatch.setattr("documents.MAX_SECONDS", 300.0)
+    assert "too long to read" in refused(docx(paragraph("x")))
+
+
 def test_the_limits_hold():
     pytest.importorskip("resource")
     code = "from process_limits import limit_this_process\nlimit_this_process(2**28)\nbytearray(2**29)"

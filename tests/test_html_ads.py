@@ -57,6 +57,14 @@ def test_names_beside_markup_are_found_where_they_stand(ad):
     assert found(ad) == {"SQL": "SQL"}
 
 
+def test_a_name_that_begins_like_a_hidden_tag_hides_nothing():
+    assert found("<objectives>\nYou bake bread\n</objectives>\n<styles>C++</styles>") == {
+        "bake bread in ovens": "You bake bread",
+        "C++": "C++",
+    }
+    assert found("Read <object data='x'>SQL</objects> C++</object\n> or <script/x>LDAP</script>, CSS") == {"CSS": "CSS"}
+
+
 def test_a_letter_that_grows_in_lower_case_hides_no_script():
     text = "İstanbul <SCRIPT>SQL()</Script><!-- C++ --> You bake bread"
     assert blank_markup(text).split() == ["İstanbul", "You", "bake", "bread"]
