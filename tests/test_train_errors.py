@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from dataset_builder.contract import StageError, run_command
 from tests.tiny_runs import RECIPE, STAGE, command, write_place
@@ -81,13 +82,60 @@ def test_a_loss_that_is_no_number_stops_the_run(place: Path, capsys: pytest.Capt
     assert not (place / "e7" / "training_record.json").exists()
 
 
-def test_out_of_memory_is_told(place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize(
+    ("loss", "advice"),
+    [
+        ({"name": "masked_mnrl"}, "Set loss.mini_batch: 2 (same result, less memory) or a smaller batch_size"),
+        ({"name": "masked_mnrl", "mini_batch": 8}, "Set loss.mini_batch: 2"),
+        ({"name": "token_match"}, "tokens. Set a smaller batch_size"),
+        ({"name": "token_and_cosine"}, "tokens. Set a smaller batch_size"),
+    ],
+)
+def test_out_of_memory_is_told(place: Path, capsys, monkeypatch: pytest.MonkeyPatch, loss: dict, advice: str):
+    """What is advised can be done: the losses by tokens refuse a mini_batch."""
+
     def refuse(*_):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 99 bytes")
 
     monkeypatch.setattr("training.losses.ranking_loss", refuse)
-    line = failing(command(place, "e8", RECIPE), capsys)
-    assert "out of memory with 8 pairs a batch and 64 tokens. Set loss.mini_batch: 2" in line
+    recipe = {**RECIPE, "stages": [{**STAGE, "loss": loss}]}
+    line = failing(command(place, f"e8-{loss['name']}-{len(loss)}", recipe), capsys)
+    assert "out of memory with 8 pairs a batch and 64 tokens. Set " in line
+    assert advice in line
+
+
+@pytest.mark.parametrize(
+    ("where", "changes", "more"),
+    [
+        ("sentence_transformers.SentenceTransformer", {}, []),
+        ("training.stages.make_loss", {}, []),
+        ("training.stages._stock_embeddings", {"loss": {"name": "masked_mnrl", "mask": ["near"]}}, []),
+        ("training.round_trip.embed_texts", {"sources": {"synthetic": {"round_trip": 3}}}, []),
+        ("training.averaging.run_prepared", {}, ["--seeds", "1", "2"]),
+    ],
+    ids=["opening", "building the trainer", "stock embeddings", "round trip", "several seeds"],
+)
+def test_out_of_memory_beside_training_is_one_line_too(
+    place: Path, capsys, monkeypatch: pytest.MonkeyPatch, request, where: str, changes: dict, more: list[str]
+):
+    def refuse(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr(where, refuse)
+    out = "memory-" + request.node.callspec.id.replace(" ", "-")
+    line = failing(command(place, out, {**RECIPE, "stages": [{**STAGE, **changes}]}, *more), capsys)
+    assert "out of memory beside the training steps" in line
+
+
+def test_other_errors_of_torch_are_not_out_of_memory(place: Path, monkeypatch: pytest.MonkeyPatch):
+    """A fault of ours must not be told as a lack of memory: it stays a traceback."""
+
+    def refuse(*_, **__):
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    monkeypatch.setattr("training.stages.make_loss", refuse)
+    with pytest.raises(RuntimeError, match="mat1 and mat2"):
+        train.main(command(place, "fault", RECIPE))
 
 
 def test_a_run_is_not_gone_on_with_by_another_number_of_processes(place: Path, capsys, monkeypatch):

@@ -14,7 +14,7 @@ import torch
 
 from dataset_builder.contract import StageError, sha256_of_file
 from training.dataset_rows import split_revision
-from training.machine import precision_in_use
+from training.machine import is_out_of_memory, precision_in_use
 from training.run_record import ModelSource
 
 # Other forms of the same weights, which training has no use for.
@@ -95,6 +95,8 @@ def open_encoder(folder: Path) -> Any:
         with contextlib.redirect_stderr(io.StringIO()):
             return SentenceTransformer(str(folder), trust_remote_code=False, local_files_only=True)
     except Exception as error:
+        if is_out_of_memory(error):
+            raise
         reason = " ".join(str(error).split())[:200]
         raise StageError(f"base model {folder} cannot be opened ({type(error).__name__}: {reason})", REMEDY) from error
 

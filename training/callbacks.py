@@ -118,22 +118,22 @@ def marks(steps: int, count: int) -> set[int]:
 
 
 class Bar(TrainerCallback):  # type: ignore[misc]
-    """One bar a stage on stderr: steps, time left, loss, pairs a second and the newest validation value."""
+    """One bar a stage on stderr: steps, time left, loss, pairs a second of training and the newest validation value."""
 
-    def __init__(self, title: str, pairs_per_step: int, metric: str | None) -> None:
+    def __init__(self, title: str, pairs_per_step: int, metric: str | None, clock: Clock) -> None:
         self.title = title
         self.pairs_per_step = pairs_per_step
         self.metric = f"eval_{metric}" if metric else None
+        self.clock = clock
         self.bar: tqdm[Any] | None = None
         self.shown: dict[str, str] = {}
         self.first_step = 0
-        self.started = 0.0
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
         """Open the bar where the run stands."""
         pause = 0.5 if sys.stderr.isatty() else 10.0
         quiet = not state.is_world_process_zero
-        self.first_step, self.started = state.global_step, time.monotonic()
+        self.first_step = state.global_step
         self.bar = tqdm(
             total=state.max_steps, initial=state.global_step, desc=self.title, mininterval=pause, disable=quiet
         )
@@ -150,7 +150,7 @@ class Bar(TrainerCallback):  # type: ignore[misc]
         if "loss" in logs:
             self.shown["loss"] = f"{logs['loss']:.3f}"
             done = (state.global_step - self.first_step) * self.pairs_per_step
-            self.shown["pairs/s"] = f"{done / max(time.monotonic() - self.started, 1e-9):.0f}"
+            self.shown["pairs/s"] = f"{done / max(self.clock.train_seconds, 1e-9):.0f}"
         if self.metric and self.metric in logs:
             self.shown["validation " + self.metric.removeprefix("eval_")] = f"{100 * logs[self.metric]:.2f}"
         self.bar.set_postfix(self.shown, refresh=False)

@@ -28,6 +28,12 @@ def precision_in_use(wanted: str) -> str:
     return "bf16" if native else "fp32"
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether something failed for want of memory, as Python, torch and CUDA's libraries say it."""
+    said = any(words in str(error) for words in ("allocate memory", "out of memory", "ALLOC_FAILED"))
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (isinstance(error, RuntimeError) and said)
+
+
 def use_threads(threads: int | None) -> None:
     """Share the usable cores among this machine's processes; accelerate's own guess is one thread on some machines."""
     if threads is not None and threads < 1:

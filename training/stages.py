@@ -23,7 +23,7 @@ from training.batches import PairCollator, StageExamples
 from training.callbacks import Bar, Marks, MemoryRefresher
 from training.label_memory import LabelMemory
 from training.losses import make_loss
-from training.machine import on_cpu
+from training.machine import is_out_of_memory, on_cpu
 from training.neighbours import HardNegatives, SkillLinks, linked_skills, merged, near_skills, nearest_skills, siblings
 from training.pairs import Inputs, StagePairs, hidden_skills
 from training.recipe import Recipe, Stage
@@ -96,7 +96,7 @@ def run_stage(job: StageJob) -> StageOutcome:
         encoder = without_normalisation(encoder)
     trainer = _trainer_of(job, encoder)
     checkpoint = last_whole_checkpoint(job.folder)
-    bar = Bar(job.stage.name, _pairs_per_step(job, trainer), job.select_by)
+    bar = Bar(job.stage.name, _pairs_per_step(job, trainer), job.select_by, trainer.clock)
     trainer.add_callback(bar)
     try:
         _with_errors_for_people(job, lambda: trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint)))
@@ -213,15 +213,15 @@ def _with_errors_for_people(job: StageJob, train: Callable[[], Any]) -> None:
     try:
         train()
     except (RuntimeError, MemoryError) as error:
-        if isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error):
-            smaller = max(job.stage.batch_size // 4, 2)
-            cached = f"loss.mini_batch: {smaller} (same result, less memory) or "
-            raise StageError(
-                f"out of memory with {job.stage.batch_size} pairs a batch and {job.recipe.max_tokens} tokens",
-                f"Set {'' if job.stage.loss.name == 'token_match' else cached}a smaller batch_size; "
-                "the checkpoints are kept",
-            ) from error
-        raise
+        if not is_out_of_memory(error):
+            raise
+        loss, batch = job.stage.loss, job.stage.batch_size
+        smaller = max((loss.mini_batch or batch) // 4, 2)
+        cached = "" if loss.by_tokens else f"loss.mini_batch: {smaller} (same result, less memory) or "
+        raise StageError(
+            f"out of memory with {batch} pairs a batch and {job.recipe.max_tokens} tokens",
+            f"Set {cached}a smaller batch_size; the checkpoints are kept",
+        ) from error
 
 
 def _outcome_of(job: StageJob, trainer: SkillTrainer) -> StageOutcome:

@@ -37,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     _calm_libraries()
     # The libraries take seconds to import; a wrong recipe or flag is told before.
     from training.averaging import run_seeds
+    from training.machine import is_out_of_memory
     from training.prepare import RunOptions
     from training.run import run_training
 
@@ -57,10 +58,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
         keep_checkpoints=given.keep_checkpoints,
         command=list(arguments if arguments is not None else sys.argv[1:]),
     )
-    if given.seeds:
-        run_seeds(recipe, given.seeds, options)
-    else:
-        run_training(recipe, options)
+    try:
+        if given.seeds:
+            run_seeds(recipe, given.seeds, options)
+        else:
+            run_training(recipe, options)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise StageError(
+            "out of memory beside the training steps, while embedding, measuring or saving",
+            "Use a machine with more memory; what is finished is kept",
+        ) from error
 
 
 def _parser() -> argparse.ArgumentParser:
