@@ -1,4 +1,5 @@
 import csv
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,9 @@ from training import ablation_grid, ablation_report, ablations
 from training.ablation_grid import GRID, recipe_of
 from training.ablation_report import render_table, signed
 from training.ablation_results import AblationResults, AblationRow, Interval, compare, interval
+from training.bench import newest_dataset
 from training.label_space import label_space_of_esco
+from training.recipe import read_recipe, recipe_from_dict
 from training.run_record import TrainingRecord
 
 REPO = Path(__file__).resolve().parent.parent
@@ -32,14 +35,43 @@ def test_every_row_is_a_recipe_of_the_same_budget():
 def test_the_issue_s_questions_are_all_there():
     asked = {row.question for row in GRID}
     assert asked >= {"augmentation", "sources", "sentence_count", "style", "filters", "masks", "curriculum"}
-    assert asked >= {"unseen_skills", "skillskape", "language_model"}
+    assert asked >= {"unseen_skills", "skillskape", "language_model", "positives"}
+
+
+def test_rows_that_were_measured_are_still_of_the_grid():
+    """A row of results/ablations.json is known again by its question, name and whole recipe."""
+    grid = {(row.question, row.name, str(recipe_of(row, 1).as_dict())) for row in GRID}
+    measured = [row for row in AblationResults.load(REPO / "results" / "ablations.json").rows if row.seeds]
+    assert measured
+    assert [row.name for row in measured if (row.question, row.name, str(row.recipe)) not in grid] == []
+
+
+def test_rows_on_file_are_still_recipes():
+    for row in AblationResults.load(REPO / "results" / "ablations.json").rows:
+        assert recipe_from_dict(row.recipe).as_dict() == row.recipe
 
 
 def test_sentences_a_skill_are_each_seen_so_often_that_the_budget_is_the_same():
-    """k sentences a skill, each seen 10 / k times, are 10 a skill."""
+    """k sentences a skill, each seen 4 / k times, are 4 a skill; 2,500 skills with 4 are the budget of 10,000."""
     counts = [recipe_of(row, 1).stages[0].sources["synthetic"] for row in GRID if row.question == "sentence_count"]
-    assert [count.per_skill for count in counts] == [10, 5, 3, 1]
-    assert [(count.per_skill or 0) * count.weight for count in counts] == pytest.approx([10, 10, 10, 10])
+    assert [count.per_skill for count in counts] == [4, 3, 2, 1]
+    assert [(count.per_skill or 0) * count.weight for count in counts] == pytest.approx([4, 4, 4, 4])
+    assert {(count.at_least, count.skills) for count in counts} == {(4, 2_500)}
+
+
+def test_the_released_dataset_has_the_skills_that_sentence_counts_need():
+    manifest = json.loads((Path(newest_dataset()) / "manifest.json").read_text(encoding="utf-8"))
+    skills = manifest["histograms"]["sentences_per_skill"]
+    for row in GRID:
+        if row.question == "sentence_count":
+            source = recipe_of(row, 1).stages[0].sources["synthetic"]
+            assert sum(number for count, number in skills.items() if int(count) >= source.at_least) >= source.skills
+
+
+def test_the_released_loss_is_a_row():
+    (row,) = [row for row in GRID if (row.question, row.name) == ("scoring", "token_and_cosine")]
+    released = read_recipe(REPO / "training" / "recipes" / "minilm_pseudo_token_and_cosine.yaml")
+    assert recipe_of(row, 1).stages[0].loss == released.stages[0].loss
 
 
 def test_a_difference_is_paired_by_sentence():
@@ -132,7 +164,7 @@ def arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_runs_are_made_once_and_shared(tmp_path: Path, arguments: list[str], capsys: pytest.CaptureFixture[str]):
     """The first rows of `filters` and `scoring` are one and the same recipe, so one run serves both."""
     ablations.main([*arguments, "--only", "filters", "scoring"])
-    assert len(list((tmp_path / "work").iterdir())) == 2
+    assert len(list((tmp_path / "work").iterdir())) == 3
     rows = {(row.question, row.name): row for row in AblationResults.load(tmp_path / "ablations.json").rows}
     assert rows["filters", "filtered"].seeds == rows["scoring", "cosine"].seeds == [1]
     assert rows["filters", "unfiltered"].not_run == "needs --unfiltered"
@@ -142,7 +174,7 @@ def test_runs_are_made_once_and_shared(tmp_path: Path, arguments: list[str], cap
     assert (rows["scoring", "token_match"].pairs, rows["scoring", "token_match"].sets["own"].sentences) == (64, 9)
     capsys.readouterr()
     ablations.main([*arguments, "--only", "filters", "scoring"])
-    assert capsys.readouterr().out.count("nothing to do") == 3
+    assert capsys.readouterr().out.count("nothing to do") == 4
 
 
 def test_a_source_below_the_budget_is_seen_as_often_as_others(tmp_path: Path, arguments: list[str], monkeypatch):
@@ -171,10 +203,10 @@ def test_another_llm_s_dataset_that_is_none_costs_its_row_alone(tmp_path: Path, 
 
 
 def test_a_row_that_fails_does_not_cost_the_others(tmp_path: Path, arguments: list[str]):
-    """No skill of the dataset has ten sentences: that question says so, and the next is measured."""
+    """No skill of the dataset has four sentences: that question says so, and the next is measured."""
     ablations.main([*arguments, "--only", "sentence_count", "negatives"])
     rows = {(row.question, row.name): row for row in AblationResults.load(tmp_path / "ablations.json").rows}
-    assert "has no training pair" in (rows["sentence_count", "10_a_skill"].not_run or "")
+    assert "has no training pair" in (rows["sentence_count", "4_a_skill"].not_run or "")
     assert rows["negatives", "in_batch"].seeds == [1]
 
 

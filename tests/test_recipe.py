@@ -65,6 +65,17 @@ def test_yaml_s_exponents_without_a_point_are_numbers():
         (changed(augmentation={"join": 1.5}), ["join is a probability, got 1.5"]),
         (changed(loss={"name": "token_match", "symmetric": True}), ["token_match goes with none of"]),
         (changed(loss={"several_positives": True}), ["several_positives needs"]),
+        (
+            changed(loss={"name": "masked_mnrl", "mask": ["joined"], "several_positives": True}),
+            ["several_positives needs one of our losses with same_skill masked"],
+        ),
+        (
+            changed(loss={"name": "masked_mnrl"}, augmentation={"joined_labels_are_positives": True}),
+            ["joined_labels_are_positives needs loss.several_positives"],
+        ),
+        (changed(augmentation={"joined_labels_are_positives": True}), ["joined_labels_are_positives needs"]),
+        (changed(loss={"mask": ["same_skill", "near"]}), ["mnrl masks nothing, got mask same_skill, near"]),
+        (changed(loss={"mask": ["linked"]}), ["mnrl masks nothing, got mask linked"]),
         ({**SMALL, "held_out_folds": [10]}, ["held_out_folds are numbers from 0 to 9"]),
         ({**SMALL, "stages": []}, ["needs at least one stage"]),
         ({**SMALL, "stages": SMALL["stages"] * 2}, ["different names"]),
@@ -79,6 +90,15 @@ def test_wrong_values_are_named(values, words: list[str]):
     assert str(error.value).startswith("my.yaml")
     for word in words:
         assert word in str(error.value)
+
+
+def test_what_is_no_contradiction_can_be_read():
+    """A record holds the default mask of `mnrl` as well; hard negatives keep to 'linked' and 'near' with any loss."""
+    recipe_from_dict(recipe_from_dict(SMALL).as_dict())
+    recipe_from_dict(changed(loss={"mask": []}))
+    recipe_from_dict(changed(loss={"mask": ["near"]}, negatives={"count": 1}))
+    positives = {"augmentation": {"joined_labels_are_positives": True}}
+    recipe_from_dict(changed(loss={"name": "token_and_cosine", "several_positives": True}, **positives))
 
 
 def test_a_file_that_is_none(tmp_path: Path):

@@ -14,7 +14,7 @@ from training.recipe import Recipe, recipe_from_dict
 BUDGET = 10_000
 BATCH = 64
 FOLDS_HELD_OUT = (0, 1)
-SKILLS_FOR_SENTENCE_COUNTS = 1_000
+MOST_SENTENCES = 4  # a skill: few skills of the released dataset have more
 
 JOINED = {"join": 1.0}
 OURS = {"join": 0.5, "bullet": 0.2, "formatting": 0.2, "mask_names": 0.1, "split_punctuation": 0.2}
@@ -47,9 +47,10 @@ def _one(question: str, name: str, what: str, **more: Any) -> Row:
 
 
 def _sentence_count(count: int) -> Row:
-    # The same skills in every row: those that have ten sentences.
-    source = {"at_least": 10, "skills": SKILLS_FOR_SENTENCE_COUNTS, "per_skill": count, "weight": 10 / count}
-    what = f"{count} sentence(s) a skill for {SKILLS_FOR_SENTENCE_COUNTS} skills, each seen {10 / count:g} times"
+    # The same skills in every row, so many that with the most sentences each is seen once.
+    skills, weight = BUDGET // MOST_SENTENCES, MOST_SENTENCES / count
+    source = {"at_least": MOST_SENTENCES, "skills": skills, "per_skill": count, "weight": weight}
+    what = f"{count} sentence(s) a skill, each seen {weight:.3g} time(s); {skills:,} skills that have {MOST_SENTENCES}"
     return _one("sentence_count", f"{count}_a_skill", what, sources={"synthetic": source})
 
 
@@ -86,7 +87,7 @@ GRID: tuple[Row, ...] = (
         "sentences, descriptions, an alternative label a skill, lists of names",
         sources={**SENTENCES, "descriptions": {}, "alternative_labels": {"per_skill": 1}, "skill_lists": {}},
     ),
-    *(_sentence_count(count) for count in (10, 5, 3, 1)),
+    *(_sentence_count(count) for count in (MOST_SENTENCES, 3, 2, 1)),
     _one("style", "all", "every style of sentence", sources={"synthetic": {}}),
     _one("style", "explicit", "every style but implicit", sources={"synthetic": {"styles": EXPLICIT_STYLES}}),
     _one("style", "implicit", "sentences that do not name the skill", sources={"synthetic": {"styles": ["implicit"]}}),
@@ -113,6 +114,15 @@ GRID: tuple[Row, ...] = (
     _one("negatives", "all_labels", "and every label, remembered", loss={**MASKED, "label_memory": 50}),
     _one("scoring", "cosine", "one vector a sentence"),
     _one("scoring", "token_match", "token-level score of ConTeXT-match", loss={**MASKED, "name": "token_match"}),
+    _one("scoring", "token_and_cosine", "both, as released", loss={**MASKED, "name": "token_and_cosine"}),
+    _one("positives", "own", "a sentence's own skill; others that it asks for are left out"),
+    _one(
+        "positives",
+        "all",
+        "every label of the batch that the sentence asks for, joined ones too",
+        loss={**MASKED, "several_positives": True},
+        augmentation={"join": 0.5, "joined_labels_are_positives": True},
+    ),
     _one(
         "curriculum",
         "together",

@@ -1,6 +1,7 @@
 """results/ablations.json -> a Markdown table and a figure.
 
-python -m training.ablation_report results/ablations.json --into README.md --figure results/figures/ablations.png
+python -m training.ablation_report results/ablations.json --into training/README.md \
+    --figure results/figures/ablations.png
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ from dataset_builder.contract import run_command
 from dataset_builder.markdown_parts import put_part
 from training.ablation_results import AblationResults, AblationRow, Interval
 
-PART = "ablations"  # of README
+PART = "ablations"  # of training/README.md
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table and draw the figure."""
     parser = argparse.ArgumentParser(prog="python -m training.ablation_report", description=__doc__)
     parser.add_argument("results", help="results/ablations.json")
-    parser.add_argument("--into", metavar="README.md", help="put the table between its markers")
+    parser.add_argument("--into", metavar="MD", help="put the table between its markers")
     parser.add_argument("--figure", metavar="PNG", help="where to draw the differences")
     given = parser.parse_args(arguments)
     results = AblationResults.load(given.results)

@@ -69,8 +69,9 @@ class Source:
 class Augmentation:
     """What is done to sentences, anew in every epoch; each value but `join_side` and `join_partners` is a probability.
 
-    `join` puts another random sentence before or after (Decorte et al. 2023, section 3.2). `definitions` treats ESCO's
-    descriptions as sentences too: they say what is done, as an ad's lines do.
+    `join` puts another random sentence before or after (Decorte et al. 2023, section 3.2); its skills are positives too
+    with `joined_labels_are_positives`. `definitions` treats ESCO's descriptions as sentences: they say what is done, as
+    an ad's lines do.
     """
 
     join: float = 0.0
@@ -118,7 +119,8 @@ class Loss:
         _need(self.scale > 0, f"scale must be above 0, got {self.scale}")
         unknown = [name for name in self.mask if name not in MASKS]
         _need(not unknown, f"mask may name {', '.join(MASKS)}, got {', '.join(unknown)}")
-        _need(not (self.several_positives and self.name == "mnrl"), "several_positives needs one of our losses")
+        told = self.name != "mnrl" and "same_skill" in self.mask
+        _need(told or not self.several_positives, "several_positives needs one of our losses with same_skill masked")
         _need(self.mini_batch >= 0, f"mini_batch must not be negative, got {self.mini_batch}")
         _need(self.label_memory >= 0, f"label_memory must not be negative, got {self.label_memory}")
         _need(not self.label_memory or self.name == "masked_mnrl", "label_memory needs masked_mnrl")
@@ -175,19 +177,23 @@ class Stage:
         _need(bool(self.sources), f"stage {self.name!r} needs at least one source: {', '.join(SOURCES)}")
         for name in self.sources:
             _need(name in SOURCES, f"unknown source {name!r} (known: {', '.join(SOURCES)})")
-        _need(self.epochs >= 1, f"epochs must be at least 1, got {self.epochs}")
         _need(self.batch_size >= 2, f"batch_size must be at least 2, got {self.batch_size}: the rest are the negatives")
         for name in ("max_steps", "pairs_limit"):
             value = getattr(self, name)
             _need(value is None or value > 0, f"{name} must be above 0, got {value}")
-        _need(
-            self.gradient_accumulation >= 1, f"gradient_accumulation must be at least 1: {self.gradient_accumulation}"
-        )
+        for name in ("epochs", "gradient_accumulation"):
+            _need(getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}")
         known = ", ".join(OPTIMIZERS)
         _need(self.optimizer in OPTIMIZERS, f"optimizer must be one of {known}, got {self.optimizer!r}")
         _need(self.learning_rate > 0, f"learning_rate must be above 0, got {self.learning_rate}")
         _need(0 <= self.warmup < 1, f"warmup is a share of the steps, got {self.warmup}")
         _need(self.schedule in SCHEDULES, f"schedule must be one of {', '.join(SCHEDULES)}, got {self.schedule!r}")
+        joined = self.augmentation.joined_labels_are_positives
+        _need(self.loss.several_positives or not joined, "joined_labels_are_positives needs loss.several_positives")
+        # `mnrl` masks nothing, but hard negatives keep to two of the masks; the default mask may be nobody's choice.
+        asked = set(self.loss.mask) - ({"linked", "near"} if self.negatives.count else set())
+        ignored = self.loss.name == "mnrl" and asked not in (set(), set(Loss.mask))
+        _need(not ignored, f"mnrl masks nothing, got mask {', '.join(self.loss.mask)}; masked_mnrl does")
 
 
 @dataclass(frozen=True)
@@ -231,14 +237,12 @@ class Recipe:
         _need(len(set(names)) == len(names), f"stages need different names, got {', '.join(names)}")
         _need(self.max_tokens >= 8, f"max_tokens must be at least 8, got {self.max_tokens}")
         _need(self.chunk_size >= 0, f"chunk_size must not be negative, got {self.chunk_size}")
-        _need(self.log_every >= 1, f"log_every must be at least 1, got {self.log_every}")
+        for name in ("log_every", "checkpoints_per_epoch"):
+            _need(getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}")
         precisions = ", ".join(PRECISIONS)
         _need(self.precision in PRECISIONS, f"precision must be one of {precisions}, got {self.precision!r}")
         wrong = [fold for fold in self.held_out_folds if not 0 <= fold < FOLDS]
         _need(not wrong, f"held_out_folds are numbers from 0 to {FOLDS - 1}, got {wrong}")
-        _need(
-            self.checkpoints_per_epoch >= 1, f"checkpoints_per_epoch must be at least 1: {self.checkpoints_per_epoch}"
-        )
 
     def needs(self, source: str) -> bool:
         """Whether any stage uses `source`."""
