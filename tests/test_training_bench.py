@@ -1,12 +1,15 @@
-import json
 from pathlib import Path
 
 import pytest
 
 from dataset_builder.contract import StageError
 from tests.tiny_encoder import write_tiny_dataset, write_tiny_encoder
-from training import bench
-from training.bench import Measurement, TrainingSpeed, newest_dataset, render
+from training import bench, model_flops
+from training.base_model import open_encoder
+from training.bench import newest_dataset
+from training.bench_report import Measurement, TrainingSpeed, render
+from training.machine import precision_in_use
+from training.run_record import DatasetSource
 
 GB = 10**9
 
@@ -20,36 +23,91 @@ def test_both_ways_train_and_are_measured(tmp_path: Path, capsys):
     dataset, encoder = write_tiny_dataset(tmp_path / "pairs.csv"), write_tiny_encoder(tmp_path / "encoder")
     places = ["--recipe", str(recipe), "--dataset", str(dataset), "--base-model", str(encoder)]
     bench.main([*places, "--steps", "2", "--batch-size", "8", "--no-memory", "--out", str(tmp_path / "speed.json")])
-    record = json.loads((tmp_path / "speed.json").read_text())
-    assert [(one["way"], one["steps"], one["batch_size"]) for one in record["speed"]] == [
-        ("plain", 2, 8),
-        ("ours", 2, 8),
-    ]
-    assert all(one["pairs_per_s"] > 0 and one["peak_memory_bytes"] > 10**7 for one in record["speed"])
+    record = TrainingSpeed.load(tmp_path / "speed.json")
+    plain, ours = record.speed
+    assert [(one.way, one.steps, one.batch_size) for one in record.speed] == [("plain", 2, 8), ("ours", 2, 8)]
+    assert (plain.precision, ours.precision) == ("fp32", precision_in_use("auto"))
+    assert (plain.max_tokens, ours.max_tokens) == (64, 16)
+    assert all(one.pairs_per_s > 0 and one.peak_memory_bytes > 10**7 for one in record.speed)
+    assert (record.base_model, record.dataset.id, record.device) == ("encoder", "pairs.csv", "cpu")
+    assert sum(record.sentence_lengths.values()) == 96
+    assert record.matrix_flops_per_s > 0
+    # The same pairs, none of them longer than 16 tokens: as many operations a pair.
+    assert set(record.sentence_lengths) <= {"1-8", "9-16"}
+    assert plain.model_flops_per_s / plain.pairs_per_s == pytest.approx(ours.model_flops_per_s / ours.pairs_per_s)
     assert "| ours |" in capsys.readouterr().out
 
 
-def test_the_tables_are_worked_by_hand():
-    """80 pairs a second are 4 times 20; 0.5 of RP@5 is 50.00; memory is in units of 10^9 bytes."""
+def speed_of(device: str) -> TrainingSpeed:
     one = {"batch_size": 64, "steps": 100, "rp_at_5": {"rp@5_tech": 0.5}}
-    plain = Measurement(way="plain", pairs_per_s=20.0, peak_memory_bytes=3 * GB, **one)
-    ours = Measurement(way="ours", pairs_per_s=80.0, peak_memory_bytes=2 * GB, **one)
-    results = TrainingSpeed(
-        schema_version=1,
+    plain = Measurement(
+        way="plain", precision="fp32", max_tokens=None, pairs_per_s=20.0, peak_memory_bytes=3 * GB, **one
+    )
+    ours = Measurement(
+        way="ours",
+        precision="bf16",
+        max_tokens=64,
+        pairs_per_s=80.0,
+        peak_memory_bytes=2 * GB,
+        model_flops_per_s=0.25e12,
+        **one,
+    )
+    return TrainingSpeed(
+        schema_version=TrainingSpeed.SCHEMA_VERSION,
         code_version="abc",
         processor="a processor",
-        device="cpu",
+        device=device,
         cpu_cores=2,
         recipe_name="paper",
         base_model="tiny",
+        dataset=DatasetSource(id="pairs", revision=None, version="1.0.0", sha256="0" * 64),
+        sentence_lengths={"1-8": 3},
+        matrix_flops_per_s=0.4e12,
         speed=[plain, ours],
         memory=[plain, ours],
     )
-    text = render(results)
-    assert "| plain | 20.0 | 1.00x | 50.00 |" in text
-    assert "| ours | 80.0 | 4.00x | 50.00 |" in text
+
+
+def test_the_tables_are_worked_by_hand():
+    """80 pairs a second are 4 times 20; 0.25 of 0.4 TFLOP/s is 62.5%; memory is in units of 10^9 bytes."""
+    text = render(speed_of("cpu"))
+    assert "| plain | fp32 | all | 20.0 | 1.00x | - | 50.00 |" in text
+    assert "| ours | bf16 | 64 | 80.0 | 4.00x | 62.5% | 50.00 |" in text
     assert "| plain | 3.00 |" in text
     assert "| ours | 2.00 |" in text
+    assert "tiny on pairs, recipe paper, batch 64, a processor, 2 cores. Matrix rate: 0.40 TFLOP/s in bf16." in text
+
+
+def test_the_gpu_is_named():
+    assert "batch 64, NVIDIA H100, a processor, 2 cores." in render(speed_of("NVIDIA H100"))
+
+
+def test_model_flops_by_hand(tmp_path: Path):
+    """Two layers of width 32, 64 in between. A layer: 4 (32 x 32 + 32) + (32 x 64 + 64) + (64 x 32 + 32) + 2 x 64 for
+    two norms = 8,544 weights; with the embeddings' norm of 64, N = 17,152. Texts of 3 and 5 tokens:
+    6 x 17,152 x 8 + 12 x 2 x 32 x (9 + 25) = 823,296 + 26,112.
+    """
+    transformer = model_flops.transformer_of(open_encoder(write_tiny_encoder(tmp_path / "encoder")))
+    assert model_flops.training_flops(transformer, [3, 5]) == 849_408
+
+
+def test_the_matrix_rate_is_the_best_of_several(monkeypatch: pytest.MonkeyPatch):
+    """2 x 512^3 in 1 s; 2 x 1024^3 in 2 s after a slower first time: four times as fast, and long."""
+    seconds = {512: iter([1.0] * 5), 1024: iter([9.0, 2.0, 2.0, 3.0, 4.0])}
+    monkeypatch.setattr(model_flops, "LONG_S", 1.5)
+    monkeypatch.setattr(model_flops, "_product_seconds", lambda one, two: next(seconds[one.shape[0]]))
+    assert model_flops.matrix_rate() == pytest.approx(2 * 1024**3 / 2)
+
+
+def test_a_packaged_model_goes_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Its folder is called `model`."""
+    named = []
+    monkeypatch.setattr(bench, "packaged_minilm", lambda: str(tmp_path / "model"))
+    monkeypatch.setattr(bench, "_in_child", lambda *_: None)
+    monkeypatch.setattr(bench, "_with_facts", lambda given, name, *_: named.append(name) or speed_of("cpu"))
+    bench.main(["--dataset", "pairs.csv", "--no-memory"])
+    bench.main(["--dataset", "pairs.csv", "--no-memory", "--base-model", "sentence-transformers/all-mpnet-base-v2"])
+    assert named == ["all-MiniLM-L6-v2", "all-mpnet-base-v2"]
 
 
 def test_the_newest_release_is_taken_by_number(tmp_path: Path, monkeypatch):

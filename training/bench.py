@@ -15,58 +15,38 @@ import argparse
 import dataclasses
 import importlib.util
 import json
+import math
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-from dataset_builder.contract import Record, StageError, Strict, code_version, run_command
+import torch
+
+from dataset_builder.contract import StageError, code_version, run_command
 from dataset_builder.markdown_parts import put_part
-from training.machine import on_cpu, processor_name, usable_cores, use_threads
+from training.bench_report import WAYS, Measurement, TrainingSpeed, render
+from training.machine import on_cpu, precision_in_use, processor_name, usable_cores, use_threads
 from training.prepare import Prepared, RunOptions, prepare
-from training.recipe import Augmentation, read_recipe
+from training.recipe import Augmentation, Negatives, read_recipe
+from training.run_record import DatasetSource
 
 RECIPE = Path(__file__).with_name("recipes") / "paper.yaml"
 RELEASES = Path(__file__).resolve().parent.parent / "dataset_builder" / "releases"
+PACKAGED = "all-MiniLM-L6-v2"
 MEMORY_BATCHES = (16, 32, 64, 128, 256)
 MEMORY_STEPS = 3
-WAYS = ("plain", "ours", "ours cached")
-PART = "training-speed"  # of README
-
-
-class Measurement(Strict):
-    """One way of training at one batch size: pairs a second of the steps alone, peak memory, RP@5 by set."""
-
-    way: str
-    batch_size: int
-    steps: int
-    pairs_per_s: float
-    peak_memory_bytes: int
-    rp_at_5: dict[str, float]
-
-
-class TrainingSpeed(Record):
-    """All measurements of one run of the bench."""
-
-    FILE_NAME: ClassVar[str] = "training_speed.json"
-    SCHEMA_VERSION: ClassVar[int] = 1
-
-    code_version: str
-    processor: str
-    device: str
-    cpu_cores: int
-    recipe_name: str
-    base_model: str
-    speed: list[Measurement]
-    memory: list[Measurement]
+PART = "training-speed"  # of training/README.md
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, or, as a child process, make one measurement and print it."""
     given = _parser().parse_args(arguments)
     given.dataset = given.dataset or newest_dataset()
+    base_model = Path(given.base_model).name if given.base_model else PACKAGED
     given.base_model = given.base_model or packaged_minilm()
     if given.one:
         print(measure(given, *given.one.split(":")).model_dump_json())
@@ -77,22 +57,57 @@ def main(arguments: Sequence[str] | None = None) -> None:
         memory += [
             _in_child(arguments, f"{way}:{size}:{MEMORY_STEPS}") for size in MEMORY_BATCHES if not given.no_memory
         ]
-    results = TrainingSpeed(
-        schema_version=TrainingSpeed.SCHEMA_VERSION,
-        code_version=code_version(),
-        processor=processor_name(),
-        device=_device(),
-        cpu_cores=usable_cores(),
-        recipe_name=read_recipe(given.recipe).name,
-        base_model=Path(given.base_model).name,
-        speed=speed,
-        memory=memory,
-    )
+    results = _with_facts(given, base_model, speed, memory)
     if given.out:
         results.save(given.out)
     if given.into:
         put_part(given.into, PART, render(results))
     print(render(results))
+
+
+def _with_facts(
+    given: argparse.Namespace, base_model: str, speed: Sequence[Measurement], memory: list[Measurement]
+) -> TrainingSpeed:
+    """The record: what was measured, what it was measured on, and how much of the device it used."""
+    from training.base_model import open_encoder
+    from training.model_flops import matrix_rate, training_flops, transformer_of
+
+    use_threads(None)
+    prepared = _prepared(given, given.batch_size, given.steps, cached=False)
+    dataset, pairs, labels = prepared.inputs.dataset, prepared.pairs[0].pairs, prepared.inputs.labels.labels
+    encoder = open_encoder(prepared.base.folder)
+    transformer = transformer_of(encoder)
+    sentences = _lengths(encoder, [pair.text for pair in pairs]) if transformer else []
+    positives = _lengths(encoder, [labels[pair.skill] for pair in pairs]) if transformer else []
+
+    def flops_per_s(one: Measurement) -> float | None:
+        """Of the mean pair: the timed steps drew theirs from all of them at random."""
+        if transformer is None:
+            return None
+        cut = [min(length, one.max_tokens or length) for length in (*sentences, *positives)]
+        return one.pairs_per_s * training_flops(transformer, cut) / len(pairs)
+
+    ends = Counter(8 * math.ceil(length / 8) for length in sentences)
+    return TrainingSpeed(
+        schema_version=TrainingSpeed.SCHEMA_VERSION,
+        code_version=code_version(),
+        processor=processor_name(),
+        device="cpu" if on_cpu() else torch.cuda.get_device_name(),
+        cpu_cores=usable_cores(),
+        recipe_name=prepared.recipe.name,
+        base_model=base_model,
+        dataset=DatasetSource(id=dataset.id, revision=dataset.revision, version=dataset.version, sha256=dataset.sha256),
+        sentence_lengths={f"{end - 7}-{end}": ends[end] for end in sorted(ends)},
+        matrix_flops_per_s=matrix_rate(),
+        speed=[one.model_copy(update={"model_flops_per_s": flops_per_s(one)}) for one in speed],
+        memory=memory,
+    )
+
+
+def _lengths(encoder: Any, texts: list[str]) -> list[int]:
+    """Tokens of each text, none cut off."""
+    tokens = encoder.tokenizer(texts, truncation=False, padding=False, verbose=False)
+    return [len(ids) for ids in tokens["input_ids"]]
 
 
 def newest_dataset() -> str:
@@ -127,12 +142,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--base-model", help="default: the packaged all-MiniLM-L6-v2")
     parser.add_argument("--esco", nargs="+")
     parser.add_argument("--skillskape")
+    parser.add_argument("--pseudo-labels")
     parser.add_argument("--validation", help="also compare RP@5 on *_validation.csv after the steps")
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--no-memory", action="store_true", help="leave out memory by batch size")
     parser.add_argument("--out", metavar="JSON")
-    parser.add_argument("--into", metavar="README.md", help="put the tables between its markers")
+    parser.add_argument("--into", metavar="MD", help="put the tables between its markers")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser
@@ -159,15 +175,23 @@ def measure(given: argparse.Namespace, way: str, batch_size: str, steps: str) ->
     from training.validation import SkillRanking, load_metric
 
     use_threads(None)
-    size, count = int(batch_size), int(steps)
+    size, count, is_plain = int(batch_size), int(steps), way == "plain"
     prepared = _prepared(given, size, count, cached=way == "ours cached")
-    encoder, pairs_per_s = _plain(prepared, size, count) if way == "plain" else _ours(prepared)
+    encoder, pairs_per_s = _plain(prepared, size, count) if is_plain else _ours(prepared)
     memory = peak_memory_bytes()
+    limit = min(encoder.max_seq_length or math.inf, math.inf if is_plain else prepared.recipe.max_tokens)
     values: dict[str, float] = {}
     if prepared.validation and count > MEMORY_STEPS:
         values = SkillRanking(prepared.validation, prepared.inputs.labels, load_metric())(encoder)
     return Measurement(
-        way=way, batch_size=size, steps=count, pairs_per_s=pairs_per_s, peak_memory_bytes=memory, rp_at_5=values
+        way=way,
+        batch_size=size,
+        steps=count,
+        precision="fp32" if is_plain else precision_in_use(prepared.recipe.precision),
+        max_tokens=int(limit) if math.isfinite(limit) else None,
+        pairs_per_s=pairs_per_s,
+        peak_memory_bytes=memory,
+        rp_at_5=values,
     )
 
 
@@ -175,15 +199,23 @@ def _prepared(given: argparse.Namespace, size: int, steps: int, cached: bool) ->
     recipe = read_recipe(given.recipe)
     stage = recipe.stages[-1]
     # The same texts and the same loss as the plain example's; ours without masks is MultipleNegativesRankingLoss.
-    loss = dataclasses.replace(stage.loss, name="masked_mnrl", mask=(), mini_batch=16 if cached else 0)
+    loss = dataclasses.replace(
+        stage.loss, name="masked_mnrl", mask=(), several_positives=False, mini_batch=16 if cached else 0
+    )
     stage = dataclasses.replace(
-        stage, batch_size=size, max_steps=steps, epochs=1, loss=loss, augmentation=Augmentation()
+        stage,
+        batch_size=size,
+        max_steps=steps,
+        epochs=1,
+        loss=loss,
+        augmentation=Augmentation(),
+        negatives=Negatives(),
     )
     validation = dataclasses.replace(recipe.validation, times_per_epoch=0)
     recipe = dataclasses.replace(recipe, stages=(stage,), validation=validation)
     esco, out = tuple(given.esco or ()), Path("unused")
     options = RunOptions(given.dataset, given.base_model, out, esco, given.skillskape, validation=given.validation)
-    return prepare(recipe, options)
+    return prepare(recipe, dataclasses.replace(options, pseudo_labels=given.pseudo_labels))
 
 
 def _ours(prepared: Prepared) -> tuple[Any, float]:
@@ -248,32 +280,6 @@ def _stdout_to_stderr() -> Any:
     import contextlib
 
     return contextlib.redirect_stdout(sys.stderr)
-
-
-def _device() -> str:
-    import torch
-
-    return "cpu" if on_cpu() else torch.cuda.get_device_name()
-
-
-def render(results: TrainingSpeed) -> str:
-    """Two Markdown tables: speed with RP@5, and memory by batch size."""
-    plain = results.speed[0]
-    sets = list(plain.rp_at_5)
-    heads = ["Training", "Pairs/s", "Speed", *(f"{name.replace('_', ' ')} after {plain.steps} steps" for name in sets)]
-    lines = ["| " + " | ".join(heads) + " |", "|---|" + "--:|" * (len(heads) - 1)]
-    for one in results.speed:
-        cells = [one.way, f"{one.pairs_per_s:.1f}", f"{one.pairs_per_s / plain.pairs_per_s:.2f}x"]
-        lines.append("| " + " | ".join([*cells, *(f"{100 * one.rp_at_5[name]:.2f}" for name in sets)]) + " |")
-    lines += ["", f"{results.base_model}, batch {plain.batch_size}, {results.processor}, {results.cpu_cores} cores"]
-    if results.memory:
-        sizes = sorted({one.batch_size for one in results.memory})
-        lines += ["", "| Peak memory, GB | " + " | ".join(f"batch {size}" for size in sizes) + " |"]
-        lines += ["|---|" + "--:|" * len(sizes)]
-        for way in WAYS:
-            used = [one.peak_memory_bytes / 1e9 for one in results.memory if one.way == way]
-            lines.append(f"| {way} | " + " | ".join(f"{value:.2f}" for value in used) + " |")
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":
