@@ -1,8 +1,9 @@
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from training.energy import EnergyMeter
+from training.energy import EnergyMeter, gpu_watts
 
 
 class Clock:
@@ -47,6 +48,42 @@ def test_processor_counters_add_up_and_may_start_again(tmp_path: Path):
     # What is measured goes before what is given by hand.
     assert EnergyMeter(watts=50, rapl=tmp_path, gpu=lambda: None).read().method == "processor packages by RAPL"
     assert meter.read().kwh == pytest.approx(520 / 3.6e6)
+
+
+def test_psys_is_no_package(tmp_path: Path):
+    """Its 900 J hold the package's 300 J once more."""
+    for number, name in enumerate(("package-0", "psys")):
+        write_counter(tmp_path, 0, number)
+        (tmp_path / f"intel-rapl:{number}" / "name").write_text(name + "\n")
+    meter = EnergyMeter(rapl=tmp_path, gpu=lambda: None)
+    write_counter(tmp_path, 300, 0)
+    write_counter(tmp_path, 900, 1)
+    assert meter.read().kwh == pytest.approx(300 / 3.6e6)
+
+
+@pytest.mark.parametrize(
+    ("visible", "chosen", "watts"), [(None, [], 300.0), ("1", ["--id=1"], 100.0), ("0,1", ["--id=0,1"], 300.0)]
+)
+def test_only_gpus_that_the_run_may_see_count(monkeypatch: pytest.MonkeyPatch, visible, chosen, watts):
+    """Two GPUs, of 200 W and 100 W."""
+
+    def nvidia_smi(command: list[str], **_):
+        assert command[1:-2] == chosen
+        shown = ["200.0", "100.0"] if watts == 300.0 else ["100.0"]
+        return subprocess.CompletedProcess(command, 0, stdout="\n".join(shown) + "\n")
+
+    monkeypatch.setattr("training.energy.subprocess.run", nvidia_smi)
+    monkeypatch.setattr("training.energy.on_cpu", lambda: False)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert gpu_watts() == watts
+
+
+def test_a_run_on_the_cpu_uses_no_gpu(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("training.energy.subprocess.run", lambda *_, **__: pytest.fail("asked for GPUs' power"))
+    monkeypatch.setattr("training.energy.on_cpu", lambda: True)
+    assert gpu_watts() is None
 
 
 def test_gpu_power_is_sampled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+from training.machine import on_cpu
 
 JOULES_PER_KWH = 3.6e6
 GPU_EVERY_S = 15.0  # asking for the GPUs' power takes a moment
@@ -34,7 +37,7 @@ class EnergyMeter:
         self, watts: float | None = None, rapl: Path = RAPL, gpu: Callable[[], float | None] | None = None
     ) -> None:
         self._watts = watts
-        self._counters = [file for file in sorted(rapl.glob("intel-rapl:?/energy_uj")) if _number_in(file) is not None]
+        self._counters = [file for file in sorted(rapl.glob("intel-rapl:?/energy_uj")) if _counts_a_package(file)]
         self._gpu = gpu or gpu_watts
         self._gpu_power = self._gpu()
         self._has_gpu = self._gpu_power is not None
@@ -77,13 +80,23 @@ class EnergyMeter:
 
 
 def gpu_watts() -> float | None:
-    """Power of all GPUs together, in watts, as nvidia-smi tells; None where there is none."""
-    command = ["nvidia-smi", "--query-gpu=power.draw", "--format=csv,noheader,nounits"]
+    """Power of the GPUs that this run may see together, in watts, as nvidia-smi tells; None where there is none."""
+    if on_cpu():
+        return None
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")  # nvidia-smi itself does not look at it
+    chosen = [f"--id={visible}"] if visible else []
+    command = ["nvidia-smi", *chosen, "--query-gpu=power.draw", "--format=csv,noheader,nounits"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
         return sum(float(line) for line in done.stdout.split())
     except (OSError, subprocess.SubprocessError, ValueError):
         return None
+
+
+def _counts_a_package(file: Path) -> bool:
+    """Whether a counter can be read and is not `psys`, which counts the packages once more with what is around them."""
+    name = file.with_name("name")
+    return _number_in(file) is not None and not (name.is_file() and name.read_text().strip() == "psys")
 
 
 def _number_in(file: Path) -> int | None:
