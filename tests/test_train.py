@@ -22,6 +22,7 @@ from training.prepare import RunOptions, prepare
 from training.recipe import recipe_from_dict
 from training.run_record import TrainingRecord
 from training.static_model import distil
+from training.validation import SkillRanking
 
 REPO = Path(__file__).resolve().parent.parent
 ESCO = REPO / "dataset_builder" / "sample_esco"
@@ -67,6 +68,21 @@ def test_the_loss_falls_and_validation_is_measured(trained: Path):
     assert record.best_step in {
         point.step for point in record.validation if point.metrics["rp@5_mean"] == best.metrics["rp@5_mean"]
     }
+
+
+def test_the_best_checkpoint_by_validation_is_kept(place: Path, monkeypatch: pytest.MonkeyPatch):
+    """Measured at steps 6, 12, 18 and 24, best at 12: the model is that checkpoint, not what training ended with."""
+    values = iter([0.2, 0.9, 0.5, 0.1])
+    monkeypatch.setattr(SkillRanking, "__call__", lambda *_, **__: {"rp@5_mean": next(values)})
+    recipe = {**RECIPE, "validation": {"times_per_epoch": 2}}
+    train.main(command(place, "best", recipe, "--validation", str(place / "benchmarks"), "--keep-checkpoints"))
+    record = TrainingRecord.load(place / "best")
+    measured = [(point.step, point.metrics["rp@5_mean"]) for point in record.validation]
+    assert measured == [(6, 0.2), (12, 0.9), (18, 0.5), (24, 0.1)]
+    assert record.best_step == 12
+    checkpoints = place / "best" / "checkpoints" / "1-sentences"
+    assert equal(place / "best", checkpoints / "checkpoint-12")
+    assert not equal(place / "best", checkpoints / "checkpoint-24")
 
 
 def test_the_library_opens_the_folder(trained: Path):
@@ -125,17 +141,20 @@ def test_same_seed_same_weights_other_seed_others(place: Path):
     assert not equal(place / "one", place / "three")
 
 
-@pytest.mark.parametrize("label_memory", [0, 4])
-def test_killed_in_the_second_epoch_it_ends_the_same(place: Path, label_memory: int):
+@pytest.mark.parametrize(("label_memory", "best_step"), [(0, 12), (4, 60)])
+def test_killed_in_the_second_epoch_it_ends_the_same(place: Path, label_memory: int, best_step: int):
     """12 steps an epoch, a checkpoint every 6: killed after that of step 18, in the second epoch of five.
 
-    A memory of labels that lasts 4 steps is in the middle of its life there.
+    A memory of labels that lasts 4 steps is in the middle of its life there. Where validation chooses, its sentence is
+    a label, which every encoder finds: no measurement beats the first, of step 12, whose checkpoint outlives the kill.
     """
+    (place / "easy.csv").write_text("sentence,label\nbake bread,bake bread\n", encoding="utf-8")
+    validation = ["--validation", str(place / "easy.csv")] if best_step < 60 else []
     stage = {**STAGE, "epochs": 5, "loss": {"name": "masked_mnrl", "label_memory": label_memory}}
     recipe = {**RECIPE, "checkpoints_per_epoch": 2, "stages": [stage]}
     whole, broken = place / f"undisturbed-{label_memory}", place / f"killed-{label_memory}"
-    train.main(command(place, whole.name, recipe))
-    killed = command(place, broken.name, recipe)
+    train.main(command(place, whole.name, recipe, *validation))
+    killed = command(place, broken.name, recipe, *validation)
     run_until(killed, broken / "checkpoints" / "1-sentences" / "checkpoint-18" / "trainer_state.json")
     assert not (broken / "training_record.json").exists()
     # A checkpoint that was cut short: without its last file, trainer_state.json, it does not count.
@@ -150,6 +169,8 @@ def test_killed_in_the_second_epoch_it_ends_the_same(place: Path, label_memory: 
     assert equal(whole, broken)
     one, two = TrainingRecord.load(whole), TrainingRecord.load(broken)
     assert [point.loss for point in one.losses] == [point.loss for point in two.losses]
+    assert one.validation == two.validation
+    assert one.best_step == two.best_step == best_step
 
 
 def run_until(arguments: list[str], mark: Path) -> None:
