@@ -2,7 +2,8 @@
 
 `dataset_builder.build --batch` does one step at each call: it collects what is finished, and sends what is missing when
 nothing is on its way. Replies come under the same keys as live ones. A reply that is not as asked stays unsettled: the
-next step asks for it again. Batches on their way are noted beside the journal.
+next step asks for it again. Batches on their way are noted beside the journal: the input file's id before the batch is
+ordered, the batch's own id once it is known, so that a step which is killed in between does not order it twice.
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ from typing import Any, Literal
 import openai
 from openai.types import Batch
 
-from dataset_builder.chat_client import JSON_SCHEMA, NO_KEY, Reply, read_key, reply_in, with_extra
+from dataset_builder.chat_client import JSON_SCHEMA, NO_KEY, Reply, checked_url, read_key, reply_in, with_extra
 from dataset_builder.contract import StageError, write_atomically
 from dataset_builder.generate import Generation
 from dataset_builder.journal import REFUSAL, Entry, Journal
 from dataset_builder.plan import Ask
 from dataset_builder.sending import MAX_REFUSALS_AT_START, bound_of_reply, entry_of
 
+INPUT_FILE = "input_file_id="  # in the note, before the id of a file whose batch is not known yet
 MAX_REQUESTS = 50_000  # the providers' bound on one batch
 WINDOW: Literal["24h"] = "24h"
 UNFINISHED = frozenset({"validating", "in_progress", "finalizing", "cancelling"})
@@ -61,20 +63,20 @@ class BatchSender:
     ) -> None:
         self._model, self._extra = model, extra_body or {}
         self._key = read_key()
-        self._client = openai.OpenAI(base_url=base_url, api_key=self._key, timeout=timeout_s)
+        self._client = openai.OpenAI(base_url=checked_url(base_url), api_key=self._key, timeout=timeout_s)
 
-    def step(self, generation: Generation) -> BatchStep:
+    def step(self, generation: Generation, missing: Sequence[tuple[int, int]]) -> BatchStep:
         """Collect what is finished; then, with nothing on its way, send what is missing and fits the budget.
 
         Raises:
             StageError: the server says no, a batch failed, its replies are another plan's, or the budget is used up.
         """
         try:
-            if not generation.missing():
+            if not missing:
                 # Batches on their way are then those of a later round, whose plan is wider.
                 return BatchStep(0, 0, 0, 0)
             kept, unfinished = self.collect(generation)
-            missing = generation.missing()
+            missing = generation.missing() if kept else missing
             sent = 0 if unfinished else self.submit(generation, missing)
         except openai.OpenAIError as error:
             text = " ".join(self._safe(str(error)).split())[:200]
@@ -99,12 +101,13 @@ class BatchSender:
             # Not tried again: a second try after a reply that was lost would be a second batch, and a second bill.
             once = self._client.with_options(max_retries=0)
             file = once.files.create(file=("requests.jsonl", content), purpose="batch")
+            _note(generation.journal, [*ids, INPUT_FILE + file.id])
             batch = once.batches.create(
                 input_file_id=file.id, endpoint="/v1/chat/completions", completion_window=WINDOW
             )
             ids.append(batch.id)
             # After each one: a batch that was sent must be collected even if the next one fails.
-            write_atomically(note_of(generation.journal), json.dumps(ids) + "\n")
+            _note(generation.journal, ids)
         return len(lines)
 
     def collect(self, generation: Generation) -> tuple[int, int]:
@@ -113,6 +116,7 @@ class BatchSender:
         Returns:
             Number of replies kept, and of batches that are not finished yet.
         """
+        self._find(generation.journal)
         ids = noted_batches(generation.journal)
         asked = _asked(generation) if ids else {}
         kept, unfinished = 0, 0
@@ -128,6 +132,27 @@ class BatchSender:
             if batch.status == "failed":
                 raise StageError(f"batch {batch_id} failed: {_why(batch)}", "Mend it and run the same command again")
         return kept, unfinished
+
+    def _find(self, journal: Journal) -> None:
+        """Note the batches of files that a step noted before it ended; a file without one was never ordered.
+
+        Raises:
+            StageError: the endpoint does not list its batches.
+        """
+        noted = noted_batches(journal)
+        files = [one for one in noted if one.startswith(INPUT_FILE)]
+        if not files:
+            return
+        try:
+            found = {f"{INPUT_FILE}{one.input_file_id}": one.id for one in self._client.batches.list(limit=100)}
+        except openai.APIStatusError as error:
+            if error.status_code not in (404, 405, 501):
+                raise
+            raise StageError(
+                f"a step ended before it knew its batch, and the endpoint lists none (http {error.status_code})",
+                f"Write its id in place of {files[0]!r} into {note_of(journal)}, or take it out if none is there",
+            ) from None
+        _note(journal, [found.get(one, one) for one in noted if one not in files or one in found])
 
     def _safe(self, text: str) -> str:
         """The server's text without the key, should the server repeat it."""
@@ -200,9 +225,12 @@ def noted_batches(journal: Journal) -> list[str]:
 
 
 def _forget(journal: Journal, batch_id: str) -> None:
-    ids = [one for one in noted_batches(journal) if one != batch_id]
+    _note(journal, [one for one in noted_batches(journal) if one != batch_id])
+
+
+def _note(journal: Journal, ids: Sequence[str]) -> None:
     if ids:
-        write_atomically(note_of(journal), json.dumps(ids) + "\n")
+        write_atomically(note_of(journal), json.dumps(list(ids)) + "\n")
     else:
         note_of(journal).unlink(missing_ok=True)
 

@@ -31,9 +31,9 @@ from dataset_builder.esco import EscoRelease, Skill
 from dataset_builder.filters import Report
 from dataset_builder.generate import Generation
 from dataset_builder.journal import REPLY, Entry, Journal
+from dataset_builder.limits import Limits
 from dataset_builder.near_duplicates import drop_near_duplicates
 from dataset_builder.plan import Endpoint, Sampling, make_plan
-from dataset_builder.sending import Limits
 from dataset_builder.sentences import Sentence
 from dataset_builder.stub_server import reply_text
 

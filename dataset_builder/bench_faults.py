@@ -15,9 +15,10 @@ from dataset_builder.chat_client import ChatClient
 from dataset_builder.contract import sha256_of_file
 from dataset_builder.generate import Generation
 from dataset_builder.journal import Journal
+from dataset_builder.limits import Limits
 from dataset_builder.plan import make_plan
 from dataset_builder.schema import PAIRS_FILES, SKILLS_FILE, DatasetManifest
-from dataset_builder.sending import WITH_WAIT, Limits
+from dataset_builder.sending import WITH_WAIT
 from dataset_builder.sentences import collect
 from dataset_builder.stub_server import StubBehaviour, StubServer
 from dataset_builder.taxonomy_csv import read_taxonomy
@@ -35,6 +36,7 @@ SEEN_AS = {
     "503": "http 503",
     "reset": "connection",
     "hang": "timeout",
+    "drip": "timeout",
     "truncated json": "broken json",
     "html": "html body",
     "1 MB reply": "oversized reply",

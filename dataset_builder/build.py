@@ -19,11 +19,12 @@ from dataset_builder.contract import StageError, run_command
 from dataset_builder.esco import EscoRelease, Skill
 from dataset_builder.generate import Generation
 from dataset_builder.journal import Journal
+from dataset_builder.limits import Price, Progress
 from dataset_builder.plan import Plan, make_plan, sample_skills, skills_in_file
 from dataset_builder.release_folder import ReleaseFacts, write_release
-from dataset_builder.rounds import run_rounds
+from dataset_builder.rounds import generation_of, run_rounds
 from dataset_builder.schema import DatasetManifest
-from dataset_builder.sending import Progress
+from dataset_builder.sending import BUDGET_USED_UP
 from dataset_builder.taxonomy_csv import read_label_space
 
 
@@ -78,21 +79,22 @@ def replies_getter(options: BuildOptions) -> Callable[[Generation], bool]:
     def live(generation: Generation) -> bool:
         if noted_batches(generation.journal):
             raise StageError("batches are on their way with these requests", "Add --batch to collect them")
-        refuse_what_would_be_lost(generation, options)
         missing, total = generation.missing(), len(generation.plan.asks)
+        refuse_what_would_be_lost(generation, len(missing), options)
         say(f"{total - len(missing):,} of {total:,} requests have their reply in {options.journal}")
         endpoint = options.endpoint
         client = ChatClient(endpoint.base_url, endpoint.model, options.timeout_s, options.extra_body)
         progress = generation.run(client, missing)
         stop_early(progress, options)
-        stop_after_outage(progress, len(missing), options)
+        stop_after_outage(progress, total, options)
         return True
 
     def by_batch(generation: Generation) -> bool:
-        refuse_what_would_be_lost(generation, options)
+        missing = generation.missing()
+        refuse_what_would_be_lost(generation, len(missing), options)
         endpoint = options.endpoint
         sender = BatchSender(endpoint.base_url, endpoint.model, options.timeout_s, options.extra_body)
-        step = sender.step(generation)
+        step = sender.step(generation, missing)
         say(f"{step.kept:,} replies collected, {step.sent:,} of {step.missing:,} missing requests sent")
         if step.unfinished:
             say(f"{step.unfinished:,} batches are not finished yet")
@@ -103,15 +105,14 @@ def replies_getter(options: BuildOptions) -> Callable[[Generation], bool]:
     return by_batch if options.batch else live
 
 
-def refuse_what_would_be_lost(generation: Generation, options: BuildOptions) -> None:
+def refuse_what_would_be_lost(generation: Generation, missing: int, options: BuildOptions) -> None:
     """Leave before anything is paid for that the folder, which holds its version already, could not take in.
 
     Raises:
         StageError: the folder is written and the journal lacks replies of the plan that it never had; what it holds
             damaged may be asked again.
     """
-    missing = len(generation.missing()) if (options.out / DatasetManifest.FILE_NAME).is_file() else 0
-    if missing > len(generation.journal.corrupt):
+    if (options.out / DatasetManifest.FILE_NAME).is_file() and missing > len(generation.journal.corrupt):
         raise StageError(
             f"{options.out} is written already, and {missing:,} requests of this plan have no reply",
             f"Give another --version and --out, with --journal {options.journal} to keep the replies that are there",
@@ -119,46 +120,54 @@ def refuse_what_would_be_lost(generation: Generation, options: BuildOptions) -> 
 
 
 def stop_early(progress: Progress, options: BuildOptions) -> None:
-    """Leave before the folder is written when the run was interrupted or the budget is used up."""
+    """Leave before the folder is written when Ctrl-C, the budget or a server that says come back stopped the run."""
     if not progress.stopped:
         return
     say(f"{progress.stopped}; replies are kept in {options.journal}. To go on:\n  {options.command}")
     if progress.stopped == "interrupted":
         raise KeyboardInterrupt
+    if progress.stopped != BUDGET_USED_UP:
+        raise StageError(progress.stopped, "Run the same command then")
     raise StageError(
         f"the budget ends before request {progress.sent + 1} of this run",
         "Raise it and run the same command, or add --journal-only to build from what is there",
     )
 
 
-def stop_after_outage(progress: Progress, asked: int, options: BuildOptions) -> None:
-    """Leave before the folder is written when too many of a run's requests failed: a version is written once.
+def stop_after_outage(progress: Progress, planned: int, options: BuildOptions) -> None:
+    """Leave before the folder is written when too many of the plan's requests failed: a version is written once.
 
     Raises:
         StageError: more than `most_failed` of them did.
     """
     classes = Counter(progress.failed.values())
-    if classes.total() > options.most_failed * asked:
+    if classes.total() > options.most_failed * planned:
         which = ", ".join(f"{kind}: {count:,}" for kind, count in classes.most_common())
         raise StageError(
-            f"{classes.total():,} of {asked:,} requests failed ({which}); replies are kept in {options.journal}",
+            f"{classes.total():,} of {planned:,} requests failed ({which}); replies are kept in {options.journal}",
             "Run the same command when the server is well, or add --most-failed 1 to build without them",
         )
 
 
 def forecast(plan: Plan, options: BuildOptions) -> str:
-    """What the plan would cost, in lines for people."""
+    """What the requests that the journal lacks would cost, in lines for people."""
+    total = f"{len(plan.asks):,}"
+    if options.journal.is_file():
+        with Journal(options.journal) as journal:
+            missing = generation_of(options, plan, journal).missing()
+        total = f"{len(missing):,} of {total}, the others have their reply in {options.journal}"
+        plan = Plan(tuple(plan.asks[index] for index, _ in missing), plan.skills)
     out, read = plan.completion_tokens, plan.prompt_tokens
     usd = options.limits.price.of(read, out)
-    seconds = len(plan.asks) * options.seconds_per_request / options.limits.concurrency
-    price = f"{usd:,.2f} US dollars at the given price" if usd else "not known (give --price IN OUT)"
+    known = options.limits.price != Price()
+    price = f"{usd:,.2f} US dollars at the given price" if known else "not known (give --price IN OUT)"
+    hours, pace = slowest_pace(plan, options)
     return "\n".join(
         [
-            f"requests            {len(plan.asks):,}",
+            f"requests            {total}",
             f"tokens in / out     {read:,} / {out:,} (estimated)",
             f"money               {price}",
-            f"time                {seconds / 3600:,.2f} h at {options.limits.concurrency} at once and "
-            f"{options.seconds_per_request:g} s a request",
+            f"time                {hours:,.2f} h at {pace}",
             *(
                 [f"rounds              up to {options.rounds} more for skills left with too few"]
                 if options.rounds
@@ -167,6 +176,20 @@ def forecast(plan: Plan, options: BuildOptions) -> str:
             "Nothing was sent.",
         ]
     )
+
+
+def slowest_pace(plan: Plan, options: BuildOptions) -> tuple[float, str]:
+    """Hours that a plan takes, and which bound it is that makes it so long."""
+    limits, requests = options.limits, len(plan.asks)
+    at_once = f"{limits.concurrency} at once and {options.seconds_per_request:g} s a request"
+    paces = [(requests * options.seconds_per_request / limits.concurrency / 3600, at_once)]
+    if limits.requests_per_minute:
+        paces.append((requests / limits.requests_per_minute / 60, f"{limits.requests_per_minute:g} requests a minute"))
+    if limits.tokens_per_minute:
+        # As the sender counts them: before a reply is there, it may be as long as it can.
+        tokens = sum(ask.prompt_tokens + ask.max_tokens(options.sampling) for ask in plan.asks)
+        paces.append((tokens / limits.tokens_per_minute / 60, f"{limits.tokens_per_minute:g} tokens a minute"))
+    return max(paces)
 
 
 def say(text: str) -> None:

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from dataset_builder.contract import StageError
+from dataset_builder.extra_body import read_extra_body
+from dataset_builder.limits import Limits, Price
 from dataset_builder.plan import MAX_ATTEMPTS, Endpoint, Sampling
 from dataset_builder.prompts import FAMILIES
 from dataset_builder.quality_gates import FilterOptions
-from dataset_builder.sending import Limits, Price
 
 DEFAULT_NAME = "synthetic-esco-skill-sentences"
 ABOVE_ZERO = (
@@ -96,7 +97,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> BuildOptions:
         raise StageError("--round-trip-encoder needs --round-trip-k, or --benchmarks to choose it on")
     out = Path(parsed.out)
     out = out if out.name not in ("", "..") else out.resolve()
-    extra = _extra_body(parsed.extra_body)
+    extra = read_extra_body(parsed.extra_body)
     limits = _limits(parsed)
     sampling = Sampling(
         parsed.temperature,
@@ -189,18 +190,6 @@ def _families(text: str, sentences_per_skill: int) -> dict[str, int]:
     return families
 
 
-def _extra_body(text: str | None) -> dict[str, Any] | None:
-    if text is None:
-        return None
-    try:
-        values = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise StageError(f"--extra-body is not JSON ({error})") from None
-    if not isinstance(values, dict):
-        raise StageError("--extra-body must be a JSON object")
-    return values
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m dataset_builder.build",
@@ -269,7 +258,7 @@ def _add_limits(group: argparse._ArgumentGroup) -> None:
     add("--concurrency", type=int, default=8, metavar="N", help="requests at once (default: %(default)s)")
     add("--requests-per-minute", type=float, metavar="N", help="bound on requests a minute")
     add("--tokens-per-minute", type=float, metavar="N", help="bound on tokens a minute, read and written")
-    hang = "seconds after which a reply counts as hanging (default: %(default)g)"
+    hang = "seconds within which a whole reply must be there, or it counts as hanging (default: %(default)g)"
     add("--timeout", type=float, default=300.0, metavar="S", help=hang)
     tries = "tries of a request that ends in an error other than 'too much' (default: %(default)s)"
     add("--max-tries", type=int, default=8, metavar="N", help=tries)
@@ -303,7 +292,7 @@ def _add_runs(group: argparse._ArgumentGroup) -> None:
     batch += "last one builds (give the batch price with --price)"
     add("--batch", action="store_true", help=batch)
     outage = (
-        "write no folder when a larger share of the requests fails, as in an outage; the same command asks for them "
+        "write no folder when a larger share of all requests fails, as in an outage; the same command asks for them "
     )
     outage += "again (default: %(default)s)"
     add("--most-failed", type=float, default=0.05, metavar="SHARE", help=outage)

@@ -6,12 +6,14 @@ says no to this request for good, `WaitError` says not now. The key comes from O
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx2
 import openai
@@ -22,6 +24,11 @@ from dataset_builder.prompts import Message
 KEY_VARIABLE = "OPENAI_API_KEY"
 NO_KEY = "not-needed"
 MAX_BODY_BYTES = 4_000_000
+CONNECT_S = 30.0  # until a server that does not even take a connection counts as absent
+NOTHING_SENT = (
+    *(httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout),
+    *(httpx2.ProxyError, httpx2.UnsupportedProtocol),
+)
 STOP_STATUSES = frozenset({401, 402, 403, 404})  # key, balance, rights, model
 STOP_CODES = frozenset({"insufficient_quota", "invalid_api_key", "model_not_found", "billing_not_active"})
 NO_MONEY = ("credit balance", "insufficient balance", "insufficient credit")
@@ -82,21 +89,23 @@ class ChatClient:
     Args:
         base_url: the server's address, as in http://127.0.0.1:8000/v1.
         model: the model's name as the server knows it.
-        timeout_s: seconds until a reply counts as hanging.
+        timeout_s: seconds within which the whole reply must be there; then it counts as hanging.
         extra_body: more fields for the request's JSON, for servers that know more than the standard; null leaves a
             field of ours out.
 
     Raises:
-        StageError: the key holds what no header may.
+        StageError: the key holds what no header may, or the address is none.
     """
 
     def __init__(
         self, base_url: str, model: str, timeout_s: float = 120.0, extra_body: dict[str, Any] | None = None
     ) -> None:
         self.model = model
+        self._timeout_s = timeout_s
         self._extra = extra_body or None
         self._key = read_key()
-        self._openai = openai.AsyncOpenAI(base_url=base_url, api_key=self._key, timeout=timeout_s, max_retries=0)
+        url, timeout = checked_url(base_url), openai.Timeout(timeout_s, connect=min(timeout_s, CONNECT_S))
+        self._openai = openai.AsyncOpenAI(base_url=url, api_key=self._key, timeout=timeout, max_retries=0)
 
     async def ask(
         self,
@@ -123,13 +132,14 @@ class ChatClient:
         }
         request = with_extra(request, self._extra)
         try:
-            # The typed method walks through every message twice, a third of a request's whole cost; the body is ours
-            # to read anyway, for it may be anything.
-            response = await self._openai.post("/chat/completions", cast_to=httpx2.Response, body=request)
+            async with asyncio.timeout(self._timeout_s):  # the client's own timeout begins anew with every byte
+                # The typed method walks through every message twice, a third of a request's whole cost; the body is
+                # ours to read anyway, for it may be anything.
+                response = await self._openai.post("/chat/completions", cast_to=httpx2.Response, body=request)
             body = response.content
         except openai.APIStatusError as error:
-            raise self._meaning(error) from None
-        except openai.APITimeoutError:
+            raise self._meaning(error, request) from None
+        except TimeoutError:
             raise WaitError("timeout") from None
         except openai.APIConnectionError as error:
             raise WaitError(_connection_kind(error)) from None
@@ -141,7 +151,7 @@ class ChatClient:
         """Close the connections."""
         await self._openai.close()
 
-    def _meaning(self, error: openai.APIStatusError) -> Exception:
+    def _meaning(self, error: openai.APIStatusError, request: dict[str, Any]) -> Exception:
         status, text = error.status_code, self._safe(error.message)
         wait_s = _retry_after_s(error.response.headers)
         if status >= 500 or (status == 429 and wait_s is not None):  # who says when to come back says "wait"
@@ -156,6 +166,8 @@ class ChatClient:
             return WaitError(f"http {status}", wait_s, crowded=status == 429)
         if "model" in text.lower() and any(word in text.lower() for word in ("not found", "not exist", "pinned to")):
             return StopError(f"the server says no ({status}): {text}", "Check --model")
+        if hint := _field_hint(error, request):
+            return StopError(f"the server says no ({status}): {text}", hint)
         return RefusedError(f"http {status}: {text}")
 
     def _safe(self, text: str) -> str:
@@ -178,6 +190,22 @@ def read_key() -> str:
     return key
 
 
+def checked_url(base_url: str) -> str:
+    """A server's address as it was given.
+
+    Raises:
+        StageError: it is no web address.
+    """
+    try:
+        parts = urlsplit(base_url)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number
+        good = False
+    if not good:
+        raise StageError(f"--base-url {base_url!r} is no web address", "One looks like http://127.0.0.1:8000/v1")
+    return base_url
+
+
 def with_extra(request: dict[str, Any], extra: dict[str, Any] | None) -> dict[str, Any]:
     """A request's JSON with more fields, without those that are null there."""
     extra = extra or {}
@@ -185,9 +213,24 @@ def with_extra(request: dict[str, Any], extra: dict[str, Any] | None) -> dict[st
     return {name: value for name, value in {**request, **extra}.items() if name not in left_out}
 
 
+def _field_hint(error: openai.APIStatusError, request: dict[str, Any]) -> str:
+    """How to leave out a field of the request that the server does not take; "" where it says nothing of the kind."""
+    if "max_tokens" in request and "max_completion_tokens" in error.message:
+        fields = '{"max_tokens": null, "max_completion_tokens": N}'
+        return f"Add --extra-body '{fields}', with N from {request['max_tokens']} up: a model that thinks needs more"
+    if str(error.param) in request and str(error.code).startswith("unsupported"):
+        return f"""Add --extra-body '{{"{error.param}": null}}'"""
+    return ""
+
+
 def _connection_kind(error: openai.APIConnectionError) -> str:
+    """Class of the error: "no connection" where nothing was sent, so that nothing can have been paid for."""
     cause = error.__cause__ or error.__context__
-    return f"connection ({type(cause).__name__})" if cause else "connection"
+    unsent = isinstance(cause, NOTHING_SENT)
+    if isinstance(error, openai.APITimeoutError) and not unsent:
+        return "timeout"
+    kind = "no connection" if unsent else "connection"
+    return f"{kind} ({type(cause).__name__})" if cause else kind
 
 
 def _retry_after_s(headers: Any) -> float | None:

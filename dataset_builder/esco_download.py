@@ -79,8 +79,8 @@ def _fetch(url: str, path: Path) -> None:
                 raise StageError(f"{url} broke off after {file.tell():,} of {total:,} bytes", "Try again")
         if not zipfile.is_zipfile(part):
             raise StageError(f"{url} sent something that is no zip file", BY_HAND)
+        write_atomically(_note(path), sha256_of_file(part) + "\n")  # first: a zip without its note is never checked
         part.replace(path)
-        write_atomically(_note(path), sha256_of_file(path) + "\n")
     except urllib.error.HTTPError as error:
         raise StageError(f"{url} answered {error.code}", BY_HAND) from None
     except http.client.HTTPException as error:

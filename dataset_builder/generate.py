@@ -18,8 +18,9 @@ from tqdm import tqdm
 from dataset_builder.chat_client import ChatClient, StopError
 from dataset_builder.journal import REFUSAL, Entry, Journal
 from dataset_builder.languages import prepare_languages
+from dataset_builder.limits import Limits, Progress
 from dataset_builder.plan import Ask, Endpoint, Plan, Sampling
-from dataset_builder.sending import NOT_SENT, Limits, Progress, Sender
+from dataset_builder.sending import NOT_SENT, Sender
 
 # So many places in flight have one worker more, who waits with the next request while a reply is read and written down.
 PLACES_PER_SPARE_WORKER = 8
@@ -143,6 +144,7 @@ class Generation:
         def interrupt() -> None:
             sender.stop("interrupted")
             loop.remove_signal_handler(signal.SIGINT)
+            tqdm.write("Stopping when what is in flight is answered; Ctrl-C again loses it.", file=sys.stderr)
 
         try:
             loop.add_signal_handler(signal.SIGINT, interrupt)
@@ -195,8 +197,9 @@ class Generation:
 
     def _postfix(self) -> dict[str, str]:
         now = self.progress
-        shown = {"tokens": f"{(now.prompt_tokens + now.completion_tokens) / 1e6:.2f}M"}
-        usd = self.limits.price.of(now.prompt_tokens, now.completion_tokens)
+        prompt, completion = now.prompt_tokens + now.lost.prompt, now.completion_tokens + now.lost.completion
+        shown = {"tokens": f"{(prompt + completion) / 1e6:.2f}M"}
+        usd = self.limits.price.of(prompt, completion)
         if usd:
             shown["usd"] = f"{usd:.2f}"
         if now.waits:

@@ -65,8 +65,8 @@ class Endpoint:
 
     @property
     def identity(self) -> tuple[str, str]:
-        """(provider, model) as the journal knows them."""
-        return self.provider or self.base_url, self.model_name or self.model
+        """(provider, model) as the journal knows them; a slash at the end of the address says nothing."""
+        return self.provider or self.base_url.rstrip("/"), self.model_name or self.model
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from dataset_builder.esco import EscoRelease, Skill
 from dataset_builder.filters import Report
 from dataset_builder.generate import Generation
 from dataset_builder.journal import Journal
+from dataset_builder.limits import Tokens
 from dataset_builder.plan import Plan, ask_again
 from dataset_builder.quality_gates import run_filters
 from dataset_builder.round_trip import Encoder, Remembering, load_encoder
@@ -59,8 +60,10 @@ def run_rounds(
         encoder = load_encoder(options.filters.encoder)
     remembering = Remembering(encoder) if encoder else None
     asked_again: tuple[int, ...] = ()
+    lost = Tokens()
     while True:
-        generation = _generation(options, plan, journal)
+        generation = generation_of(options, plan, journal)
+        generation.progress.lost = lost  # what one round lost is paid for in the next one as well
         if not get_replies(generation):
             return None
         collected, report = collect(generation), Report()
@@ -88,10 +91,11 @@ def _next_round(options: BuildOptions, release: EscoRelease, outcome: Outcome, j
     if options.journal_only:
         # A round that was never sent is none.
         new = Plan(wider.asks[len(outcome.plan.asks) :], wider.skills)
-        if not any(chain.entries for chain in _generation(options, new, journal).chains()):
+        if not any(chain.entries for chain in generation_of(options, new, journal).chains()):
             return outcome.plan
     return wider
 
 
-def _generation(options: BuildOptions, plan: Plan, journal: Journal) -> Generation:
+def generation_of(options: BuildOptions, plan: Plan, journal: Journal) -> Generation:
+    """The plan with the options' server, sampling and limits."""
     return Generation(plan, journal, options.endpoint, options.sampling, options.limits, options.language)

@@ -3,96 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import random
 import time
-from collections import Counter
-from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
 from dataset_builder.chat_client import ChatClient, RefusedError, Reply, StopError, WaitError
 from dataset_builder.journal import REFUSAL, REPLY, Entry
+from dataset_builder.limits import Limits, Progress
 from dataset_builder.pacing import AdaptiveConcurrency, MinuteBudget, backoff_s
 from dataset_builder.plan import MAX_ATTEMPTS, Ask, Endpoint, Sampling
 from dataset_builder.replies import MAX_REPLY_CHARACTERS, parse_reply
 
 NOT_SENT = "not sent"
+BUDGET_USED_UP = "budget used up"
 # So many refusals in a row, before the first reply and after it, mean that something general is wrong.
 MAX_REFUSALS_AT_START = 5
 MAX_REFUSALS_IN_A_ROW = 25
-# Errors after which the provider may well send a bill: they count by the most that the reply can have cost.
+# So many tries that met no API, and three for each place in flight, mean that the address is wrong.
+MIN_STRAY_TRIES = 10
+# So many waits longer than the patience in a row, and one for each place in flight, mean that it is over for today.
+MIN_LONG_WAITS = 3
+YEAR_S = 365 * 86_400.0
+# Errors after which the provider may well send a bill: they count by the most that the reply can have cost. So does a
+# connection that was lost after the request was sent.
 PAID_KINDS = ("timeout", "broken json", "empty body", "json without a reply", "reply over 4 MB")
 WITH_WAIT = "with retry-after"  # of an error that says when to come back, in the count of waits
-FIRST_PROMPT_RATIO = 1.5  # until the server has counted a prompt
-
-
-@dataclass(frozen=True)
-class Price:
-    """US dollars per million tokens, as the user states them."""
-
-    usd_per_million_in: float = 0.0
-    usd_per_million_out: float = 0.0
-
-    def of(self, prompt_tokens: int, completion_tokens: int) -> float:
-        """Price of some tokens in US dollars."""
-        return (prompt_tokens * self.usd_per_million_in + completion_tokens * self.usd_per_million_out) / 1e6
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How much, how fast and how patiently to send.
-
-    `max_tries` bounds the tries of one request that end in an error other than "too much" (429, 503); `patience_s`
-    bounds all waiting of one request. `attempts` is 1 + the times that a bad reply is asked again.
-    """
-
-    concurrency: int = 8
-    requests_per_minute: float | None = None
-    tokens_per_minute: float | None = None
-    max_tries: int = 8
-    patience_s: float = 3600.0
-    backoff_base_s: float = 1.0
-    attempts: int = MAX_ATTEMPTS
-    budget_tokens: int | None = None
-    budget_usd: float | None = None
-    price: Price = field(default_factory=Price)
-
-
-@dataclass
-class Progress:
-    """What happened so far. Tokens count the plan's replies on file as well, each once.
-
-    `reserved_*` is what the requests in flight may use at most; `failed` maps an ask's index to the class of error.
-    `prompt_ratio` is the highest share of a prompt's estimated tokens that the server has counted.
-    """
-
-    sent: int = 0
-    waits: Counter[str] = field(default_factory=Counter)
-    failed: dict[int, str] = field(default_factory=dict)
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    reserved_prompt: int = 0
-    reserved_completion: int = 0
-    stopped: str = ""
-    prompt_ratio: float | None = None
-
-    def spend(self, entry: Entry, ask: Ask) -> None:
-        """Count the tokens of a reply."""
-        self.prompt_tokens += entry.prompt_tokens
-        self.completion_tokens += entry.completion_tokens
-        if entry.prompt_tokens:
-            self.prompt_ratio = max(self.prompt_ratio or 0.0, entry.prompt_tokens / ask.prompt_tokens)
-
-    def prompt_bound(self, ask: Ask) -> int:
-        """Tokens that a prompt may have at most: tokenisers differ, so the estimate is corrected by what came back."""
-        return math.ceil(ask.prompt_tokens * (self.prompt_ratio or FIRST_PROMPT_RATIO))
-
-    def fits(self, prompt: int, completion: int, limits: Limits) -> bool:
-        """Whether a request of so many tokens may be sent without the budget being exceeded."""
-        prompt += self.prompt_tokens + self.reserved_prompt
-        completion += self.completion_tokens + self.reserved_completion
-        if limits.budget_tokens is not None and prompt + completion > limits.budget_tokens:
-            return False
-        return limits.budget_usd is None or limits.price.of(prompt, completion) <= limits.budget_usd
 
 
 class Sender:
@@ -128,6 +63,7 @@ class Sender:
         self._pause_until = 0.0
         self._replied = False
         self._refused_in_a_row = 0
+        self._long_waits_in_a_row = 0
 
     def stop(self, reason: str) -> None:
         """Send nothing more; what is in flight may finish."""
@@ -141,21 +77,19 @@ class Sender:
             The entry to keep, or the class of error when there is none.
 
         Raises:
-            StopError: the server says no to everything.
+            StopError: the server says no to everything, or there is none.
         """
-        prompt, completion = self._progress.prompt_bound(ask), bound_of_reply(ask, self._sampling)
-        if not self._progress.fits(prompt, completion, self._limits):
-            self.stop("budget used up")
+        bound = self._progress.prompt_bound(ask), bound_of_reply(ask, self._sampling)
+        if not self._progress.fits(*bound, self._limits):
+            self.stop(BUDGET_USED_UP)
             return NOT_SENT
-        self._progress.reserved_prompt += prompt
-        self._progress.reserved_completion += completion
+        self._progress.reserved.add(*bound)
         try:
-            return await self._try(ask, attempt)
+            return await self._try(ask, attempt, bound)
         finally:
-            self._progress.reserved_prompt -= prompt
-            self._progress.reserved_completion -= completion
+            self._progress.reserved.add(-bound[0], -bound[1])
 
-    async def _try(self, ask: Ask, attempt: int) -> Entry | str:
+    async def _try(self, ask: Ask, attempt: int, bound: tuple[int, int]) -> Entry | str:
         patient_until = time.monotonic() + self._limits.patience_s
         tries, kind = 0, NOT_SENT
         while True:
@@ -177,21 +111,42 @@ class Sender:
                 until = time.monotonic() + (wait_s or 0.0)
                 if crowded and until <= patient_until:  # before the place is free for another request
                     self._pause_until = max(self._pause_until, until)
+                self._count(kind, wait_s, bound)
             finally:
                 await self._adaptive.release(crowded)
             if reply is not None:
                 await asyncio.sleep(0)  # who waits for the place sends before this reply is read
                 return entry_of(ask, attempt, reply, self._endpoint, self._sampling, self._language)
-            self._progress.waits[kind if wait_s is None else f"{kind} {WITH_WAIT}"] += 1
-            if kind in PAID_KINDS:
-                self._progress.prompt_tokens += self._progress.prompt_bound(ask)
-                self._progress.completion_tokens += bound_of_reply(ask, self._sampling)
             tries += not crowded
             now = time.monotonic()
             wait_s = backoff_s(tries, self._limits.backoff_base_s, self._jitter) if wait_s is None else wait_s
             if tries >= self._limits.max_tries or now + wait_s > patient_until:
                 return kind
             await self._sleep(wait_s)
+
+    def _count(self, kind: str, wait_s: float | None, bound: tuple[int, int]) -> None:
+        """Count a try without a reply, and stop the run when that is one too many.
+
+        Raises:
+            StopError: no try of this run has met an API.
+        """
+        waits = self._progress.waits
+        waits[kind if wait_s is None else f"{kind} {WITH_WAIT}"] += 1
+        if kind in PAID_KINDS or kind.startswith("connection"):
+            self._progress.lost.add(*bound)
+            if not self._progress.fits(0, 0, self._limits):  # with what is reserved for the next try
+                self.stop(BUDGET_USED_UP)
+        if wait_s is not None and wait_s > self._limits.patience_s:
+            self._long_waits_in_a_row += 1
+            if self._long_waits_in_a_row >= max(MIN_LONG_WAITS, self._limits.concurrency):
+                moment = datetime.now().astimezone() + timedelta(seconds=min(wait_s, YEAR_S))
+                self.stop(f"the server asks to come back at {moment:%Y-%m-%d %H:%M %Z}")
+        met = self._replied or self._refused_in_a_row or not all(map(_is_stray, waits))
+        if not met and waits.total() >= max(MIN_STRAY_TRIES, 3 * self._limits.concurrency):
+            self.stopping.set()
+            which = ", ".join(f"{kind}: {count}" for kind, count in waits.most_common())
+            remedy = "Check --base-url (most end in /v1), and that the server is up"
+            raise StopError(f"none of the first {waits.total()} requests met an API ({which})", remedy)
 
     async def _turn(self, ask: Ask) -> None:
         """Wait for the pause that the server asked for, the minute's limits and a free place."""
@@ -215,7 +170,7 @@ class Sender:
             seed=ask.seed_of(attempt),
             json_schema=self._sampling.json_schema,
         )
-        self._replied, self._refused_in_a_row = True, 0
+        self._replied, self._refused_in_a_row, self._long_waits_in_a_row = True, 0, 0
         return reply
 
     def _refusal(self, ask: Ask, attempt: int, text: str) -> Entry:
@@ -235,6 +190,11 @@ class Sender:
                 await asyncio.wait_for(self.stopping.wait(), seconds)
             except TimeoutError:
                 return
+
+
+def _is_stray(kind: str) -> bool:
+    """Whether an error may mean that no API is at this address: nobody is there, or somebody who shows web pages."""
+    return "connection" in kind or kind == "html body"
 
 
 def bound_of_reply(ask: Ask, sampling: Sampling) -> int:

@@ -25,7 +25,11 @@ NOUNS = "machines reports clients animals budgets fabrics meals engines patients
 PLACES = "workshop office hospital farm laboratory school warehouse studio kitchen harbour museum bakery".split()
 TIMES = "morning week month season evening shift year quarter Monday weekend".split()
 
-WAITING_FAULTS = ("429", "429 with retry-after", "500", "503", "reset", "hang", "truncated json", "html", "empty body")
+WAITING_FAULTS = (
+    *("429", "429 with retry-after", "500", "503", "reset", "hang", "drip"),
+    *("truncated json", "html", "empty body"),
+)
+DRIPS = 20  # bytes that come one by one while a reply drips
 TEXT_FAULTS = (
     *("refusal", "1 MB reply", "wrong language", "empty reply"),
     *("fewer lines", "repeated lines", "truncated lines", "preamble"),
@@ -38,6 +42,7 @@ class StubBehaviour:
     """How the server answers.
 
     `fault_share` of the requests get a fault; those from number `bad_from` up to `bad_to` get one in 9 of 10 cases.
+    A reply that hangs says nothing for `hang_s`; one that drips sends a byte now and then in that time.
     `status` other than 200 answers everything with that error. `bytes_per_token` is how its tokeniser counts prompts.
     """
 
@@ -124,8 +129,13 @@ class StubServer:
         if fault == "reset":
             writer.transport.abort()
             return False
-        if fault == "hang":
-            await asyncio.sleep(self.behaviour.hang_s)
+        if fault in ("hang", "drip"):
+            if fault == "drip":
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n")
+            for _ in range(DRIPS):
+                await asyncio.sleep(self.behaviour.hang_s / DRIPS)
+                writer.write(b" " if fault == "drip" else b"")
+                await writer.drain()
             return False
         reason = _STATUS.get(status, "Error")
         kind = "text/html" if fault == "html" else "application/json"

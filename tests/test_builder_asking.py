@@ -141,7 +141,7 @@ def test_tokens_a_minute_pace_the_requests(arguments, tmp_path):
 
 
 def test_every_kind_of_fault_ends_in_a_folder_that_load_dataset_opens(arguments, tmp_path, monkeypatch):
-    """Each of 17 faults twice before the server is well: the sums match, and every skill has its lines."""
+    """Each of 18 faults twice before the server is well: the sums match, and every skill has its lines."""
     from datasets import load_dataset
 
     monkeypatch.setattr(sending, "backoff_s", lambda *_: 0.01)

@@ -7,13 +7,14 @@ import math
 import threading
 
 import pytest
+from openai.resources.batches import Batches
 
 from dataset_builder import build
 from dataset_builder.contract import EXIT_USER_ERROR, StageError, run_command
 from dataset_builder.journal import REFUSAL, Journal
+from dataset_builder.limits import FIRST_PROMPT_RATIO
 from dataset_builder.plan import make_plan
 from dataset_builder.schema import DatasetManifest
-from dataset_builder.sending import FIRST_PROMPT_RATIO
 from dataset_builder.stub_server import StubServer, reply_text
 from dataset_builder.taxonomy_csv import read_taxonomy
 
@@ -29,6 +30,8 @@ class Provider(http.server.BaseHTTPRequestHandler):
     failed = ""
     extra: list = []  # noqa: RUF012
     no = 0
+    ordered: list = []  # noqa: RUF012
+    lists = True
 
     def do_POST(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -41,9 +44,15 @@ class Provider(http.server.BaseHTTPRequestHandler):
             Provider.uploads.append([json.loads(line) for line in content.decode().splitlines()])
             self.answer({"id": f"file-{len(Provider.uploads)}", "object": "file"})
         else:
-            self.answer({"id": f"batch-{len(Provider.uploads)}", "status": "validating"})
+            file_id = json.loads(body)["input_file_id"]
+            Provider.ordered.append({"id": file_id.replace("file", "batch"), "input_file_id": file_id})
+            self.answer({**Provider.ordered[-1], "status": "validating"})
 
     def do_GET(self):
+        if self.path.endswith("/batches?limit=100"):
+            page = {"object": "list", "data": Provider.ordered, "has_more": False}
+            self.answer(page if Provider.lists else {}, 200 if Provider.lists else 404)
+            return
         if "/batches/" in self.path:
             number = self.path.rsplit("-", 1)[1]
             status = "completed" if Provider.done else "in_progress"
@@ -79,7 +88,8 @@ class Provider(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def url(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
-    for name, value in {"uploads": [], "statuses": {}, "extra": [], "done": False, "failed": "", "no": 0}.items():
+    new = {"uploads": [], "statuses": {}, "extra": [], "done": False, "failed": "", "no": 0}
+    for name, value in {**new, "ordered": [], "lists": True}.items():
         setattr(Provider, name, value)
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Provider)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -157,6 +167,45 @@ def test_a_batch_and_a_live_run_give_the_same_bytes(arguments, tmp_path):
         assert server.requests == SKILLS
     for name in ("pairs/train.parquet", "pairs/validation.parquet", "skills/skills.parquet"):
         assert (tmp_path / "live" / name).read_bytes() == (tmp_path / "d" / name).read_bytes()
+
+
+def order_and_be_killed(arguments, monkeypatch, reached=True):
+    """A step that ends without its batch's id, whether or not the order has reached the provider."""
+    create = Batches.create
+
+    def killed(self, **order):
+        if reached:
+            create(self, **order)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Batches, "create", killed)
+        with pytest.raises(KeyboardInterrupt):
+            build.main([*arguments, "--batch"])
+
+
+@pytest.mark.parametrize("reached", [True, False])
+def test_a_step_that_is_killed_while_it_orders_is_billed_once(arguments, monkeypatch, capsys, reached):
+    """The order that has come is found by its input file; the one that has not is sent again."""
+    order_and_be_killed(arguments, monkeypatch, reached)
+    assert len(Provider.ordered) == reached
+    build.main([*arguments, "--batch"])
+    Provider.done = True
+    build.main([*arguments, "--batch"])
+    assert "24 pairs for 6 of 6 skills" in capsys.readouterr().out
+    assert len(Provider.ordered) == 1
+
+
+def test_a_provider_that_does_not_list_its_batches_is_asked_for_none(arguments, monkeypatch, tmp_path):
+    order_and_be_killed(arguments, monkeypatch)
+    Provider.lists = False
+    with pytest.raises(StageError, match=r"lists none.* in place of 'input_file_id=file-1' into .*batches\.json"):
+        build.main([*arguments, "--batch"])
+    assert len(Provider.ordered) == 1
+    (tmp_path / "d.journal.sqlite.batches.json").write_text('["batch-1"]')
+    Provider.done = True
+    build.main([*arguments, "--batch"])
+    assert len(Provider.ordered) == 1
 
 
 def test_what_is_on_its_way_is_not_asked_live(arguments):

@@ -21,7 +21,7 @@ def test_throughput_counts_every_request(tmp_path):
 
 
 def test_every_fault_that_the_server_sent_is_recognised(tmp_path):
-    """17 faults, each under its own name; whatever happens, the sums match and the dataset is whole.
+    """18 faults under 17 names, for what hangs and what drips is late alike; the sums match, the dataset is whole.
 
     A reply with a repeated or a cut line has fewer lines than asked as well.
     """

@@ -245,6 +245,7 @@ def test_ctrl_c_finishes_what_is_in_flight_and_says_how_to_go_on(esco, tmp_path,
         out, err = child.communicate(timeout=120)
         assert child.returncode == EXIT_INTERRUPTED, err
         assert "python -m dataset_builder.build" in out
+        assert "Ctrl-C again" in err
         sent = slow.requests
         assert sent < 12
         build.main(arguments(esco, tmp_path / "d", slow.url))

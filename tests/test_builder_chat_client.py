@@ -108,6 +108,34 @@ def test_a_no_to_everything_stops(server, status, body, words):
         ask(server)
 
 
+NO_MAX_TOKENS = "Unsupported parameter: 'max_tokens' is not supported. Use 'max_completion_tokens' instead."
+NO_TEMPERATURE = "Unsupported value: 'temperature' does not support 0.5 with this model."
+
+
+@pytest.mark.parametrize(
+    ("error", "remedy"),
+    [
+        (
+            {"message": NO_MAX_TOKENS, "param": "max_tokens", "code": "unsupported_parameter"},
+            """Add --extra-body '{"max_tokens": null, "max_completion_tokens": N}', with N from 9 up""",
+        ),
+        (
+            {"message": NO_TEMPERATURE, "param": "temperature", "code": "unsupported_value"},
+            """Add --extra-body '{"temperature": null}'""",
+        ),
+    ],
+)
+def test_a_field_that_the_model_does_not_take_stops_and_is_named(server, error, remedy):
+    server.gives = (400, {"error": error}, {})
+    with pytest.raises(StopError) as caught:
+        ask(server)
+    assert error["message"] in str(caught.value)
+    assert remedy in str(caught.value)
+    # Who has left it out already is not told so again.
+    with pytest.raises(RefusedError):
+        ask(server, extra={error["param"]: None})
+
+
 @pytest.mark.parametrize("status", [400, 413, 422])
 def test_a_no_to_this_request_is_a_refusal(server, status):
     server.gives = (status, {"error": {"message": "the prompt is too long"}}, {})
@@ -190,7 +218,7 @@ def test_an_empty_reply_is_a_reply_and_missing_counts_are_zero(server, choice):
 
 def test_nobody_there_is_a_wait(server):
     server.url = "http://127.0.0.1:9/v1"
-    with pytest.raises(WaitError, match=r"connection \("):
+    with pytest.raises(WaitError, match=r"^no connection \(ConnectError\)"):
         ask(server)
 
 
@@ -232,3 +260,10 @@ def test_a_key_that_no_header_takes_is_one_line(monkeypatch, key, sender):
     assert str(caught.value).startswith(f"OPENAI_API_KEY holds a character that no key has, at place {place}")
     assert "secr" not in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("url", ["localhost:8000/v1", "http://host:port/v1", "http:///v1", "ftp://host/v1", ""])
+@pytest.mark.parametrize("sender", [ChatClient, BatchSender])
+def test_what_is_no_web_address_is_one_line(url, sender):
+    with pytest.raises(StageError, match=r"--base-url '.*' is no web address\. One looks like http://"):
+        sender(url, "tiny")

@@ -14,8 +14,9 @@ from dataset_builder.chat_client import ChatClient, StopError
 from dataset_builder.esco import EscoRelease, Skill
 from dataset_builder.generate import Generation
 from dataset_builder.journal import Journal
+from dataset_builder.limits import Limits, Price
 from dataset_builder.plan import Endpoint, Sampling, make_plan
-from dataset_builder.sending import NOT_SENT, Limits, Price
+from dataset_builder.sending import NOT_SENT
 from dataset_builder.sentences import collect
 from dataset_builder.stub_server import StubBehaviour, StubServer
 
@@ -62,10 +63,10 @@ def test_a_finished_plan_asks_for_nothing_and_one_more_skill_for_itself_alone(jo
 
 def test_every_fault_is_counted_and_the_run_ends_complete(journal):
     """Half of all replies faulty, and nine of ten in a stretch; every skill still ends with its lines."""
-    behaviour = StubBehaviour(fault_share=0.5, bad_from=40, bad_to=120, hang_s=6.0)
+    behaviour = StubBehaviour(fault_share=0.5, bad_from=40, bad_to=120, hang_s=3.0)
     with StubServer(behaviour) as server:
         generation = generation_for(server, journal, count=80)
-        progress = run(generation, server, timeout_s=2.0)
+        progress = run(generation, server, timeout_s=1.0)
         assert progress.failed == {}
         # A text fault may come three times in a row: then the skill is left without lines, but not without outcome.
         collected = collect(generation)

@@ -119,6 +119,12 @@ def test_a_named_provider_lets_a_journal_move_to_another_port_and_folder():
     assert ask.key(one, Sampling(), 0) == ask.key(two, Sampling(), 0)
 
 
+def test_a_slash_at_the_end_of_the_address_is_no_other_server():
+    ask = make_plan(RELEASE, {"styled": 4}).asks[0]
+    assert ask.key(Endpoint(f"{HERE.base_url}/", "tiny"), Sampling(), 0) == ask.key(HERE, Sampling(), 0)
+    assert HERE.identity == ("http://127.0.0.1:1/v1", "tiny")
+
+
 def test_a_sample_is_seeded_keeps_the_order_and_grows():
     small, large = sample_skills(RELEASE, 5, seed=1), sample_skills(RELEASE, 20, seed=1)
     assert len(small) == 5

@@ -8,6 +8,7 @@ from urllib.parse import unquote
 
 import pytest
 
+from dataset_builder import esco_download
 from dataset_builder.contract import StageError, sha256_of_file
 from dataset_builder.esco import read_esco
 from dataset_builder.esco_download import DEFAULT_URL, SHA256_VARIABLE, URL_VARIABLE, download_esco, url_of
@@ -68,6 +69,20 @@ def test_a_changed_file_is_refused(portal, tmp_path):
     path.write_bytes(path.read_bytes() + b"x")
     with pytest.raises(StageError, match="SHA-256"):
         download_esco("1.2.0", "de", tmp_path)
+
+
+def test_a_zip_is_never_in_the_cache_without_its_checksum(portal, monkeypatch, tmp_path):
+    """Killed while it notes the checksum, a download leaves no zip, and the next one fetches it again."""
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(esco_download, "write_atomically", killed)
+        with pytest.raises(KeyboardInterrupt):
+            download_esco("1.2.0", "de", tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    assert download_esco("1.2.0", "de", tmp_path).is_file()
 
 
 def test_a_demanded_checksum_is_checked(portal, monkeypatch, tmp_path):

@@ -1,0 +1,96 @@
+"""What a run may use, and what it has used: requests, tokens, US dollars."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass, field
+
+from dataset_builder.journal import Entry
+from dataset_builder.plan import MAX_ATTEMPTS, Ask
+
+FIRST_PROMPT_RATIO = 1.5  # until the server has counted a prompt
+
+
+@dataclass(frozen=True)
+class Price:
+    """US dollars per million tokens, as the user states them."""
+
+    usd_per_million_in: float = 0.0
+    usd_per_million_out: float = 0.0
+
+    def of(self, prompt_tokens: int, completion_tokens: int) -> float:
+        """Price of some tokens in US dollars."""
+        return (prompt_tokens * self.usd_per_million_in + completion_tokens * self.usd_per_million_out) / 1e6
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much, how fast and how patiently to send.
+
+    `max_tries` bounds the tries of one request that end in an error other than "too much" (429, 503); `patience_s`
+    bounds all waiting of one request. `attempts` is 1 + the times that a bad reply is asked again.
+    """
+
+    concurrency: int = 8
+    requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None
+    max_tries: int = 8
+    patience_s: float = 3600.0
+    backoff_base_s: float = 1.0
+    attempts: int = MAX_ATTEMPTS
+    budget_tokens: int | None = None
+    budget_usd: float | None = None
+    price: Price = field(default_factory=Price)
+
+
+@dataclass
+class Tokens:
+    """Tokens read and written, as they add up."""
+
+    prompt: int = 0
+    completion: int = 0
+
+    def add(self, prompt: int, completion: int) -> None:
+        """Count more of them, or fewer."""
+        self.prompt += prompt
+        self.completion += completion
+
+
+@dataclass
+class Progress:
+    """What happened so far. Tokens count the plan's replies on file as well, each once.
+
+    `lost` is what replies that never came can have cost at most, and `reserved` what the requests in flight may use at
+    most; `failed` maps an ask's index to the class of error.
+    `prompt_ratio` is the highest share of a prompt's estimated tokens that the server has counted.
+    """
+
+    sent: int = 0
+    waits: Counter[str] = field(default_factory=Counter)
+    failed: dict[int, str] = field(default_factory=dict)
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    lost: Tokens = field(default_factory=Tokens)
+    reserved: Tokens = field(default_factory=Tokens)
+    stopped: str = ""
+    prompt_ratio: float | None = None
+
+    def spend(self, entry: Entry, ask: Ask) -> None:
+        """Count the tokens of a reply."""
+        self.prompt_tokens += entry.prompt_tokens
+        self.completion_tokens += entry.completion_tokens
+        if entry.prompt_tokens:
+            self.prompt_ratio = max(self.prompt_ratio or 0.0, entry.prompt_tokens / ask.prompt_tokens)
+
+    def prompt_bound(self, ask: Ask) -> int:
+        """Tokens that a prompt may have at most: tokenisers differ, so the estimate is corrected by what came back."""
+        return math.ceil(ask.prompt_tokens * (self.prompt_ratio or FIRST_PROMPT_RATIO))
+
+    def fits(self, prompt: int, completion: int, limits: Limits) -> bool:
+        """Whether a request of so many tokens may be sent without the budget being exceeded."""
+        prompt += self.prompt_tokens + self.lost.prompt + self.reserved.prompt
+        completion += self.completion_tokens + self.lost.completion + self.reserved.completion
+        if limits.budget_tokens is not None and prompt + completion > limits.budget_tokens:
+            return False
+        return limits.budget_usd is None or limits.price.of(prompt, completion) <= limits.budget_usd
