@@ -149,7 +149,7 @@ def test_killed_in_the_second_epoch_it_ends_the_same(place: Path, label_memory: 
     a label, which every encoder finds: no measurement beats the first, of step 12, whose checkpoint outlives the kill.
     """
     (place / "easy.csv").write_text("sentence,label\nbake bread,bake bread\n", encoding="utf-8")
-    validation = ["--validation", str(place / "easy.csv")] if best_step < 60 else []
+    validation = ["--validation", str(place / "easy.csv"), "--keep-checkpoints"] if best_step < 60 else []
     stage = {**STAGE, "epochs": 5, "loss": {"name": "masked_mnrl", "label_memory": label_memory}}
     recipe = {**RECIPE, "checkpoints_per_epoch": 2, "stages": [stage]}
     whole, broken = place / f"undisturbed-{label_memory}", place / f"killed-{label_memory}"
@@ -171,6 +171,8 @@ def test_killed_in_the_second_epoch_it_ends_the_same(place: Path, label_memory: 
     assert [point.loss for point in one.losses] == [point.loss for point in two.losses]
     assert one.validation == two.validation
     assert one.best_step == two.best_step == best_step
+    if validation:
+        assert equal(broken, broken / "checkpoints" / "1-sentences" / f"checkpoint-{best_step}")
 
 
 def run_until(arguments: list[str], mark: Path) -> None:
