@@ -59,6 +59,23 @@ def test_known_pairs_are_not_asked_again(encoder_folder: Path, monkeypatch: pyte
     assert asked == [24, 24, 1]  # the texts, the labels, and the new text
 
 
+def test_a_run_that_goes_on_embeds_nothing_again(tmp_path: Path, encoder_folder: Path, monkeypatch: pytest.MonkeyPatch):
+    """Answers are kept under the encoder's and the labels' names: other weights ask again, and a torn file too."""
+    pairs = [TrainingPair(f"we {label}", skill, (skill,), "synthetic") for skill, label in enumerate(LABELS)]
+    first = RoundTrip(encoder_folder, LABELS, "fp32", "a", tmp_path)(pairs, 3)
+    asked: list[int] = []
+    real = round_trip.embed_texts
+    monkeypatch.setattr(round_trip, "embed_texts", lambda *given: asked.append(len(given[1])) or real(*given))
+    assert RoundTrip(encoder_folder, LABELS, "fp32", "a", tmp_path)(pairs, 3) == first
+    assert asked == []
+    assert RoundTrip(encoder_folder, LABELS, "fp32", "b", tmp_path)(pairs, 3) == first
+    assert asked == [24, 24]
+    for file in tmp_path.iterdir():
+        file.write_text(file.read_text(encoding="utf-8")[:-5], encoding="utf-8")
+    assert RoundTrip(encoder_folder, LABELS, "fp32", "a", tmp_path)(pairs, 3) == first
+    assert asked == [24, 24, 24, 24]
+
+
 def test_a_source_keeps_what_is_found_again_and_counts_the_rest():
     def every_second(pairs: list[TrainingPair], most: int) -> list[bool]:
         return [place % 2 == 0 for place in range(len(pairs))]

@@ -18,8 +18,11 @@ from training.literal_matches import read_sentences
 from training.pairs import Inputs, StagePairs, collect_pairs
 from training.recipe import Recipe, Stage
 from training.round_trip import RoundTrip
+from training.run_record import TrainingRecord
 from training.skillskape import read_skillskape
 from training.validation import ValidationSet, read_validation
+
+CHECKPOINTS = "checkpoints"  # of an output folder
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,10 @@ def prepare(recipe: Recipe, options: RunOptions) -> Prepared:
     )
     if esco:
         _check_relations(recipe, esco)
-    found_again = RoundTrip(base.folder, inputs.labels.labels, recipe.precision)
+    # A folder that is done, or none at all, gets nothing more.
+    goes_on = not options.out.is_file() and not (options.out / TrainingRecord.FILE_NAME).is_file()
+    kept_in = options.out / CHECKPOINTS if goes_on else None
+    found_again = RoundTrip(base.folder, inputs.labels.labels, recipe.precision, base.source.weights_sha256, kept_in)
     pairs = _pairs_of(recipe, inputs, validation, found_again)
     return Prepared(recipe, options, base, inputs, validation, pairs, found_again)
 
