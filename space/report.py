@@ -2,7 +2,8 @@
 
     python -m space.report --results results --into README.md --figures results/figures
 
-Reads rejection.json (space.calibrate), ads.json (space.measure_ads) and evidence.json (space.measure_evidence).
+Reads rejection.json (space.calibrate), ads.json (space.measure_ads), evidence.json (space.measure_evidence) and
+parity.json (space.parity).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from dataset_builder.contract import StageError, run_command
 from dataset_builder.markdown_parts import put_part
 
 PART = "extractor"  # of README
-FILES = ("rejection.json", "ads.json", "evidence.json")
+FILES = ("rejection.json", "ads.json", "evidence.json", "parity.json")
 WAYS = {"gate": "the gate", "nearest_skill_cosine": "cosine of the nearest skill"}
 OTHERS = (
     "By Nesta's own count 27% of the skills that its extractor finds in an ad are wrong, and 12% of those that "
@@ -48,18 +49,21 @@ def read_measurements(folder: Path) -> tuple[dict[str, Any], ...]:
     return tuple(found)
 
 
-def report(rejection: dict[str, Any], ads: dict[str, Any], evidence: dict[str, Any]) -> str:
-    """Three Markdown tables with a line before each, and the shares of others; in percent.
+def report(rejection: dict[str, Any], ads: dict[str, Any], evidence: dict[str, Any], parity: dict[str, Any]) -> str:
+    """Four Markdown tables with a line before each, and the shares of others; in percent.
 
     Raises:
-        StageError: the records are of different weights, or one does not say of which.
+        StageError: the first three records are of different weights, or one does not say of which.
     """
-    weights = {name: one.get("weights_sha256") for name, one in zip(FILES, (rejection, ads, evidence), strict=True)}
+    measured = (rejection, ads, evidence)  # of one backend; parity is of all
+    weights = {name: one.get("weights_sha256") for name, one in zip(FILES[:3], measured, strict=True)}
     if unknown := [name for name, sha256 in weights.items() if not sha256]:
         raise StageError(f"no weights are named in {', '.join(unknown)}", "Measure anew")
     if len(set(weights.values())) > 1:
         raise StageError("rejection.json, ads.json and evidence.json are of different weights", "Measure them anew")
-    return "\n".join([*_rejection(rejection), "", *_ads(ads, rejection), "", *_evidence(evidence)])
+    return "\n".join(
+        [*_rejection(rejection), "", *_ads(ads, rejection), "", *_evidence(evidence), "", *_parity(parity)]
+    )
 
 
 def _rejection(rejection: dict[str, Any]) -> Iterator[str]:
@@ -115,6 +119,19 @@ def _evidence(evidence: dict[str, Any]) -> Iterator[str]:
         yield f"| {name} | " + " | ".join(map(_percent, cells)) + " |"
 
 
+def _parity(parity: dict[str, Any]) -> Iterator[str]:
+    yield f"What other backends of {parity['reference']} find for validation sentences, against its trained weights:"
+    yield ""
+    yield "| backend | MB | sentences | same ten best | shared of ten | same best | RP@5 | RP@5 of the trained |"
+    yield "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
+    for one in parity["backends"]:
+        shares = (one["same_top_10"], one["shared_of_10"], one["same_best"])
+        yield (
+            f"| {one['backend']} | {one['bytes'] / 1e6:.1f} | {one['queries']} | {' | '.join(map(_percent, shares))} "
+            f"| {100 * one['rp_at_5']:.2f} | {100 * one['rp_at_5_of_reference']:.2f} |"
+        )
+
+
 def _percent(share: float) -> str:
     return f"{100 * share:.1f}%"
 
@@ -156,8 +173,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--into", type=Path, metavar="README.md", help="put the tables between its extractor markers")
     parser.add_argument("--figures", type=Path, metavar="DIR", help="draw the rejection curve there")
     given = parser.parse_args(arguments)
-    rejection, ads, evidence = read_measurements(given.results)
-    text = report(rejection, ads, evidence)
+    rejection, ads, evidence, parity = read_measurements(given.results)
+    text = report(rejection, ads, evidence, parity)
     if given.into:
         put_part(given.into, PART, text)
     for path in draw_rejection(rejection["curve"], given.figures) if given.figures else []:

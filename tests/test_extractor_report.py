@@ -34,9 +34,19 @@ EVIDENCE = {
     "evidence": {"in use": {"precision": 0.5, "recall": 0.8, "f1": 0.615, "touches": 0.9, "share_of_sentence": 0.1}},
 }
 
+PARITY = {
+    "reference": "1.0.0",
+    "backends": [
+        {
+            "backend": "onnx-int8", "bytes": 30_191_792, "queries": 121, "same_top_10": 0.9587, "shared_of_10": 0.996,
+            "same_best": 0.992, "rp_at_5": 0.6972, "rp_at_5_of_reference": 0.7055,
+        }
+    ],
+}  # fmt: skip
+
 
 def test_every_number_is_from_the_records():
-    lines = report.report(REJECTION, ADS, EVIDENCE).splitlines()
+    lines = report.report(REJECTION, ADS, EVIDENCE, PARITY).splitlines()
     assert "| the gate | 1,000 all | 300 | 91.4 | 36.6% |" in lines
     assert "| cosine of the nearest skill | 1,000 all | 300 | 50.0 | 90.0% |" in lines
     assert any(
@@ -45,16 +55,19 @@ def test_every_number_is_from_the_records():
     assert any("on validation, precision is 75.0% at a recall of 25.0%:" in line for line in lines)
     assert "| both | 4.2 | 1.0 | 25.0% | 20.0% | 0.15 |" in lines
     assert any("27%" in line and "12%" in line and "other ads" in line for line in lines)
+    assert "| onnx-int8 | 30.2 | 121 | 95.9% | 99.6% | 99.2% | 69.72 | 70.55 |" in lines
     assert "| in use | 50.0% | 80.0% | 61.5% | 90.0% | 10.0% |" in lines
 
 
 def test_records_of_different_weights_or_a_threshold_by_hand_are_told():
     with pytest.raises(StageError, match="of different weights"):
-        report.report(REJECTION, {**ADS, "weights_sha256": "b"}, EVIDENCE)
+        report.report(REJECTION, {**ADS, "weights_sha256": "b"}, EVIDENCE, PARITY)
     for nothing in ({"weights_sha256": ""}, {"weights_sha256": None}):
         with pytest.raises(StageError, match=r"no weights are named in ads\.json, evidence\.json"):
-            report.report(REJECTION, {**ADS, **nothing}, {**EVIDENCE, **nothing})
-    assert "On 20 whole ads, with a threshold of 0.5;" in report.report(REJECTION, {**ADS, "threshold": 0.5}, EVIDENCE)
+            report.report(REJECTION, {**ADS, **nothing}, {**EVIDENCE, **nothing}, PARITY)
+    assert "On 20 whole ads, with a threshold of 0.5;" in report.report(
+        REJECTION, {**ADS, "threshold": 0.5}, EVIDENCE, PARITY
+    )
 
 
 def test_the_curve_is_drawn_the_same_each_time(tmp_path):
