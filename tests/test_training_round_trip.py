@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ from training.pairs import TrainingPair, collect_pairs
 from training.prepare import RunOptions, prepare
 from training.recipe import recipe_from_dict
 from training.round_trip import RoundTrip
+from training.run import prepare_quietly
+from training.run_record import TrainingRecord
 
 LABELS = tiny_labels()
 
@@ -97,5 +100,20 @@ def test_a_recipe_asks_for_it(tmp_path: Path, encoder_folder: Path):
         return len(prepare(recipe, RunOptions(str(dataset), str(encoder_folder), tmp_path / "out")).pairs[0].pairs)
 
     assert 0 < pairs_with({"round_trip": 5}) < pairs_with({})
+    assert not (tmp_path / "out").exists()  # only a run writes
     with pytest.raises(StageError, match="round_trip must be above 0, got 0"):
         pairs_with({"round_trip": 0})
+
+
+def test_a_run_keeps_its_answers_until_it_is_done(tmp_path: Path, encoder_folder: Path):
+    dataset, out = write_tiny_dataset(tmp_path / "pairs.csv"), tmp_path / "out"
+    stage_of = {"name": "one", "sources": {"synthetic": {"round_trip": 5}}}
+    recipe = recipe_from_dict({"name": "one", "stages": [stage_of]})
+    options = RunOptions(str(dataset), str(encoder_folder), out)
+    prepare_quietly(recipe, options)
+    assert [file.parent.name for file in out.rglob("round_trip-*.json")] == ["checkpoints"]
+    shutil.rmtree(out)
+    out.mkdir()
+    (out / TrainingRecord.FILE_NAME).write_text("{}", encoding="utf-8")
+    prepare_quietly(recipe, options)
+    assert [file.name for file in out.rglob("*")] == [TrainingRecord.FILE_NAME]

@@ -18,9 +18,10 @@ from safetensors.torch import load_file, save_file
 
 from dataset_builder.contract import StageError, code_version, shown_command
 from training.base_model import open_encoder, sha256_of_weights, weight_files
-from training.prepare import CHECKPOINTS, Prepared, RunOptions
+from training.prepare import Prepared, RunOptions
 from training.recipe import Recipe
 from training.run import (
+    CHECKPOINTS,
     TENSORBOARD,
     begin,
     holds_this_run,

@@ -18,11 +18,8 @@ from training.literal_matches import read_sentences
 from training.pairs import Inputs, StagePairs, collect_pairs
 from training.recipe import Recipe, Stage
 from training.round_trip import RoundTrip
-from training.run_record import TrainingRecord
 from training.skillskape import read_skillskape
 from training.validation import ValidationSet, read_validation
-
-CHECKPOINTS = "checkpoints"  # of an output folder
 
 
 @dataclass(frozen=True)
@@ -87,8 +84,8 @@ class Prepared:
         }
 
 
-def prepare(recipe: Recipe, options: RunOptions) -> Prepared:
-    """Read every input and make the stages' pairs.
+def prepare(recipe: Recipe, options: RunOptions, kept_in: Path | None = None) -> Prepared:
+    """Read every input and make the stages' pairs. `kept_in` keeps what the round trip answers; None writes nothing.
 
     Raises:
         StageError: an input that cannot be read, or a stage without pairs.
@@ -107,9 +104,6 @@ def prepare(recipe: Recipe, options: RunOptions) -> Prepared:
     )
     if esco:
         _check_relations(recipe, esco)
-    # A folder that is done, or none at all, gets nothing more.
-    goes_on = not options.out.is_file() and not (options.out / TrainingRecord.FILE_NAME).is_file()
-    kept_in = options.out / CHECKPOINTS if goes_on else None
     found_again = RoundTrip(base.folder, inputs.labels.labels, recipe.precision, base.source.weights_sha256, kept_in)
     pairs = _pairs_of(recipe, inputs, validation, found_again)
     return Prepared(recipe, options, base, inputs, validation, pairs, found_again)

@@ -18,7 +18,7 @@ from dataset_builder.contract import StageError, code_version, shown_command, wr
 from training.base_model import sha256_of_weights
 from training.energy import EnergyMeter
 from training.machine import hardware, precision_in_use, use_threads
-from training.prepare import CHECKPOINTS, Prepared, RunOptions, prepare
+from training.prepare import Prepared, RunOptions, prepare
 from training.recipe import Recipe, Stage, recipe_from_dict
 from training.run_record import (
     DatasetSource,
@@ -29,7 +29,7 @@ from training.run_record import (
 from training.stages import MODEL_FOLDER, StageJob, StageOutcome, run_stage
 from training.validation import DEFAULT_METRIC, SkillRanking, load_metric
 
-TENSORBOARD, RUN_FILE = "tensorboard", "run.json"
+CHECKPOINTS, TENSORBOARD, RUN_FILE = "checkpoints", "tensorboard", "run.json"
 LIBRARIES = ("sentence-transformers", "transformers", "torch", "accelerate", "datasets")
 
 
@@ -53,7 +53,9 @@ def prepare_quietly(recipe: Recipe, options: RunOptions) -> Prepared:
     """
     disable_progress_bar()  # for files of a moment
     use_threads(options.threads)
-    return prepare(recipe, options)
+    # A folder that is done, or none at all, gets nothing more.
+    goes_on = not options.out.is_file() and not (options.out / TrainingRecord.FILE_NAME).is_file()
+    return prepare(recipe, options, options.out / CHECKPOINTS if goes_on else None)
 
 
 def run_prepared(prepared: Prepared) -> TrainingRecord | None:
