@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parse_options(arguments)
     release = read_label_space(options.esco, options.language)
     plan = make_plan(release, options.families, options.seed, chosen_skills(release, options))
-    say(f"ESCO {release.version} ({release.language}): {len(release.skills):,} skills, {len(plan.skills):,} asked for")
+    say(f"{release.source.name}: {len(release.skills):,} skills, {len(plan.skills):,} asked for")
     noted = "; ".join(f"{what}: {count:,}" for what, count in release.notes.items() if count)
     if noted:
         say(f"  {noted}")

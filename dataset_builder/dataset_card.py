@@ -87,7 +87,7 @@ def taxonomy_words(source: EscoSource) -> dict[str, str]:
             "title": "Synthetic ESCO skill sentences",
             "skill": "ESCO skill",
             "skills": "ESCO skills",
-            "source": f"ESCO {source.version} ({source.language})",
+            "source": source.name,
             "whose": "ESCO's",
             "licence": "cc-by-4.0",
         }

@@ -44,7 +44,7 @@ WRITTEN, SWAPPED = "as written", "swapped"
 YES, NO, UNCLEAR = "yes", "no", "unclear"
 MAX_TRIES = 7
 MOST_UNCLEAR = 0.5  # share of verdicts
-FIRST_WAIT_S = 0.5
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 600.0
 ROOM_TO_THINK = "--extra-body '{\"max_tokens\": 2000}'"
 
 SYSTEM = (
@@ -196,6 +196,9 @@ async def _verdict(pair: Judged, client: ChatClient) -> str:
             return verdict_of(reply.text)
         except WaitError as error:
             kind = error.kind
+            if (error.retry_after_s or 0.0) > LONGEST_WAIT_S:
+                problem = f"the server asks to come back in {error.retry_after_s:,.0f} s ({kind})"
+                raise StageError(problem, "Run the same command then") from None
             await asyncio.sleep(error.retry_after_s or wait_s)
     # An outage says nothing about the pair: it must not count as wrong.
     raise StageError(f"no verdict after {MAX_TRIES} tries ({kind})", "Run the same command when the server is well")

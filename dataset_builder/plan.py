@@ -241,7 +241,7 @@ def skills_in_file(release: EscoRelease, path: str | Path) -> tuple[Skill, ...]:
     for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), 1):
         uri = line.strip()
         if uri and uri not in release.by_uri:
-            raise StageError(f"{path} line {number}: {uri} is no skill of ESCO {release.version}")
+            raise StageError(f"{path} line {number}: {uri} is no skill of {release.source.name}")
         wanted.add(uri)
     return tuple(skill for skill in release.skills if skill.uri in wanted)
 

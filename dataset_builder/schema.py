@@ -89,15 +89,19 @@ class EscoSource(Strict):
         return [name.lower() for name in self.file_sha256] != [f"{self.version}.csv".lower()]
 
     @property
+    def name(self) -> str:
+        """What people call it: ESCO 1.1.0 (en), or the name of another taxonomy's file."""
+        return f"{'ESCO ' if self.is_esco else ''}{self.version} ({self.language})"
+
+    @property
     def described(self) -> str:
-        """Name, version and language, and the hashes of the files where it is not one of ESCO's official releases.
+        """Its name, and the hashes of the files where it is not one of ESCO's official releases.
 
         Those never change; any other taxonomy may under the same name.
         """
-        name = f"{'ESCO ' if self.is_esco else ''}{self.version} ({self.language})"
         if (self.is_esco and _OFFICIAL.fullmatch(self.version)) or not self.file_sha256:
-            return name
-        return f"{name}, {' '.join(sorted(digest[:12] for digest in self.file_sha256.values()))}"
+            return self.name
+        return f"{self.name}, {' '.join(sorted(digest[:12] for digest in self.file_sha256.values()))}"
 
 
 class PromptText(Strict):

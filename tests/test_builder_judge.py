@@ -147,6 +147,13 @@ def test_an_outage_is_an_error_and_not_a_verdict(dataset, monkeypatch):
     assert len(judged) == 3
 
 
+def test_a_quota_that_is_used_up_is_not_slept_through(dataset):
+    """Eight pairs at once, each told to come back in an hour: nobody waits for that."""
+    hour = StubBehaviour(fault_share=1.0, faults=("429 with retry-after",), retry_after_s=3600.0)
+    with StubServer(hour) as server, pytest.raises(StageError, match=r"come back in 3,600 s \(http 429\)"):
+        asyncio.run(judge.judge_pairs(sample_pairs(dataset, RELEASE, 3), ChatClient(server.url, "stub")))
+
+
 @pytest.fixture
 def judging_server():
     """A server that says yes, but no to every line that ends in 7, and fails once before it says anything."""

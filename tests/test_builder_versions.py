@@ -166,7 +166,7 @@ def test_any_taxonomy_as_a_csv(tmp_path):
         'n2,"Lift, safely",,"lifting\nlifting\nLift, safely"\n'
     )
     release = read_taxonomy(path)
-    assert release.version == "nursing-2"
+    assert (release.version, release.source.name) == ("nursing-2", "nursing-2 (en)")
     assert release.skills[0] == Skill(
         "n1", "Wound care", ("dressing wounds", "wound dressing"), (), "Clean and dress wounds."
     )
