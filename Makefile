@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 EXTRAS := build,serve,openvino,train,eval,publish,space,ray,export,demo,dev
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench minilm static mpnet clean
 
 demo: .venv/.installed  ## ESCO sample -> sentences by a small LLM -> trained model -> measured
 	$(BIN)/python demo.py
@@ -21,6 +21,44 @@ bench: .venv/.installed  ## speed and robustness on what a clone holds
 	$(BIN)/python -m eval.bench
 	$(BIN)/python -m training.bench
 	$(BIN)/python -m space.bench --out artifacts/extractor.json
+
+# The models of README, each by one command, which goes on where it was stopped. DATA is the folder that README describes;
+# ACCELERATE=training/accelerate/one_gpu.yaml for a GPU.
+DATA ?= data
+ESCO ?= $(or $(wildcard $(DATA)/esco/v1.1.0_*.zip),1.1.0)
+MINILM ?= sentence-transformers/all-MiniLM-L6-v2
+MPNET ?= sentence-transformers/all-mpnet-base-v2
+ACCELERATE ?= training/accelerate/cpu.yaml
+MODELS := artifacts/model
+PSEUDO_LABELS := artifacts/pseudo_labels.csv
+TRAIN = $(BIN)/accelerate launch --quiet --config_file $(ACCELERATE) -m training.train --esco $(ESCO) \
+	--skillskape $(DATA)/skillskape/train.csv --validation $(DATA)/benchmarks
+ON_RELEASE = --dataset dataset_builder/releases/v1.0.0 --pseudo-labels $(PSEUDO_LABELS)
+
+minilm: $(MODELS)/1.0.0/training_record.json  ## the released model: half an hour a seed on two CPU cores
+static: $(MODELS)/static/training_record.json  ## token vectors without a transformer, distilled from it: minutes
+mpnet: $(MODELS)/mpnet/training_record.json  ## the 110M model: two hours on two CPU cores, minutes on a GPU
+
+$(MODELS)/1.0.0/training_record.json: $(PSEUDO_LABELS)
+	$(TRAIN) $(ON_RELEASE) --seeds 1 2 3 --recipe training/recipes/minilm_pseudo_token_and_cosine.yaml \
+		--base-model $(MINILM) --keep-checkpoints --name esco-skill-biencoder --out $(@D)
+
+$(MODELS)/static/training_record.json: $(MODELS)/1.0.0/training_record.json
+	$(BIN)/python -m training.export $(MODELS)/1.0.0 --int8 --static $(MODELS)/static-start --esco $(ESCO)
+	$(TRAIN) $(ON_RELEASE) --seeds 1 2 3 --recipe training/recipes/static.yaml --base-model $(MODELS)/static-start \
+		--name esco-skill-static --out $(@D)
+
+$(MODELS)/mpnet/training_record.json: $(PSEUDO_LABELS)
+	$(TRAIN) $(ON_RELEASE) --recipe training/recipes/mpnet_pseudo_token_and_cosine.yaml --base-model $(MPNET) \
+		--name esco-skill-biencoder-mpnet --out $(@D)
+
+$(PSEUDO_LABELS): $(MODELS)/0.2.0/training_record.json
+	$(BIN)/python -m training.pseudo_labels --teacher $(MODELS)/0.2.0 --esco $(ESCO) \
+		--spans $(DATA)/skillspan/train.json --benchmarks $(DATA)/benchmarks --out $@
+
+$(MODELS)/0.2.0/training_record.json: | .venv/.installed
+	$(TRAIN) --recipe training/recipes/minilm_skillskape.yaml --dataset dataset_builder/releases/v0.2.0 \
+		--base-model $(MINILM) --name esco-skill-biencoder --out $(@D)
 
 clean:  ## forget what the demo made, and nothing else: artifacts/ may hold replies that were paid for
 	rm -rf artifacts/llm/SmolLM2-135M-Instruct artifacts/dataset/0.1.0 artifacts/model/0.1.0

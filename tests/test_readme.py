@@ -69,6 +69,34 @@ def test_make_targets_exist():
     assert named <= targets
 
 
+def flags_of(words: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    """Each flag with its values."""
+    found: dict[str, tuple[str, ...]] = {}
+    for word in words:
+        if word.startswith("--"):
+            flag, found[word] = word, ()
+        elif found:
+            found[flag] += (word,)
+    return found
+
+
+def test_make_trains_the_models_as_the_commands_do():
+    """The commands of `make static mpnet` are commands of README, with the same flags and values."""
+    places = ["DATA=$DATA", "ESCO=$DATA/esco/v1.1.0_*.zip", "MINILM=$MINILM", "MPNET=$MPNET"]
+    asked = [place.replace("$", "$$") for place in places]
+    command = ["make", "--dry-run", "--always-make", "static", "mpnet", *asked]
+    shown = subprocess.run(command, cwd=REPO, capture_output=True, text=True)
+    lines = shown.stdout.replace("\\\n", " ").splitlines()
+    made = [line.split(" -m ", 1)[1].split() for line in lines if " -m training." in line]
+    assert [module for module, *_ in made] == [
+        *("training.train", "training.pseudo_labels", "training.train", "training.export"),
+        *("training.train", "training.train"),
+    ]
+    known = [(module, flags_of(words)) for module, words in module_commands()]
+    for module, *words in made:
+        assert (module, flags_of(tuple(words))) in known
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPO)))
 def test_links_lead_somewhere(page: Path):
     links = re.findall(r"\]\(([^)#][^)]*)\)|(?:src|srcset)=\"([^\"]+)\"", page.read_text(encoding="utf-8"))
