@@ -103,6 +103,25 @@ def test_an_interrupted_command_goes_on_with_the_seed_it_was_at(
     assert sorted(one.name for one in (place / "broken" / "tensorboard").iterdir()) == ["seed-4", "seed-9"]
 
 
+def test_an_average_that_was_not_measured_goes_on_where_checkpoints_are_kept(
+    place: Path, averaged: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Each run keeps checkpoints of its own: none of them may take the place of what the folder is becoming."""
+
+    def fail(prepared: Prepared) -> None:
+        raise StageError("no measuring today")
+
+    monkeypatch.setattr("training.averaging._measurer", fail)
+    with pytest.raises(StageError, match="no measuring today"):
+        train.main([*of_seeds(place, "unmeasured"), "--keep-checkpoints"])
+    monkeypatch.undo()
+    train.main([*of_seeds(place, "unmeasured"), "--keep-checkpoints"])
+    assert equal(place / "unmeasured", averaged)
+    left = sorted(one.name for one in (place / "unmeasured" / "checkpoints").iterdir())
+    assert [name for name in left if name[0].isdigit()] == []
+    assert {"run.json", "seed-4", "seed-9"} <= set(left)
+
+
 def test_other_words_in_the_description_make_no_other_recipe(
     place: Path, averaged: Path, capsys: pytest.CaptureFixture[str]
 ):

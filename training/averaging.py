@@ -63,7 +63,8 @@ def write_average(folders: Sequence[Path], out: Path) -> None:
     Raises:
         StageError: the models have other weights than the first.
     """
-    rest = shutil.ignore_patterns("*.safetensors", TrainingRecord.FILE_NAME, TENSORBOARD)
+    # A run's own checkpoints, where they were kept, would stand where the average's runs are told from others.
+    rest = shutil.ignore_patterns("*.safetensors", TrainingRecord.FILE_NAME, TENSORBOARD, CHECKPOINTS)
     shutil.copytree(folders[0], out, ignore=rest, dirs_exist_ok=True)
     for file in weight_files(folders[0]):
         parts = [folder / file.relative_to(folders[0]) for folder in folders]
