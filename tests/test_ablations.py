@@ -11,11 +11,11 @@ from tests.tiny_encoder import write_tiny_encoder
 from training import ablation_grid, ablation_report, ablations
 from training.ablation_grid import GRID, recipe_of
 from training.ablation_report import render_table, signed
-from training.ablation_results import AblationResults, AblationRow, Interval, compare, interval
+from training.ablation_results import AblationResults, AblationRow, Interval, RowRun, compare, interval
 from training.bench import newest_dataset
 from training.label_space import label_space_of_esco
 from training.recipe import read_recipe, recipe_from_dict
-from training.run_record import TrainingRecord
+from training.run_record import DatasetSource, ModelSource, TrainingRecord
 
 REPO = Path(__file__).resolve().parent.parent
 
@@ -124,6 +124,46 @@ def test_the_table_by_hand():
     assert signed(Interval(value=-0.012, low=-0.02, high=0.001)) == "-1.2 [-2.0, +0.1]"
 
 
+def test_the_table_says_what_its_rows_were_trained_on():
+    """Two rows measured, one on `own` and one on `other`; of the third, as long as it is not run, nothing is said."""
+    own = RowRun(
+        seed=1,
+        code_version="x",
+        base_model=ModelSource(id="minilm", revision=None, weights_sha256="0"),
+        dataset=DatasetSource(id="own", revision=None, version="1.0.0", sha256="0123456789"),
+        inputs_sha256=None,
+    )
+    other = own.model_copy(update={"dataset": own.dataset.model_copy(update={"id": "other"})})
+
+    def told(*runs: tuple[RowRun, ...]) -> list[str]:
+        rows = [row.model_copy(update={"runs": one}) for row, one in zip(results().rows, (*runs, ()), strict=True)]
+        table = render_table(results().model_copy(update={"rows": rows}))
+        return [line for line in table.splitlines() if line.startswith("Trained on")]
+
+    name = "{} 1.0.0 (pairs 01234567) from minilm"
+    assert told((own,), (own, own)) == [f"Trained on {name.format('own')}."]
+    assert told((own,), (other,)) == [f"Trained on {name.format('own')}: 1 row(s); {name.format('other')}: 1 row(s)."]
+    assert told((own,), ()) == [f"Trained on {name.format('own')}: 1 row(s); what the file does not say: 1 row(s)."]
+    assert told((), ()) == []
+
+
+def test_the_readme_s_table_has_all_that_is_asked_now():
+    """What came into the grid since the file was written waits, as what is in the file and was not run."""
+    table = render_table(ablation_report.with_whole_grid(AblationResults.load(REPO / "results" / "ablations.json")))
+    assert f"<!-- ablations -->\n{table}\n<!-- /ablations -->" in (REPO / "training" / "README.md").read_text("utf-8")
+    waiting = table.partition("Not run yet: ")[2].rstrip(".").split(", ")
+    asked = [line.removeprefix("| ").partition(" | ")[0] for line in table.splitlines()[2:]]
+    assert {row.question.replace("_", " ") for row in GRID} <= {*asked, *waiting}
+
+
+def test_a_row_that_is_asked_no_more_stays_where_it_was_measured():
+    (kept, _, dropped) = results().rows
+    rows = [row.model_copy(update={"question": "old"}) for row in (kept, dropped)]
+    whole = ablation_report.with_whole_grid(results().model_copy(update={"rows": rows})).rows
+    assert len(whole) == len(GRID) + 1
+    assert whole[-1] == rows[0]
+
+
 def test_a_figure_of_nothing_measured_is_empty(tmp_path: Path):
     nothing = results()
     rows = [row.model_copy(update={"sets": {}, "seeds": []}) for row in nothing.rows]
@@ -170,6 +210,10 @@ def test_runs_are_made_once_and_shared(tmp_path: Path, arguments: list[str], cap
     assert rows["filters", "unfiltered"].not_run == "needs --unfiltered"
     assert rows["curriculum", "together"].not_run == "not yet"
     assert rows["scoring", "cosine"].sets["own"].difference is None
+    (run,) = rows["scoring", "cosine"].runs
+    assert (run.seed, run.dataset.id, run.base_model.id) == (1, "dataset.csv", "encoder")
+    assert len(run.inputs_sha256 or "") == 64
+    assert rows["curriculum", "together"].runs == ()
     assert rows["scoring", "token_match"].sets["own"].difference is not None
     assert (rows["scoring", "token_match"].pairs, rows["scoring", "token_match"].sets["own"].sentences) == (64, 9)
     capsys.readouterr()
@@ -208,6 +252,21 @@ def test_a_row_that_fails_does_not_cost_the_others(tmp_path: Path, arguments: li
     rows = {(row.question, row.name): row for row in AblationResults.load(tmp_path / "ablations.json").rows}
     assert "has no training pair" in (rows["sentence_count", "4_a_skill"].not_run or "")
     assert rows["negatives", "in_batch"].seeds == [1]
+
+
+def test_scores_of_other_inputs_are_not_told_as_those_of_this_call(tmp_path: Path, arguments: list[str]):
+    """`cosine` was run on another dataset: it is refused, has no scores any more, and nothing is compared with it."""
+    ablations.main([*arguments, "--only", "scoring"])
+    for path in (tmp_path / "work").glob("*/training_record.json"):
+        record = TrainingRecord.load(path)
+        if record.recipe["stages"][0]["loss"]["name"] == "masked_mnrl":
+            record.model_copy(update={"inputs_sha256": "of others"}).save(path)
+    ablations.main([*arguments, "--only", "scoring"])
+    rows = {(row.question, row.name): row for row in AblationResults.load(tmp_path / "ablations.json").rows}
+    refused, other = rows["scoring", "cosine"], rows["scoring", "token_match"]
+    assert (refused.seeds, refused.pairs, refused.sets) == ([], 0, {})
+    assert "other inputs" in (refused.not_run or "")
+    assert (other.seeds, other.not_run, other.sets["own"].difference) == ([1], None, None)
 
 
 def test_other_sentences_to_measure_on_are_measured(tmp_path: Path, arguments: list[str], capsys):

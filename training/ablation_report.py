@@ -17,6 +17,7 @@ import numpy as np
 
 from dataset_builder.contract import run_command
 from dataset_builder.markdown_parts import put_part
+from training.ablation_grid import GRID, Row, recipe_of
 from training.ablation_results import AblationResults, AblationRow, Interval
 
 PART = "ablations"  # of training/README.md
@@ -29,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--into", metavar="MD", help="put the table between its markers")
     parser.add_argument("--figure", metavar="PNG", help="where to draw the differences")
     given = parser.parse_args(arguments)
-    results = AblationResults.load(given.results)
+    results = with_whole_grid(AblationResults.load(given.results))
     table = render_table(results)
     if given.into:
         put_part(given.into, PART, table)
@@ -38,10 +39,33 @@ def main(arguments: Sequence[str] | None = None) -> None:
         draw(results, Path(given.figure))
 
 
+def with_whole_grid(results: AblationResults) -> AblationResults:
+    """The results with a row for all that the grid asks now; of what it asks no more, only what was measured."""
+    on_file = {(row.question, row.name): row for row in results.rows}
+    asked = [
+        on_file.pop(key) if key in on_file else _waiting(row) for row in GRID for key in [(row.question, row.name)]
+    ]
+    return results.model_copy(update={"rows": [*asked, *(row for row in on_file.values() if row.seeds)]})
+
+
+def _waiting(row: Row) -> AblationRow:
+    return AblationRow(
+        question=row.question,
+        name=row.name,
+        what=row.what,
+        recipe=recipe_of(row, 1).as_dict(),
+        seeds=[],
+        not_run="not yet",
+        pairs=0,
+        sets={},
+    )
+
+
 def render_table(results: AblationResults) -> str:
     """RP@5 (x100) of every row by set, with its difference from the question's first row and its 95% interval.
 
-    A question of which no two rows were run says nothing yet; these are named below.
+    A question of which no two rows were run says nothing yet; these are named below, and what the rows were trained
+    on where the file says so.
     """
     runs = Counter(row.question for row in results.rows if row.seeds)
     waiting = [one for one in dict.fromkeys(row.question for row in results.rows) if runs[one] < 2]
@@ -57,9 +81,29 @@ def render_table(results: AblationResults) -> str:
         what = f"{row.name.replace('_', ' ')}: {row.what}"
         cells = [question, what, f"{row.pairs:,}" if row.seeds else row.not_run or "", str(len(row.seeds) or "")]
         lines.append("| " + " | ".join([*cells, *(_cell(row, name) for name in sets)]) + " |")
+    trained_on = _trained_on(results.rows)
+    if trained_on:
+        lines += ["", f"Trained on {trained_on}."]
     if waiting:
         lines += ["", f"Not run yet: {', '.join(waiting).replace('_', ' ')}."]
     return "\n".join(lines)
+
+
+def _trained_on(rows: Sequence[AblationRow]) -> str:
+    """Every dataset and base model with how many rows are of it; empty where no row says."""
+    names = [
+        name
+        for row in rows
+        for name in dict.fromkeys(
+            f"{run.dataset.id} {run.dataset.version} (pairs {run.dataset.sha256[:8]}) from {run.base_model.id}"
+            for run in row.runs
+        )
+    ]
+    unknown = sum(bool(row.seeds) and not row.runs for row in rows)
+    if names and unknown:
+        names += ["what the file does not say"] * unknown
+    counts = Counter(names)
+    return "; ".join(name if len(counts) == 1 else f"{name}: {count} row(s)" for name, count in counts.items())
 
 
 def _cell(row: AblationRow, name: str) -> str:

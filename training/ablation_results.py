@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from dataset_builder.contract import Record, Strict
+from training.run_record import DatasetSource, ModelSource, TrainingRecord
 
 BOOTSTRAP_SAMPLES = 10_000
 BOOTSTRAP_SEED = 20_230_710
@@ -33,8 +34,32 @@ class SetResult(Strict):
     difference: Interval | None
 
 
+class RowRun(Strict):
+    """What one seed of a row was trained on and by: as its training record says."""
+
+    seed: int
+    code_version: str
+    base_model: ModelSource
+    dataset: DatasetSource
+    inputs_sha256: str | None
+
+    @classmethod
+    def of(cls, record: TrainingRecord) -> RowRun:
+        """The part of a run's record that tells a row of other inputs from this one."""
+        return cls(
+            seed=record.seed,
+            code_version=record.code_version,
+            base_model=record.base_model,
+            dataset=record.dataset,
+            inputs_sha256=record.inputs_sha256,
+        )
+
+
 class AblationRow(Strict):
-    """One row: what it is, and what it scored; `not_run` says why it was not."""
+    """One row: what it is, and what it scored; `not_run` says why it was not.
+
+    `runs` are those of `seeds`, in their order; none in rows from before they were kept.
+    """
 
     question: str
     name: str
@@ -44,6 +69,7 @@ class AblationRow(Strict):
     not_run: str | None
     pairs: int
     sets: dict[str, SetResult]
+    runs: tuple[RowRun, ...] = ()
 
 
 class AblationResults(Record):

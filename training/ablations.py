@@ -30,7 +30,7 @@ from dataset_builder.contract import (
     write_atomically,
 )
 from training.ablation_grid import BUDGET, FOLDS_HELD_OUT, GRID, Row, recipe_of
-from training.ablation_results import AblationResults, AblationRow, Scores, compare
+from training.ablation_results import AblationResults, AblationRow, RowRun, Scores, compare
 from training.base_model import open_encoder
 from training.equal_datasets import equalise
 from training.label_space import LabelSpace
@@ -238,13 +238,17 @@ def _about_held_out(queries: Sequence[GoldSentence], labels: LabelSpace) -> tupl
 def gather(places: Places, failed: Mapping[tuple[str, str], str] | None = None) -> AblationResults:
     """All rows with what was measured of them so far, each compared with its question's first row.
 
-    `failed` says of (question, name) why it could not be run.
+    `failed` says of (question, name) why it could not be run; what such a row scored before was of other inputs.
     """
-    measured = {(row.question, row.name): _scores_of(row, places) for row in GRID}
+    failed = failed or {}
+    measured = {
+        key: {} if key in failed else _scores_of(row, places) for row in GRID for key in [(row.question, row.name)]
+    }
     first = {row.question: row.name for row in reversed(GRID)}
     rows = []
     for row in GRID:
         scores = measured[row.question, row.name]
+        records = [TrainingRecord.load(places.folder_of(row, seed)) for seed in sorted(scores)]
         baseline = measured[row.question, first[row.question]]
         rows.append(
             AblationRow(
@@ -253,9 +257,10 @@ def gather(places: Places, failed: Mapping[tuple[str, str], str] | None = None) 
                 what=row.what,
                 recipe=recipe_of(row, 1).as_dict(),
                 seeds=sorted(scores),
-                not_run=None if scores else (failed or {}).get((row.question, row.name)) or _why_not_run(row, places),
-                pairs=_pairs_of(row, places, sorted(scores)),
+                not_run=None if scores else failed.get((row.question, row.name)) or _why_not_run(row, places),
+                pairs=sum(source.pairs for record in records[:1] for source in record.sources),
                 sets=compare(scores, baseline),
+                runs=tuple(RowRun.of(record) for record in records),
             )
         )
     return AblationResults(
@@ -293,13 +298,6 @@ def _scores_of(row: Row, places: Places) -> dict[int, Scores]:
         return {}
     files = {seed: folder / places.scores_file for seed, folder in folders.items()}
     return {seed: json.loads(file.read_text(encoding="utf-8")) for seed, file in files.items() if file.is_file()}
-
-
-def _pairs_of(row: Row, places: Places, seeds: Sequence[int]) -> int:
-    if not seeds:
-        return 0
-    record = TrainingRecord.load(places.folder_of(row, seeds[0]))
-    return sum(source.pairs for source in record.sources)
 
 
 if __name__ == "__main__":
