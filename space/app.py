@@ -38,6 +38,7 @@ if str(HERE) not in sys.path:
 
 from encoders import BACKENDS, load_encoder  # noqa: E402
 from name_words import forget_words  # noqa: E402
+from page_address import check_address  # noqa: E402
 from page_guard import ForgetUnread, forget_sessions, private_upload_folder, sweep  # noqa: E402
 from page_service import PageService  # noqa: E402
 from skill_finder import Settings, SkillFinder, SkillFinderError, model_folder  # noqa: E402
@@ -273,14 +274,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         service.lists.forget_old,
         forget_words,
     )
-    on_space = "SPACE_ID" in os.environ
-    try:
-        page.launch(
-            server_name="0.0.0.0" if on_space else given.host,  # noqa: S104 (a Space is its own container)
-            server_port=given.port, prevent_thread_lock=True, **launch_options(chores),
-        )  # fmt: skip
-    except OSError:
-        raise SkillFinderError(f"port {given.port} is in use. Choose another with --port") from None
+    host = "0.0.0.0" if "SPACE_ID" in os.environ else given.host  # noqa: S104 (a Space is its own container)
+    check_address(host, given.port)
+    page.launch(server_name=host, server_port=given.port, prevent_thread_lock=True, **launch_options(chores))
     sys.stdout.write(f"The page is open at http://{given.host}:{given.port} (Ctrl-C ends it).\n")
     if service.note:
         sys.stdout.write(service.note + "\n")

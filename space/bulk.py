@@ -59,6 +59,7 @@ def run_settings(source: AdSource, finder: SkillFinder, given: argparse.Namespac
         "key column": source.key_column,
         "threshold": finder.settings.threshold if given.threshold is None else given.threshold,
         "number of skills": given.top_k,
+        "near-duplicates": given.all,
         "model": finder.name,
         "weights": finder.weights_sha256,
         "backend": finder.backend,
@@ -132,7 +133,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
                 count = run_on_ray(source, parts, given, finder)
             else:
-                count = run_local(source, parts, PartWorker(finder, given.threshold, given.top_k))
+                worker = PartWorker(finder, given.threshold, given.top_k, merge=not given.all)
+                count = run_local(source, parts, worker)
             made = parts.join(count)
     except SkillFinderError as error:
         raise StageError(str(error)) from None
@@ -162,6 +164,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--backend", choices=BACKENDS, default="auto")
     parser.add_argument("--threshold", type=float, help="least score; default: the calibrated one")
     parser.add_argument("--top-k", type=int, help="at most so many skills an ad")
+    parser.add_argument("--all", action="store_true", help="near-duplicates of a better skill as well")
     parser.add_argument("--engine", choices=("local", "ray"), default="local")
     parser.add_argument("--workers", type=int, default=2, help="with --engine ray: how many processes")
     parser.add_argument("--restart", action="store_true", help="throw away the parts of an earlier run")

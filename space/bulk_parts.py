@@ -22,12 +22,15 @@ PLAIN_TEXT = "You plan the work of a team."
 class PartWorker:
     """Turns rows into output rows with one finder; remembers ads and passages that come again."""
 
-    def __init__(self, finder: SkillFinder, threshold: float | None = None, top_k: int | None = None) -> None:
+    def __init__(
+        self, finder: SkillFinder, threshold: float | None = None, top_k: int | None = None, merge: bool = True
+    ) -> None:
         self.finder = finder
         self.reader = RememberingReader(finder.reader)
         self.finder.reader = self.reader
         self.threshold = threshold
         self.top_k = top_k
+        self.merge = merge
         self._found: OrderedDict[bytes, list[dict[str, Any]]] = OrderedDict()
 
     def work(self, rows: Sequence[Row], first_row: int) -> list[dict[str, Any]]:
@@ -75,7 +78,9 @@ class PartWorker:
         return results
 
     def _matches(self, texts: Sequence[str]) -> list[list[SkillMatch]]:
-        return self.finder.find_skills_batch(texts, top_k=self.top_k, threshold=self.threshold, narrow=False)
+        return self.finder.find_skills_batch(
+            texts, top_k=self.top_k, threshold=self.threshold, merge=self.merge, narrow=False
+        )
 
 
 def text_chunks(texts: Sequence[str]) -> Iterator[list[str]]:

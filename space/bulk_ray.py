@@ -51,7 +51,7 @@ class PartMaker:
         finder = open_service(options["model"], options["skills"], options["backend"]).finder
         model = options["model"] or "the model"
         same = finder.weights_sha256 == options["weights"]
-        self.worker = PartWorker(finder, options["threshold"], options["top_k"])
+        self.worker = PartWorker(finder, options["threshold"], options["top_k"], merge=not options["all"])
         self.problem = "" if same else f"a process of the cluster found other weights for {model}"
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
@@ -92,7 +92,7 @@ def run_on_ray(source: AdSource, parts: Parts, given: argparse.Namespace, finder
     cores = int(ray.cluster_resources().get("CPU", 0))
     if cores < given.workers:
         raise SkillFinderError(f"--workers {given.workers} is more than the {cores} CPU cores of the Ray cluster")
-    options = {name: getattr(given, name) for name in ("skills", "threshold", "top_k")}
+    options = {name: getattr(given, name) for name in ("skills", "threshold", "top_k", "all")}
     # A process of a cluster starts in another folder, without this one's variables, and maybe on another processor.
     options |= {"skills": _absolute(given.skills), "model": _absolute(chosen_model(given.model))}
     options |= {"backend": finder.backend, "weights": finder.weights_sha256}

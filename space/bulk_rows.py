@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import itertools
@@ -26,6 +27,7 @@ READ_BYTES = 1024**2
 FIRST_LINES = 1000
 # A CSV cell longer than this is a broken quote, not an ad.
 MAX_CELL_CHARS = 16 * 1024**2
+_AS_WINDOWS = "as-windows"  # what open does with bytes that are no UTF-8
 # JSON may hold half of a pair ("\\ud83d"), which neither tokenizers nor UTF-8 take.
 _HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 
@@ -63,7 +65,7 @@ class AdSource:
         """The local files, in a stable order; empty for a Hub dataset."""
         path = Path(self.place)
         if path.is_dir():
-            return sorted(file for file in path.rglob("*") if _kind_of(file) and not file.name.startswith("."))
+            return sorted(file for file in path.rglob("*") if _is_of_ads(file, path))
         return [path] if path.exists() else []
 
     @property
@@ -155,7 +157,10 @@ class AdSource:
             self._check_columns(list(reader.fieldnames or ()), file)
             try:
                 for values in reader:
-                    yield self._row(values)
+                    row = self._row(values)
+                    # A comma outside quotes cuts the text: what is left of it is not the ad.
+                    more = None in values  # where DictReader puts the cells that have no name
+                    yield Row(None, row.key, f"line {reader.line_num} has more cells than the header") if more else row
             except csv.Error as error:
                 raise SkillFinderError(f"{file} line {reader.line_num}: {error}") from None
 
@@ -250,6 +255,12 @@ def _kind_of(file: Path) -> str:
     return next((kind for kind in KINDS if file.name.lower().endswith(kind)), "")
 
 
+def _is_of_ads(file: Path, folder: Path) -> bool:
+    """Whether a file in a folder holds ads: not what tools keep in hidden folders, nor a folder called x.parquet."""
+    hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
+    return bool(_kind_of(file)) and not hidden and file.is_file()
+
+
 def _parquet_rows(file: Path) -> int:
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -291,7 +302,16 @@ def _fields_of(file: Path) -> list[str]:
 
 
 def _open_text(file: Path) -> IO[str]:
-    """UTF-8 text, packed or not; bytes that are none become replacement characters rather than an end."""
+    """UTF-8 text, packed or not; bytes that are none are read as Windows writes them."""
     if file.name.lower().endswith(".gz"):
-        return gzip.open(file, "rt", encoding="utf-8-sig", errors="replace", newline="")
-    return file.open(encoding="utf-8-sig", errors="replace", newline="")
+        return gzip.open(file, "rt", encoding="utf-8-sig", errors=_AS_WINDOWS, newline="")
+    return file.open(encoding="utf-8-sig", errors=_AS_WINDOWS, newline="")
+
+
+def _as_windows(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    return error.object[error.start : error.end].decode("cp1252", "replace"), error.end
+
+
+codecs.register_error(_AS_WINDOWS, _as_windows)

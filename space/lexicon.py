@@ -1,8 +1,9 @@
 """Names and aliases of skills -> the places in a text where they are written word for word.
 
 Short names are the hard part: "R" is a skill in "R and SQL" and none in "R&D" or "J. R. Smith"; "ADR" is an alias and
-"adr" is not. Names with capitals match only as they are spelled; names that are also everyday words are marked as
-ambiguous, and the finder asks the encoder before it believes them.
+"adr" is not. Aliases with capitals match only as they are spelled; labels with capitals in lower case and capitalised
+as well, unless that is a word ("Polish", "polish"). Names that are also everyday words, and labels in another case, are
+marked as ambiguous, and the finder asks the encoder before it believes them.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from skill_index import Skill
 
 MAX_WORDS = 9
+LONGEST_ACRONYM = 6  # characters; a longer name in capitals is no acronym
 # In ESCO a name stands for four skills at most.
 MAX_SKILLS_OF_A_NAME = 20
 _WORD = re.compile(r"\.?[^\W_]+(?:[+#]+|(?:[.&'’](?=[^\W_])[^\W_]+[+#]*)*[²³]?)")
@@ -31,7 +33,8 @@ _EVERYDAY_IN_CAPITALS = frozenset(
 
 # Products that are called like things; the others ("Python", "Jenkins") are only themselves in a job ad.
 _EVERYDAY_NAMES = frozenset(
-    "absorb assembly canvas chef eclipse frostbite puppet rage ruby salt scratch shiva source swift unity ml".split()
+    """absorb assembly canvas chef eclipse frostbite puppet rage ruby salt scratch shiva source spark swift unity
+    ml""".split()
 )
 
 
@@ -56,18 +59,23 @@ class _Name:
     kind: str
     exact_case: bool
     ambiguous: bool
+    other_case: bool = False
 
 
 class Lexicon:
     """All names of a list of skills, looked up by their words.
 
-    `written_only` holds the skills whose own name is so short that only its spelling is evidence (R, C++, CSS).
+    `written_only` holds the skills whose own name is so short that only its spelling is evidence (R, C++, CSS). A list
+    that is in capitals throughout has none, and its capitals mean nothing.
     """
 
     def __init__(self, skills: Sequence[Skill]) -> None:
         self._names: dict[str, list[_Name]] = defaultdict(list)
-        self.written_only = frozenset(i for i, skill in enumerate(skills) if _is_short_name(skill.label))
-        everyday = _everyday_words(skills)
+        long_labels = [skill.label for skill in skills if len(skill.label) > LONGEST_ACRONYM]
+        self._in_capitals = bool(long_labels) and all(label.isupper() for label in long_labels)
+        short = (i for i, skill in enumerate(skills) if _is_short_name(skill.label))
+        self.written_only = frozenset(() if self._in_capitals else short)
+        everyday = self._everyday = _everyday_words(skills)
         for number, skill in enumerate(skills):
             self._add(number, skill.label, "label")
             qualified = _QUALIFIED.match(skill.label)
@@ -88,10 +96,19 @@ class Lexicon:
         words = [word for word, _, _ in _words(spelled)]
         if not words or len(words) > MAX_WORDS or (kind == "alias" and _is_weak_alias(spelled)):
             return
-        exact_case = len(words) == 1 and any(letter.isupper() for letter in spelled)
+        has_capitals = len(words) == 1 and any(letter.isupper() for letter in spelled)
+        exact_case = has_capitals and not self._in_capitals
         is_everyday = len(words) == 1 and not exact_case
         short_alias = kind == "alias" and len(spelled) <= 4
-        name = _Name(skill, spelled, kind, exact_case or ambiguous, ambiguous or is_everyday or short_alias)
+        is_word = words[0].lower() in self._everyday | _EVERYDAY_IN_CAPITALS
+        name = _Name(
+            skill,
+            spelled,
+            kind,
+            exact_case=exact_case or ambiguous,
+            ambiguous=ambiguous or is_everyday or short_alias,
+            other_case=exact_case and kind == "label" and not ambiguous and not is_word and len(spelled) > 1,
+        )
         key = " ".join(map(_folded, words))
         same = self._names[key]
         if len(same) < MAX_SKILLS_OF_A_NAME and all(other.skill != skill for other in same):
@@ -112,7 +129,9 @@ class Lexicon:
                 key = " ".join(folded[i:j])
                 names = [name for name in self._names.get(key, ()) if _fits(name, text, start, end, shouting)]
                 if names:
-                    found += [NameFound(name.skill, start, end, name.kind, name.ambiguous) for name in names]
+                    for name in names:
+                        doubtful = name.ambiguous or _is_recased(name, text[start:end])
+                        found.append(NameFound(name.skill, start, end, name.kind, doubtful))
                     covered = end
                     break
         return found
@@ -138,7 +157,7 @@ def _folded(word: str) -> str:
 
 
 def _is_short_name(label: str) -> bool:
-    if " " in label or len(label) > 6:
+    if " " in label or len(label) > LONGEST_ACRONYM:
         return False
     return label.isupper() or (len(label) <= 4 and not label.isalpha())
 
@@ -161,13 +180,18 @@ def _fits(name: _Name, text: str, start: int, end: int, shouting: bool) -> bool:
         return True
     written = text[start:end]
     spelled = name.spelled if name.kind == "alias" or not name.ambiguous else name.spelled.split(" (")[0]
-    if written != spelled:
+    if written != spelled and not _is_recased(name, written):
         return False
     if shouting and written.lower() in _EVERYDAY_IN_CAPITALS:
         return False
     if len(written) == 1:
         return _stands_alone(text, start, end)
     return text[start - 1 : start] not in ("@", "/") or len(written) > 2
+
+
+def _is_recased(name: _Name, written: str) -> bool:
+    """Whether a label that has capitals is written without, or with the first alone: "sql", "Matlab"."""
+    return name.other_case and written != name.spelled and written in (name.spelled.lower(), name.spelled.capitalize())
 
 
 def _stands_alone(text: str, start: int, end: int) -> bool:

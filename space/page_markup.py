@@ -31,19 +31,30 @@ _KNOWN = _BLOCK | _INLINE | frozenset(_WITH_CONTENT)
 _LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 # A blank unlike the reader's own: four plain spaces are a gap between table cells, a long tag is not.
 _EN_SPACE = "\u2002"
-_NAMED_BLANKS = re.compile(r"&(?:nbsp|ensp|emsp|thinsp|#160|#xa0);", re.IGNORECASE)
-_NAMED_BULLETS = re.compile(r"&(?:bull|middot|#8226|#183);", re.IGNORECASE)
+# Feeds give HTML within HTML: "&lt;li&gt;".
+_ESCAPED_TAG = re.compile(r"&lt;(/?([a-zA-Z][a-zA-Z0-9:]{0,15})(?:[\s/](?:[^<>&]|&(?![lg]t;)){0,500})?)&gt;")
+_NAMED_BLANKS = re.compile(r"&(?:amp;)?(?:nbsp|ensp|emsp|thinsp|#160|#xa0);", re.IGNORECASE)
+_NAMED_BULLETS = re.compile(r"&(?:amp;)?(?:bull|middot|#8226|#183);", re.IGNORECASE)
 
 
 def blank_markup(text: str) -> str:
     """Text of the same length in which tags, scripts, comments and odd characters are blanks or line breaks."""
     masked = _ODD_BLANKS.sub(" ", text.replace("\r\n", " \n").translate(_BREAKS))
+    if "&lt;" in masked:
+        masked = _ESCAPED_TAG.sub(_as_tag, masked)
     if "<" in masked:
         masked = _without_tags(_without_hidden_parts(masked))
     if "&" in masked:
         masked = _NAMED_BLANKS.sub(lambda found: _EN_SPACE * len(found.group()), masked)
         masked = _NAMED_BULLETS.sub(lambda found: "•" + " " * (len(found.group()) - 1), masked)
     return masked
+
+
+def _as_tag(found: re.Match[str]) -> str:
+    """The tag that is escaped, as long as it was: blanks go where no name ends."""
+    if found.group(2).lower() not in _KNOWN:
+        return found.group()
+    return f"<{found.group(1)}>".ljust(len(found.group()), _EN_SPACE)
 
 
 def whole_letters(text: str) -> str:

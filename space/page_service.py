@@ -18,7 +18,7 @@ from page_markup import whole_letters
 from passage_scores import read_units
 from skill_finder import SkillFinder, SkillFinderError
 from skill_index import sha256_of_lines
-from skill_match import SAME_ANYWHERE, SkillMatch, closeness
+from skill_match import SAME_ANYWHERE, SkillMatch, are_opposites, closeness
 from taxonomy import encode_skills, parse_skills
 
 MAX_PAGE_SKILLS = 5_000
@@ -117,6 +117,8 @@ class PageService:
         )
 
     def _are_same(self, one: SkillMatch, other: SkillMatch) -> bool:
+        if are_opposites(one.label, other.label):
+            return False
         names = {one.label, *one.similar}
         if not names.isdisjoint((other.label, *other.similar)):
             return True

@@ -16,18 +16,20 @@ from page_markup import blank_markup
 MAX_PASSAGE_CHARS = 400
 
 _BULLETS = "•‣◦▪▫●○■□◆◇◾◽·∙⁃➢➤►▶▸→⇒✓✔✅☑★☆❖"
+# Every pattern takes time in proportion to the text, whatever the text: a run of marks or blanks is looked at once.
+_MARKS = rf"[*\-−–—>+#][{_BULLETS}*\-−–—>+#]*"
 _BULLET_AT_START = re.compile(
-    rf"\s*(?:(?:[{_BULLETS}*\-−–—>+#]+|o(?=\s{{2,}}|\t)|\(?(?:\d{{1,2}}|[a-zA-Z]|[ivx]{{1,4}})[.)](?!\d))\s+|[{_BULLETS}]\s*)+"
+    rf"\s*(?:[{_BULLETS}]\s*|(?:{_MARKS}|o(?=\s{{2,}}|\t)|\(?(?:\d{{1,2}}|[a-zA-Z]|[ivx]{{1,4}})[.)](?!\d))\s+)+"
 )
 _EMOJI_AT_START = re.compile("[\\s\U0001f000-\U0001faff\u2600-\u27bf\ufe0f\u200d]+")
-_INLINE_BULLET = re.compile(rf"\s*[{_BULLETS}]\s*|\s\*\s+")
+_INLINE_BULLET = re.compile(rf"[{_BULLETS}]\s*|\s\*\s+")
 _INLINE_DASH = re.compile(r"\s[-–—]\s")
 # "Duties: stocktaking; cleaning; ordering"
 _LIST_LEAD = re.compile(r"[^:;]{2,40}:\s")
 _LIST_BREAK = re.compile(r";\s+|(?<=:)\s+")
-_CELL_BREAK = re.compile(r"\t+|\s+\|\s*|\s*\|\s+| {4,}")
+_CELL_BREAK = re.compile(r"\t+|(?<!\s)\s+\|\s*|\|\s+| {4,}")
 _ONLY_RULES = re.compile(r"[\s|+\-=_*~:.]*\Z")
-_SENTENCE_END = re.compile(r"""[.!?…]+["'”’»)\]]*(?=\s+["'“‘«(\[]*[^\sa-z])""")
+_SENTENCE_END = re.compile(r"""(?<![.!?…])[.!?…]+["'”’»)\]]*(?=\s+["'“‘«(\[]*[^\sa-z])""")
 # Scraped pages lose the space between sentences: "our team.You will".
 _GLUED_END = re.compile(r"(?<=[a-z]{3})[.!?](?=[A-Z][a-z]{2,}\s)")
 _ABBREVIATIONS = frozenset(

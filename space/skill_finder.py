@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
@@ -37,7 +37,7 @@ from skill_index import (
 )
 from skill_match import Evidence, SkillMatch, merge_near_duplicates
 from taxonomy import Progress, cache_folder, encode_skills
-from token_scores import Reader, Reading, SpanReader, scores_of
+from token_scores import NEAREST, Reader, Reading, SpanReader, scores_of
 
 __all__ = ["Evidence", "Settings", "SkillFinder", "SkillFinderError", "SkillMatch"]
 
@@ -173,7 +173,7 @@ class SkillFinder:
 
     def find_skills_batch(
         self,
-        texts: Sequence[str],
+        texts: Iterable[str],
         top_k: int | None = None,
         threshold: float | None = None,
         fusion: Fusion = "both",
@@ -182,6 +182,7 @@ class SkillFinder:
     ) -> list[list[SkillMatch]]:
         """`find_skills` of each text; a passage that several texts share is encoded once."""
         least = self.settings.threshold if threshold is None else threshold
+        texts = texts if isinstance(texts, str) else list(texts)
         _check(texts, top_k, least, fusion)
         if fusion == "words":
             return [self._best(self._written(text, least), least, merge, top_k) for text in texts]
@@ -217,7 +218,8 @@ class SkillFinder:
         _check([sentence], top_k, 0.0, "meaning")
         if not sentence.strip():
             return []
-        scores = scores_of(self.reader.read([whole_letters(sentence)]), self.index)[0]
+        reader = self.reader if top_k <= NEAREST else SpanReader(self.encoder, self.index, near=top_k)
+        scores = scores_of(reader.read([whole_letters(sentence)]), self.index)[0]
         best = np.argsort(-scores, kind="stable")[:top_k]
         whole = len(sentence)
         return [self._match([Hit(int(i), Evidence(0, whole, float(scores[i])), "meaning")]) for i in best]
@@ -274,8 +276,8 @@ def model_folder(source: str | Path) -> Path:
 def _check(texts: Sequence[str], top_k: int | None, threshold: float, fusion: str) -> None:
     if isinstance(texts, str):
         raise SkillFinderError("give a list of texts, not one text")
-    if top_k is not None and top_k < 1:
-        raise SkillFinderError(f"top_k must be at least 1, got {top_k}")
+    if top_k is not None and (not isinstance(top_k, int) or top_k < 1):
+        raise SkillFinderError(f"top_k must be a whole number from 1 on, got {top_k}")
     if not -1.0 <= threshold <= 1.0:
         raise SkillFinderError(f"threshold must be between -1 and 1, got {threshold}")
     if fusion not in ("both", "meaning", "words"):

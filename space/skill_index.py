@@ -104,11 +104,16 @@ def read_skill_table(path: Path) -> tuple[Skill, ...]:
     `id` and `aliases` are taken as well; aliases are a list, or text parted by |.
 
     Raises:
-        SkillFinderError: a column is missing, or an id or label is empty or no text or number, or an id is there twice.
+        SkillFinderError: no Parquet file, a column is missing, or an id or label is empty or no text or number, or an
+            id is there twice.
     """
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    rows = pq.read_table(path).to_pylist()
+    try:
+        rows = pq.read_table(path).to_pylist()
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise SkillFinderError(f"{path} cannot be read as a Parquet file ({error})") from None
     names = set(rows[0] if rows else {})
     missing = [name for name, other in (("uri", "id"), ("label", "label")) if not {name, other} & names]
     if missing:
@@ -134,10 +139,10 @@ def _skill_of(row: dict[str, Any], where: str) -> Skill:
         uri=str(uri).strip() if isinstance(uri, int) else uri,
         label=str(label) if isinstance(label, int) else label,
         alternative_labels=tuple(str(alias) for alias in aliases if alias),
-        type=row.get("type") or "",
+        type=str(row.get("type") or ""),
         broader_uris=tuple(row.get("broader_uris") or ()),
-        group=row.get("group") or "",
-        description=row.get("description") or "",
+        group=str(row.get("group") or ""),
+        description=str(row.get("description") or ""),
     )
 
 

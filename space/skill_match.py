@@ -18,6 +18,15 @@ from skill_index import SkillIndex
 FoundBy = Literal["meaning", "words", "both"]
 # Cosine between two names from which they are taken as one: anywhere in the taxonomy, and among relatives.
 SAME_ANYWHERE, SAME_AMONG_RELATIVES = 0.78, 0.62
+# Names are near each other and mean the opposite: "load cargo", "unload cargo".
+_OPPOSITES = tuple(
+    frozenset(pair.split("/"))
+    for pair in """import/export imports/exports load/unload loading/unloading install/remove installing/removing
+    installation/removal buy/sell purchase/sale incoming/outgoing internal/external increase/decrease open/close
+    start/stop assemble/dismantle assemble/disassemble upload/download arrival/departure arrivals/departures
+    indoor/outdoor hot/cold alcoholic/non-alcoholic opening/closing hardware/software
+    analog/digital analogue/digital male/female inbound/outbound hire/discharge attach/detach""".split()
+)
 
 
 @dataclass(frozen=True)
@@ -80,9 +89,17 @@ def _sharing_words(matches: Sequence[SkillMatch]) -> list[set[int]]:
 
 def are_close(better: SkillMatch, match: SkillMatch, index: SkillIndex) -> bool:
     """Whether two skills say nearly the same: closer names are asked of skills that stand apart in the taxonomy."""
+    if are_opposites(better.label, match.label):
+        return False
     parents, others = (index.skills[index.position[one.uri]].broader_uris for one in (better, match))
     relatives = match.uri in parents or better.uri in others or not set(parents).isdisjoint(others)
     return closeness(better, match, index) >= (SAME_AMONG_RELATIVES if relatives else SAME_ANYWHERE)
+
+
+def are_opposites(one: str, other: str) -> bool:
+    """Whether two names differ by a word and its opposite."""
+    ours, theirs = set(one.lower().split()), set(other.lower().split())
+    return any(len(pair & ours) == len(pair & theirs) == 1 and pair & ours != pair & theirs for pair in _OPPOSITES)
 
 
 def closeness(one: SkillMatch, other: SkillMatch, index: SkillIndex) -> float:

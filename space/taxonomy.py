@@ -73,29 +73,33 @@ def parse_skills(data: bytes, where: str = "the file") -> list[Skill]:
         raise SkillFinderError(f"{where} is not a CSV file")
     first_line = text.partition("\n")[0]
     delimiter = max(",;\t", key=first_line.count)
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         columns = {name.strip().lower(): name for name in reader.fieldnames or () if name}
         id_column, label_column = _first(columns, _ID_COLUMNS), _first(columns, _LABEL_COLUMNS)
         if id_column is None or label_column is None:
             found = ", ".join(columns) or "none"
             raise SkillFinderError(f"{where} needs the columns 'id' and 'label' (found: {found[:200]})")
-        skills = list(_skills_of(reader, columns, id_column, label_column, where))
+        skills = list(_skills_of(reader, columns, id_column, label_column, where, delimiter))
     except csv.Error as error:
-        raise SkillFinderError(f"{where}, line {reader.line_num}: {error}") from None
+        problem = "a quotation mark is never closed" if "end of data" in str(error) else error
+        raise SkillFinderError(f"{where}, line {reader.reader.line_num}: {problem}") from None
     if not skills:
         raise SkillFinderError(f"{where} holds no skill")
     return skills
 
 
 def _skills_of(
-    reader: csv.DictReader[str], columns: dict[str, str], id_column: str, label_column: str, where: str
+    reader: csv.DictReader[str], columns: dict[str, str], id_column: str, label_column: str, where: str, delimiter: str
 ) -> Iterator[Skill]:
     alias_column, text_column = _first(columns, _ALIAS_COLUMNS), _first(columns, _DESCRIPTION_COLUMNS)
     type_column, group_column = _first(columns, _TYPE_COLUMNS), _first(columns, _GROUP_COLUMNS)
     seen: set[str] = set()
     for row in reader:
         uri, label = (row[id_column] or "").strip(), (row[label_column] or "").strip()
+        if None in row:  # where DictReader puts the cells that have no name
+            remedy = f"put a cell that holds {delimiter!r} in quotes"
+            raise SkillFinderError(f"{where}, line {reader.line_num}: more cells than the header has; {remedy}")
         if not uri and not label:
             continue
         if not uri or not label:

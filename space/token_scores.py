@@ -54,11 +54,13 @@ class SpanReader:
         encoder: gives vectors, and for scores by tokens has `encode_spans`: texts -> (vectors, tokens of each), and
             `token_share`, the share of these scores where it is not all, the rest being the cosine.
         index: the labels.
+        near: how many labels, the nearest by cosine, are scored by tokens; None takes NEAREST.
     """
 
-    def __init__(self, encoder: Encoder, index: SkillIndex) -> None:
+    def __init__(self, encoder: Encoder, index: SkillIndex, near: int | None = None) -> None:
         self._encoder = encoder
         self._index = index
+        self._near = NEAREST if near is None else near
 
     def read(self, texts: list[str]) -> list[Reading]:
         """One reading a text."""
@@ -77,7 +79,7 @@ class SpanReader:
             vectors = normalised(vectors)
             cosines = vectors @ self._index.vectors.T
             for i, vector, row, of_text in zip(part, vectors, cosines, tokens, strict=True):
-                near = nearest(row, NEAREST)
+                near = nearest(row, self._near)
                 labels = self._index.vectors[near] * self._index.lengths[near, None]
                 found[i] = Reading(vector, near, share * token_scores(of_text, labels) + (1 - share) * row[near])
         return [found[i] for i in range(len(texts))]

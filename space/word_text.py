@@ -5,7 +5,6 @@ damaged, or beyond its limits.
 """
 
 import io
-import re
 import sys
 import zipfile
 from xml.etree import ElementTree
@@ -21,7 +20,8 @@ _DOCUMENT = "word/document.xml"
 _NAMESPACE = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 # Text boxes come twice: drawn as today's Word does, and once more for old ones.
 _FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
-_BREAKS = {"p": "\n", "br": "\n", "cr": "\n", "tab": "\t", "tc": "\t", "noBreakHyphen": "-"}
+_BREAKS = {"p": "\n", "br": "\n", "cr": "\n", "tab": "\t", "tc": "\t", "tr": "\n", "noBreakHyphen": "-"}
+_BULLET = "• "
 
 
 class _Text:
@@ -32,13 +32,29 @@ class _Text:
         self.size = 0
         self._open: list[str] = []
         self._fallbacks = 0
+        self._is_heading = self._is_item = False
 
-    def start(self, tag: str, _: object) -> None:
+    def start(self, tag: str, attributes: dict[str, str]) -> None:
         self._fallbacks += tag == _FALLBACK
-        self._open.append(tag.removeprefix(_NAMESPACE))
+        name, value = tag.removeprefix(_NAMESPACE), attributes.get(f"{_NAMESPACE}val", "")
+        self._open.append(name)
+        if name == "p":
+            self._is_heading = self._is_item = False
+        elif name == "pStyle":
+            self._is_heading = value.lower().startswith(("heading", "title"))
+        elif name == "numId":
+            self._is_item = value != "0"  # which takes a paragraph out of the list of its style
 
     def end(self, tag: str) -> None:
-        self._add(_BREAKS.get(self._open.pop(), ""))
+        name = self._open.pop()
+        if name == "pPr" and self._is_item and not self._is_heading:
+            self._add(_BULLET)
+        # A cell ends with its paragraph's break and then its own tab: the tab alone is enough.
+        if name == "tc" and self.parts[-1:] == ["\n"]:
+            self.parts.pop()
+            self.size -= 1
+        # In "tabs" a tab is a place where one would stop.
+        self._add("" if name == "tab" and self._open[-1:] == ["tabs"] else _BREAKS.get(name, ""))
         self._fallbacks -= tag == _FALLBACK
 
     def data(self, text: str) -> None:
@@ -51,8 +67,7 @@ class _Text:
             self.size += len(text)
 
     def close(self) -> str:
-        # A cell ends with its paragraph's break and then its own tab: the break alone is enough.
-        return re.sub(r"\n\t", "\t", "".join(self.parts))
+        return "".join(self.parts)
 
 
 def main() -> int:

@@ -21,7 +21,7 @@ from skill_finder import SkillFinderError
 from tests.bulk_ads import bulk_command, texts_of, write_ads
 from tests.tiny_finder import SKILLS, tiny_finder
 
-GIVEN = {"threshold": None, "top_k": None}
+GIVEN = {"threshold": None, "top_k": None, "all": False}
 
 
 @pytest.fixture

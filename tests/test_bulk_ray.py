@@ -63,7 +63,7 @@ def test_a_broken_input_is_said_and_the_other_parts_are_made(tmp_path, monkeypat
     file.write_text("text\n" + "You bake bread\n" * PART_ROWS + '"' + "x" * 17_000_000, encoding="utf-8")
     parts = Parts(tmp_path / "out.parquet")
     parts.open({}, restart=False)
-    options = {**dict.fromkeys(("model", "skills", "backend", "threshold", "top_k")), "weights": ""}
+    options = {**dict.fromkeys(("model", "skills", "backend", "threshold", "top_k", "all")), "weights": ""}
     make = PartMaker(AdSource(str(file), "text"), parts, options)
     assert make({"part": [0]}) == {"error": [""]}
     (error,) = make({"part": [1]})["error"]
@@ -104,7 +104,8 @@ def test_a_cluster_that_is_there_is_joined():
 def given_for(tmp_path, workers=2):
     model, skills = stub_model(tmp_path), tmp_path / "skills.csv"
     skills.write_text(CSV_SKILLS, encoding="utf-8")
-    return Namespace(workers=workers, model=str(model), skills=str(skills), backend="auto", threshold=0.0, top_k=1)
+    places = {"model": str(model), "skills": str(skills), "backend": "auto"}
+    return Namespace(workers=workers, threshold=0.0, top_k=1, all=False, **places)
 
 
 def test_a_dataset_of_a_hub_is_refused_in_words(tmp_path):

@@ -177,3 +177,36 @@ class TestReading:
         rows = AdSource(str(ads), "text").rows(3)
         assert "".join(row.text for row in itertools.islice(rows, 3)) == "def"
         assert groups == [1, 2]
+
+
+def test_a_comma_outside_quotes_is_an_error_of_its_row(tmp_path):
+    """Half of an ad would be read as the whole of it."""
+    file = tmp_path / "ads.csv"
+    file.write_text("id,text\n1,We bake, fry and grill\n2,You bake\n", encoding="utf-8")
+    rows = list(AdSource(str(file), "text", "id").rows())
+    assert rows == [Row(None, "1", "line 2 has more cells than the header"), Row("You bake", "2")]
+
+
+def test_bytes_of_windows_are_read_as_windows_writes_them(tmp_path):
+    """A bullet is 0x95 there, and a text may hold both kinds; 0x81 is nothing in either."""
+    file = tmp_path / "ads.csv"
+    file.write_bytes("text\n• Bäcker\n".encode("cp1252") + "• Köln\n".encode() + b"a \x81 b\n")
+    assert [row.text for row in AdSource(str(file), "text").rows()] == ["• Bäcker", "• Köln", "a \ufffd b"]
+
+
+def test_hidden_folders_and_folders_called_like_files(tmp_path):
+    for place in (".ipynb_checkpoints/a-checkpoint.csv", "a.csv", "day1.parquet/part-0.csv"):
+        (tmp_path / place).parent.mkdir(exist_ok=True)
+        (tmp_path / place).write_text(f"text\n{place}\n", encoding="utf-8")
+    assert [row.text for row in AdSource(str(tmp_path), "text").rows()] == ["a.csv", "day1.parquet/part-0.csv"]
+
+
+def test_near_duplicates_come_on_request(tmp_path, command):
+    """Both skills about shifts are close, and one stands for the other unless all are asked for."""
+    ads = write_ads(tmp_path / "ads.parquet", ["plan shifts of staff employees"])
+    found = []
+    for options in ((), ("--all",)):
+        assert command(ads, tmp_path / "out.parquet", *options) == 0
+        (row,) = pq.read_table(tmp_path / "out.parquet").to_pylist()
+        found.append([skill["label"] for skill in row["skills"]])
+    assert found == [["plan shifts of staff employees"], ["plan shifts of staff employees", "plan shifts of employees"]]

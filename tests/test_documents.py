@@ -45,6 +45,36 @@ def pdf(text: str = "You bake bread", pages: int = 1, password: str = "", algori
     return out.getvalue()
 
 
+def styled(text: str, properties: str, run: str = "") -> str:
+    return f"<w:p><w:pPr>{properties}</w:pPr><w:r>{run}<w:t>{text}</w:t></w:r></w:p>"
+
+
+def test_every_paragraph_of_a_word_file_is_a_line():
+    """A tab in front, or a place where a tab would stop, glues nothing to the line above."""
+    stops = '<w:tabs><w:tab w:val="left" w:pos="720"/></w:tabs>'
+    body = paragraph("Benefits") + styled("Free lunch", stops) + styled("A car", "", "<w:tab/>") + paragraph("Tasks")
+    assert read_document(docx(body)) == "Benefits\nFree lunch\n\tA car\nTasks\n"
+
+
+def test_rows_of_a_word_table_are_lines_and_cells_are_parted():
+    rows = "".join(
+        f"<w:tr>{''.join(f'<w:tc>{paragraph(cell)}</w:tc>' for cell in row)}</w:tr>"
+        for row in (("Benefits", "Free lunch"), ("Tasks", "Plan tests"))
+    )
+    text = read_document(docx(f"<w:tbl>{rows}</w:tbl>{paragraph('after')}"))
+    assert text == "Benefits\tFree lunch\t\nTasks\tPlan tests\t\nafter\n"
+
+
+def test_items_of_a_word_list_have_their_bullets():
+    """numId 0 takes a paragraph out of a list, and a numbered heading is a heading."""
+    item, out, heading = (
+        f'{style}<w:numPr><w:ilvl w:val="0"/><w:numId w:val="{number}"/></w:numPr>'
+        for style, number in (("", 3), ("", 0), ('<w:pStyle w:val="Heading1"/>', 1))
+    )
+    body = styled("Tasks", heading) + styled("Plan tests", item) + styled("No item", out) + paragraph("End")
+    assert read_document(docx(body)) == "Tasks\n• Plan tests\nNo item\nEnd\n"
+
+
 @pytest.mark.parametrize(
     ("data", "expected"),
     [

@@ -80,3 +80,37 @@ def test_a_title_or_task_that_begins_like_the_offer_silences_nothing(title):
 def test_pay_is_the_offer_s_unless_it_is_the_work(line, muted):
     text = f"{line}.\n"
     assert cannot_ask(split_passages(text), text) == [muted]
+
+
+def test_short_lines_below_the_offer_are_what_is_offered():
+    """As text from a web page or a Word file has them: no bullets. After a blank line, or by asking, a part begins."""
+    offered = "Benefits\nGerman language courses\nTraining in project management\n"
+    assert cannot_ask(split_passages(offered), offered) == [True, True, True]
+    for heading, opens_list in (("Your profile", True), ("Bakery assistant", False)):
+        text = f"{offered}\n{heading}\nPython\n"
+        assert cannot_ask(split_passages(text), text) == [True, True, True, opens_list, False]
+    text = f"{offered}Your profile\nPython\n"
+    assert cannot_ask(split_passages(text), text) == [True, True, True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("line", "muted"),
+    [
+        ("You clean offices in hospitals and schools.", False),
+        ("We have offices in Ghent and Lyon.", True),
+        ("Python, SQL (see https://x.org)", False),
+        ("https://x.org/jobs", True),
+        ("Visit https://x.org to learn who we are", True),
+        ("Questions? jane@x.org", True),
+        ("Maintain our privacy policy and train staff in data protection.", False),
+        ("Please read our privacy policy.", True),
+        ("Knowledge of equal opportunities law", False),
+        ("We are an equal opportunity employer.", True),
+        ("Type at least 60 words per hour", False),
+        ("Bake 300 breads per hour", False),
+        ("17 per hour", True),
+        ("Salary of 31,000 per annum", True),
+    ],
+)
+def test_tasks_that_hold_a_word_of_the_offer(line, muted):
+    assert cannot_ask(split_passages(line), line) == [muted] * len(split_passages(line))

@@ -1,12 +1,13 @@
 """Ads pasted as HTML: headings, lists, attributes and entities are read as a browser would show them."""
 
+import html
 import time
 
 import pytest
 
 from no_skill import cannot_ask
 from page_markup import blank_markup
-from passages import Passage
+from passages import Passage, split_passages
 from tests.tiny_finder import tiny_finder
 
 
@@ -85,3 +86,23 @@ def test_a_megabyte_of_short_passages_is_judged_in_time(line):
     started = time.process_time()
     assert cannot_ask(passages, text) == [False] * len(passages)
     assert time.process_time() - started < 60
+
+
+def test_html_that_comes_escaped_is_html():
+    """As feeds give it: passages are those of the unescaped form, and offsets are of the text as it came."""
+    ad = "<h2>Benefits</h2><ul><li>Free lunch</li><li>Language courses</li></ul><h2>Tasks</h2><p>Bake &amp; fry</p>"
+    escaped = html.escape(ad, quote=False)
+    passages = split_passages(escaped)
+    assert [one.text for one in passages][:4] == [one.text for one in split_passages(ad)][:4]
+    assert [escaped[one.start : one.end] for one in passages][:4] == [
+        "Benefits",
+        "Free lunch",
+        "Language courses",
+        "Tasks",
+    ]
+    assert cannot_ask(passages, blank_markup(escaped))[:3] == [True, True, True]
+    assert len(blank_markup(escaped)) == len(escaped)
+
+
+def test_an_escaped_word_in_angle_brackets_stays_a_word():
+    assert blank_markup("a &lt;ORGANIZATION&gt; and x &lt; y &gt; z") == "a &lt;ORGANIZATION&gt; and x &lt; y &gt; z"

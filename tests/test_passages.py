@@ -131,3 +131,15 @@ def test_a_hundred_kilobytes_of_anything_are_cut_in_time(unit):
     assert time.process_time() - started < 30
     assert all(passage.end - passage.start <= MAX_PASSAGE_CHARS for passage in passages)
     assert all(earlier.end <= later.start for earlier, later in itertools.pairwise(passages))
+
+
+@pytest.mark.parametrize(
+    "unit", ["!", "…", "•", "-", "•-", " ", "<b></b>", "&nbsp;", "&lt;b&gt;", "\t|", ". ", '"', "o "]
+)
+def test_what_comes_a_hundred_thousand_times_is_split_in_time(unit):
+    """The page takes texts of so many characters: time in proportion to them is some tenths of a second."""
+    text = f"a{unit * (100_000 // len(unit))}b"
+    started = time.perf_counter()
+    split_passages(text)
+    split_passages(f"{'x' * 50},\n{unit * (50_000 // len(unit))}b")
+    assert time.perf_counter() - started < 5

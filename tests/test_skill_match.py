@@ -4,9 +4,10 @@ import random
 import time
 
 import numpy as np
+import pytest
 
 from skill_index import Skill, SkillIndex
-from skill_match import SAME_ANYWHERE, Evidence, SkillMatch, merge_near_duplicates
+from skill_match import SAME_ANYWHERE, Evidence, SkillMatch, are_opposites, merge_near_duplicates
 
 
 def index_of(vectors) -> SkillIndex:
@@ -64,3 +65,24 @@ def test_texts_made_of_names_alone_are_merged_in_time():
         started = time.process_time()
         assert len(merge_near_duplicates(matches, index_of(np.ones((len(matches), 2))))) == len(matches)
         assert time.process_time() - started < 30
+
+
+def named(label: str, number: int) -> SkillMatch:
+    return SkillMatch(label, str(number), "", 1.0 - number / 10, (Evidence(0, 5, 1.0),))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "opposite"),
+    [
+        ("load cargo", "unload cargo", True),
+        ("perform import of commodities", "perform export of commodities", True),
+        ("provide advice to import", "export and import", False),
+        ("bake bread", "bake loaves", False),
+    ],
+)
+def test_opposites_are_never_one(one, other, opposite):
+    """Their vectors are equal here, so that anything else at the same place is merged."""
+    index = index_of([[1, 0], [1, 0]])
+    assert are_opposites(one, other) == are_opposites(other, one) == opposite
+    merged = merge_near_duplicates([named(one, 0), named(other, 1)], index)
+    assert len(merged) == (2 if opposite else 1)

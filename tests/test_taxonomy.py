@@ -59,6 +59,19 @@ def test_other_ways_to_write_the_same(text):
 
 
 @pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('id,label\n1,"x\n2,y\n3,z', "line 4: a quotation mark is never closed"),
+        ("id,label\n1,bake, fry\n", "line 2: more cells than the header has; put a cell that holds ',' in quotes"),
+        ("id;label\n1;bake; fry\n", "line 2: more cells than the header has; put a cell that holds ';' in quotes"),
+    ],
+)
+def test_a_row_that_would_be_read_wrongly_is_an_error(text, words):
+    with pytest.raises(SkillFinderError, match=words):
+        parse_skills(text.encode())
+
+
+@pytest.mark.parametrize(
     ("data", "says"),
     [
         (b"", "'id' and 'label'"),
@@ -179,3 +192,19 @@ def test_a_parquet_list_that_is_none(tmp_path, rows, words):
 def test_an_empty_list_is_no_list(tmp_path):
     with pytest.raises(SkillFinderError, match="the list of skills is empty"):
         SkillFinder.from_pretrained(stub_model(tmp_path), skills=[])
+
+
+def test_a_table_that_is_none_is_an_error(tmp_path):
+    (tmp_path / "skills.parquet").write_bytes(b"id,label\n1,bake\n")
+    with pytest.raises(SkillFinderError, match="cannot be read as a Parquet file"):
+        read_skills(tmp_path / "skills.parquet")
+
+
+def test_numbers_in_a_table_are_text(tmp_path):
+    """The page shows type and group: it must find text there."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table({"id": [1], "label": ["bake"], "type": [7], "group": [3]}), tmp_path / "skills.parquet")
+    ((skill,), _) = read_skills(tmp_path / "skills.parquet")
+    assert (skill.type, skill.group) == ("7", "3")

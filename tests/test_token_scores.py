@@ -7,6 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
+import skill_finder
 import token_scores as module
 from encoders import TOKEN_SHARES, load_encoder, token_share_of
 from eval.token_matching import token_matching_scores
@@ -67,6 +68,18 @@ def test_only_the_nearest_are_scored(monkeypatch):
     assert row[1] == NOT_NEAR
     assert sorted(np.flatnonzero(row > NOT_NEAR).tolist())[-1] == 3
     assert (row > NOT_NEAR).sum() == 2
+
+
+def test_a_long_ranking_scores_as_many_as_it_shows(monkeypatch):
+    """Four labels, two of them near: the others would stand in the order of the list with a score of -1."""
+    monkeypatch.setattr(module, "NEAREST", 2)
+    monkeypatch.setattr(skill_finder, "NEAREST", 2)
+    index = index_of([[0, 1], [-1, 0], [1, 0], [math.sqrt(0.5)] * 2], [1.0, 1.0, 1.0, 1.0])
+    finder = SkillFinder(PlantedEncoder(), index)
+    ranked = finder.rank("x", 4)
+    assert ranked[-1].label == "skill 1"
+    assert ranked[-1].score > NOT_NEAR
+    assert len(finder.rank("x", 2)) == 2
 
 
 def test_nearest_is_in_the_order_of_labels():
