@@ -191,7 +191,8 @@ def test_the_command_writes_what_training_reads(arguments, tmp_path, capsys):
     pseudo_labels.main([*arguments, "--spans", str(spans), "--sentences", str(sentences)])
     rows = dict(read_skillskape(str(tmp_path / "out" / "pseudo.csv")))
     assert set(rows["we weld steel and bake bread"]) == {"weld steel", "bake bread"}
-    assert rows["weld steel"] == ("weld steel",)
+    assert rows["bake bread"] == ("bake bread",)
+    assert "weld steel" not in rows  # a benchmark sentence, alone
     assert "carve wood" in rows["Teach law in the team, carve wood"]
     assert not any("ovens" in text or "need data" in text for text in rows)
     about = json.loads((tmp_path / "out" / "pseudo.json").read_text(encoding="utf-8"))
@@ -202,6 +203,23 @@ def test_the_command_writes_what_training_reads(arguments, tmp_path, capsys):
     first = (tmp_path / "out" / "pseudo.csv").read_bytes()
     pseudo_labels.main([*arguments, "--spans", str(spans), "--sentences", str(sentences)])
     assert (tmp_path / "out" / "pseudo.csv").read_bytes() == first
+
+
+def test_a_span_that_copies_a_benchmark_sentence_is_no_text_of_its_own(arguments, tmp_path):
+    """The sentences are no copies; one span is one of `Weld steel`, one of `You bake ... ovens` but for a letter."""
+    spans = skillspan(
+        tmp_path / "train.json",
+        ("in our shop for ships and cars we weld steel", "OOOOOOOOBI", "OOOOOOOOOO"),
+        ("what we want is that you bake fresh bread in our old town oven every day", "OOOOOBIIIIIIIIOO", "O" * 16),
+        ("we carve wood", "OBI", "OOO"),
+    )
+    pseudo_labels.main([*arguments, "--spans", str(spans), "--least-score-span", "-1"])
+    rows = dict(read_skillskape(str(tmp_path / "out" / "pseudo.csv")))
+    assert [text for text in rows if text.startswith(("weld", "you bake", "carve"))] == ["carve wood"]
+    assert len(rows) == 4
+    about = json.loads((tmp_path / "out" / "pseudo.json").read_text(encoding="utf-8"))
+    assert (about["copies_of_benchmark_sentences"], about["spans_that_copy_benchmark_sentences"]) == (0, 2)
+    assert about["labelled"]["spans"]["sentences"] == 1
 
 
 @pytest.mark.parametrize(

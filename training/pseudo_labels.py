@@ -222,11 +222,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     kept = [without_copies(one, given.benchmarks) for one in (spans, plain)]
     base = find_base_model(given.teacher)
     teacher = Teacher(base.folder, read_esco(given.esco))
-    # A marked span is a text of its own, too: short as the names that people search for.
+    # A marked span is a text of its own, too: short as the names that people search for, or as long as a copy.
     alone = [PartedSentence(part, (part,)) for part in dict.fromkeys(part for one in kept[0] for part in one.parts)]
+    own = without_copies(alone, given.benchmarks)
     found = {
         "sentences_with_spans": label_sentences(kept[0], teacher, given.least_score_span),
-        "spans": label_sentences(alone, teacher, given.least_score_span),
+        "spans": label_sentences(own, teacher, given.least_score_span),
         "sentences": label_sentences(kept[1], teacher, given.least_score_clause, given.per_skill),
     }
     rows = {one.sentence: one.labels for group in reversed(found.values()) for one in group}
@@ -239,6 +240,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             name: sha256_of_file(path) for name in ("spans", "sentences") if (path := getattr(given, name))
         },
         "copies_of_benchmark_sentences": len(spans) + len(plain) - sum(map(len, kept)),
+        "spans_that_copy_benchmark_sentences": len(alone) - len(own),
         "labelled": {name: _counts(group) for name, group in found.items()},
     }
     write_atomically(Path(given.out).with_suffix(".json"), json.dumps(about, indent=2) + "\n")
