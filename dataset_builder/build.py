@@ -21,9 +21,9 @@ from dataset_builder.generate import Generation
 from dataset_builder.journal import Journal
 from dataset_builder.limits import Price, Progress
 from dataset_builder.plan import Plan, make_plan, sample_skills, skills_in_file
+from dataset_builder.preflight import check_before_asking, refuse_what_would_be_lost
 from dataset_builder.release_folder import ReleaseFacts, write_release
 from dataset_builder.rounds import generation_of, run_rounds
-from dataset_builder.schema import DatasetManifest
 from dataset_builder.sending import BUDGET_USED_UP
 from dataset_builder.taxonomy_csv import read_label_space
 
@@ -37,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     noted = "; ".join(f"{what}: {count:,}" for what, count in release.notes.items() if count)
     if noted:
         say(f"  {noted}")
+    check_before_asking(options, release)
     if options.dry_run:
         say(forecast(plan, options))
         return
@@ -80,7 +81,7 @@ def replies_getter(options: BuildOptions) -> Callable[[Generation], bool]:
         if noted_batches(generation.journal):
             raise StageError("batches are on their way with these requests", "Add --batch to collect them")
         missing, total = generation.missing(), len(generation.plan.asks)
-        refuse_what_would_be_lost(generation, len(missing), options)
+        refuse_what_would_be_lost(options, len(missing), len(generation.journal.corrupt))
         say(f"{total - len(missing):,} of {total:,} requests have their reply in {options.journal}")
         endpoint = options.endpoint
         client = ChatClient(endpoint.base_url, endpoint.model, options.timeout_s, options.extra_body)
@@ -91,7 +92,7 @@ def replies_getter(options: BuildOptions) -> Callable[[Generation], bool]:
 
     def by_batch(generation: Generation) -> bool:
         missing = generation.missing()
-        refuse_what_would_be_lost(generation, len(missing), options)
+        refuse_what_would_be_lost(options, len(missing), len(generation.journal.corrupt))
         endpoint = options.endpoint
         sender = BatchSender(endpoint.base_url, endpoint.model, options.timeout_s, options.extra_body)
         step = sender.step(generation, missing)
@@ -103,20 +104,6 @@ def replies_getter(options: BuildOptions) -> Callable[[Generation], bool]:
     if options.journal_only:
         return from_journal
     return by_batch if options.batch else live
-
-
-def refuse_what_would_be_lost(generation: Generation, missing: int, options: BuildOptions) -> None:
-    """Leave before anything is paid for that the folder, which holds its version already, could not take in.
-
-    Raises:
-        StageError: the folder is written and the journal lacks replies of the plan that it never had; what it holds
-            damaged may be asked again.
-    """
-    if (options.out / DatasetManifest.FILE_NAME).is_file() and missing > len(generation.journal.corrupt):
-        raise StageError(
-            f"{options.out} is written already, and {missing:,} requests of this plan have no reply",
-            f"Give another --version and --out, with --journal {options.journal} to keep the replies that are there",
-        )
 
 
 def stop_early(progress: Progress, options: BuildOptions) -> None:

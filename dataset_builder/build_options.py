@@ -81,6 +81,11 @@ class BuildOptions:
     most_failed: float
     command: str
 
+    @property
+    def keeping_replies(self) -> str:
+        """What a remedy adds that names another --out or --version: the journal's place follows from --out."""
+        return f", with --journal {self.journal} to keep the replies"
+
 
 def parse_options(arguments: Sequence[str] | None = None) -> BuildOptions:
     """Read the command line.

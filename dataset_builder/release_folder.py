@@ -51,7 +51,8 @@ def write_release(facts: ReleaseFacts) -> tuple[schema.DatasetManifest, bool]:
     Raises:
         StageError: no sentence was accepted, or the folder holds other content.
     """
-    out = facts.options.out
+    options = facts.options
+    out = options.out
     accepted = facts.outcome.accepted
     if len(accepted) < MIN_SENTENCES:
         count = "no sentence was" if not accepted else "a single sentence was"
@@ -62,11 +63,13 @@ def write_release(facts: ReleaseFacts) -> tuple[schema.DatasetManifest, bool]:
         building.mkdir(parents=True)
         files = write_tables(building, accepted, facts.release)
         manifest = make_manifest(facts, files)
-        if facts.options.previous:
-            check_version(facts.options.previous, manifest, building)
-            changes = changes_since(schema.DatasetManifest.load(facts.options.previous), manifest)
+        if options.previous:
+            check_version(options.previous, manifest, building, options.keeping_replies)
+            changes = changes_since(schema.DatasetManifest.load(options.previous), manifest)
             manifest = manifest.model_copy(update={"changes": changes})
-        existing = _existing(out, manifest)
+        existing = manifest_in(options)
+        if existing and content_of(existing) != content_of(manifest):
+            raise other_content(options, existing)
         if existing:
             return existing, False
         write_card(building, manifest)
@@ -98,17 +101,27 @@ def _runs(process: int) -> bool:
     return True
 
 
-def _existing(out: Path, manifest: schema.DatasetManifest) -> schema.DatasetManifest | None:
-    """The manifest in `out` when it describes the same content; None when there is nothing."""
+def manifest_in(options: BuildOptions) -> schema.DatasetManifest | None:
+    """The manifest of the version that the folder to write holds already; None when there is nothing in it.
+
+    Raises:
+        StageError: it holds something else, or another version.
+    """
+    out = options.out
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return None
-    remedy = "Give another --out, or another --version for a new one"
     if not (out / schema.DatasetManifest.FILE_NAME).is_file():
-        raise StageError(f"{out} exists and holds no dataset", remedy)
+        raise StageError(f"{out} exists and holds no dataset", f"Give another --out{options.keeping_replies}")
     found = schema.DatasetManifest.load(out)
-    if found.version != manifest.version or content_of(found) != content_of(manifest):
-        raise StageError(f"{out} holds version {found.version} with other content", remedy)
+    if found.version != options.version:
+        raise other_content(options, found)
     return found
+
+
+def other_content(options: BuildOptions, found: schema.DatasetManifest) -> StageError:
+    """The error that the folder to write holds what is not to be written over."""
+    remedy = f"Give another --out, and another --version for a new one{options.keeping_replies}"
+    return StageError(f"{options.out} holds version {found.version} with other content", remedy)
 
 
 def content_of(manifest: schema.DatasetManifest) -> dict[str, str]:

@@ -97,6 +97,16 @@ def bound_on_validation(encoder: Encoder, release: EscoRelease, folder: str | Pa
     """The rank that VALIDATION_RECALL of the gold labels reach in the *_validation.csv files of a folder.
 
     Raises:
+        StageError: see `validation_labels`.
+    """
+    ranks = sorted(gold_ranks(encoder, *validation_labels(release, folder), names))
+    return ranks[math.ceil(VALIDATION_RECALL * len(ranks)) - 1]
+
+
+def validation_labels(release: EscoRelease, folder: str | Path) -> tuple[list[str], list[list[int]]]:
+    """Sentences of the *_validation.csv files of a folder with the position of a gold label each, one a label.
+
+    Raises:
         StageError: there is no such file, or none of its labels is in the release.
     """
     position = {label: index for index, label in enumerate(release.labels)}
@@ -109,8 +119,7 @@ def bound_on_validation(encoder: Encoder, release: EscoRelease, folder: str | Pa
                     golds.append([position[label]])
     if not texts:
         raise StageError(f"{folder} holds no *_validation.csv with labels of this release", "Give --round-trip-k K")
-    ranks = sorted(gold_ranks(encoder, texts, golds, names))
-    return ranks[math.ceil(VALIDATION_RECALL * len(ranks)) - 1]
+    return texts, golds
 
 
 def drop_lost(

@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dataset_builder.contract import StageError
-from dataset_builder.schema import PAIRS_FILES, SKILLS_FILE, DatasetManifest
+from dataset_builder.schema import PAIRS_FILES, SKILLS_FILE, DatasetManifest, EscoSource
 
 STEPS = ("none", "patch", "minor", "major")
 
@@ -44,11 +45,7 @@ def needed_step(
     if old_columns and new_columns:
         changed = sorted(path for path in old_columns if old_columns[path] != new_columns.get(path))
         major += [f"columns of {path}: {old_columns[path]} -> {new_columns.get(path)}" for path in changed]
-    if old.esco.described != new.esco.described:
-        major.append(f"{old.esco.described} -> {new.esco.described}")
-    old_families, new_families = _families(old), _families(new)
-    if old_families != new_families:
-        major.append(f"prompt families {_named(old_families)} -> {_named(new_families)}")
+    major += _other_inputs(old, new.esco, _families(new))
     if major:
         return VersionStep("major", tuple(major))
     if _hashes(old) != _hashes(new):
@@ -70,17 +67,58 @@ def changes_since(old: DatasetManifest, new: DatasetManifest) -> list[str]:
     return [f"since {old.version}", *(differing or ["other rows of the same kind"])]
 
 
-def check_version(previous: str | Path, new: DatasetManifest, folder: str | Path) -> None:
+def check_version(previous: str | Path, new: DatasetManifest, folder: str | Path, also: str = "") -> None:
     """Refuse a version number that says less than what changed from the folder `previous` to the manifest's own.
+
+    Args:
+        previous: the folder of the version before.
+        new: what is about to be written.
+        folder: where its data files are.
+        also: what a remedy says beside the number to use.
 
     Raises:
         StageError: the new number does not lie above the old one by at least the needed step.
     """
     old = DatasetManifest.load(previous)
-    step = needed_step(old, new, columns_of(previous), columns_of(folder))
+    _check_number(old.version, new.version, needed_step(old, new, columns_of(previous), columns_of(folder)), also)
+
+
+def check_planned(previous: str | Path, version: str, esco: EscoSource, families: dict[str, str], also: str) -> None:
+    """Refuse what `check_version` would refuse of a version that is not made yet, by its taxonomy and prompt families.
+
+    Args:
+        previous: the folder of the version before.
+        version: the number to be.
+        esco: the taxonomy to be.
+        families: versions of its prompt families by their names.
+        also: what a remedy says beside the number to use.
+
+    Raises:
+        StageError: `previous` holds no whole dataset; or the number hides a change.
+    """
+    old = DatasetManifest.load(previous)
+    try:
+        columns_of(previous)
+    except (OSError, pa.ArrowException) as error:
+        raise StageError(f"--previous {previous} is no whole dataset ({' '.join(str(error).split())})") from None
+    major = _other_inputs(old, esco, families)
+    _check_number(old.version, version, VersionStep("major" if major else "none", tuple(major)), also)
+
+
+def check_more_rows(previous: str | Path, version: str, also: str) -> None:
+    """Refuse a number that leaves no room for other rows than those of the folder `previous`.
+
+    Raises:
+        StageError: the number is not a minor step above the old one.
+    """
+    step = VersionStep("minor", ("replies that are not there yet",))
+    _check_number(DatasetManifest.load(previous).version, version, step, also)
+
+
+def _check_number(old: str, new: str, step: VersionStep, also: str) -> None:
     if step.step == "none":
         return
-    before, after = _numbers(old.version), _numbers(new.version)
+    before, after = _numbers(old), _numbers(new)
     place = {"major": 1, "minor": 2}[step.step]
     # Below 1.0.0 nothing is promised yet: a minor step announces any change.
     place = 2 if before[0] == 0 and after[0] == 0 else place
@@ -89,9 +127,19 @@ def check_version(previous: str | Path, new: DatasetManifest, folder: str | Path
         wanted[-1] += 1
         number = ".".join(map(str, (*wanted, *(0,) * (3 - place))))
         raise StageError(
-            f"version {new.version} after {old.version} hides a {step.step} change ({'; '.join(step.reasons)})",
-            f"Use {number} or above",
+            f"version {new} after {old} hides a {step.step} change ({'; '.join(step.reasons)})",
+            f"Use {number} or above{also}",
         )
+
+
+def _other_inputs(old: DatasetManifest, esco: EscoSource, families: dict[str, str]) -> list[str]:
+    """What a taxonomy and prompt families change that makes the step a major one."""
+    changes = []
+    if old.esco.described != esco.described:
+        changes.append(f"{old.esco.described} -> {esco.described}")
+    if _families(old) != families:
+        changes.append(f"prompt families {_named(_families(old))} -> {_named(families)}")
+    return changes
 
 
 def _families(manifest: DatasetManifest) -> dict[str, str]:
