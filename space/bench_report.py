@@ -18,6 +18,7 @@ from other_systems import PACKAGE
 
 PART = "extractor-speed"  # of README
 LOOP = "loop"
+MANY_ADS = 1_000_000
 
 
 def read_record(path: Path) -> dict[str, Any]:
@@ -71,6 +72,15 @@ def _speed(record: dict[str, Any]) -> Iterator[str]:
             f"| {f'{memory / 1e6:,.0f} MB' if memory is not None else '-'} |"
         )
     yield ""
+    days = {
+        name.removeprefix("ours, "): MANY_ADS / rate["ads_per_s"] / 86_400
+        for name, rate in figures.items()
+        if name.startswith("ours, ") and _is_rate(rate)
+    }
+    if days:
+        taken = ", ".join(f"{count:.1f} days by {backend}" for backend, count in days.items())
+        yield f"A million such ads take {taken}."
+        yield ""
     yield f"*Times loop* and *times other* compare passages a second with the loop and with {PACKAGE}."
     left_out = [name for name in figures["left_out"] if name != LOOP]
     if left_out:

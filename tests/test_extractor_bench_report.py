@@ -50,6 +50,11 @@ def test_rates_and_their_ratio_by_hand():
     assert lines()[0].endswith("Passages that differ: 99.9% in 2,000 ads, 100.0% in 100 ads.")
 
 
+def test_what_a_million_ads_take():
+    """2,000 ads in 176 s: 88,000 s, or 1.02 days."""
+    assert "A million such ads take 1.0 days by onnx." in lines()
+
+
 def test_latency_and_what_was_left_out():
     assert "| onnx | 32 | 7.00 s | 9.90 s |" in lines()
     assert "Not measured here: torch." in lines()
