@@ -12,7 +12,7 @@ from sentence_transformers.sentence_transformer.modules import Dense, Pooling
 from dataset_builder.contract import StageError
 from tests.tiny_encoder import tiny_labels, write_tiny_benchmark, write_tiny_encoder
 from training.base_model import open_encoder
-from training.export import ExportedForm, ExportResults, render
+from training.export import ExportedForm, ExportResults, _median_seconds, render
 from training.label_space import label_space_of_rows
 from training.onnx_files import OnnxEncoder, export_onnx, quantise
 from training.static_model import distil, principal, sif_weights
@@ -52,6 +52,25 @@ def test_onnx_gives_the_same_tokens_and_ranks_by_them_alike(encoder, exported: P
     labels = label_space_of_rows(tiny_labels(), tiny_labels(), "")
     ranking = SkillRanking(read_validation(tmp_path), labels, load_metric(), token_share=0.5)
     assert ranking(onnx) == ranking(encoder)
+
+
+def test_speeds_are_of_batches_of_one_size(encoder, exported: Path, monkeypatch: pytest.MonkeyPatch):
+    """140 labels are batches of 64, 64 and 12 for the model as for its ONNX form; asked for 100, of 100 and 40."""
+    sizes: list[int] = []
+    preprocess = encoder.preprocess
+
+    def counted(texts: list[str], **options: object) -> dict[str, torch.Tensor]:
+        sizes.append(len(texts))
+        return preprocess(texts, **options)
+
+    monkeypatch.setattr(encoder, "preprocess", counted)
+    texts, onnx = [f"label {number}" for number in range(140)], OnnxEncoder(encoder, exported)
+    for one in (encoder, onnx):
+        _median_seconds(one, texts)
+        assert sizes == [64, 64, 12] * 3
+        sizes.clear()
+    onnx.encode(texts, batch_size=100)
+    assert sizes == [100, 40]
 
 
 @pytest.mark.parametrize("kind", ["blocks", "avx512_vnni", "avx2"])

@@ -26,7 +26,7 @@ from training.base_model import open_encoder, weight_files
 from training.export_record import ExportedForm, ExportResults
 from training.label_space import LabelSpace, label_space_of_esco
 from training.machine import processor_name, usable_cores, use_threads
-from training.onnx_files import BLOCKS, INT8_FILES, OnnxEncoder, export_onnx, quantise
+from training.onnx_files import BATCH, BLOCKS, INT8_FILES, OnnxEncoder, export_onnx, quantise
 from training.run_record import TrainingRecord
 from training.static_model import distil
 from training.validation import DEFAULT_METRIC, SkillRanking, ValidationSet, load_metric, read_validation
@@ -121,10 +121,11 @@ def _measure(form: str, path: Path, one: Any, encoder: Any, measurement: Measure
 
 
 def _median_seconds(encoder: Any, texts: list[str]) -> float:
+    """Of some rounds; every form in batches of one size, or their speeds would not compare."""
     seconds = []
     for _ in range(SPEED_ROUNDS):
         start = time.perf_counter()
-        encoder.encode(texts, normalize_embeddings=True, show_progress_bar=False)
+        encoder.encode(texts, batch_size=BATCH, normalize_embeddings=True, show_progress_bar=False)
         seconds.append(time.perf_counter() - start)
     return float(np.median(seconds))
 

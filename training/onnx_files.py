@@ -197,6 +197,7 @@ class OnnxEncoder:
         self,
         texts: Sequence[str],
         output_value: str | None = "sentence_embedding",
+        batch_size: int = BATCH,
         normalize_embeddings: bool = False,
         convert_to_tensor: bool = False,
         **options: Any,
@@ -204,8 +205,8 @@ class OnnxEncoder:
         """Vectors of texts, (texts, dimensions); with `output_value` None one dict a text, as the library gives it."""
         found: dict[int, dict[str, Tensor]] = {}
         order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
-        for start in range(0, len(order), BATCH):
-            places = order[start : start + BATCH]
+        for start in range(0, len(order), batch_size):
+            places = order[start : start + batch_size]
             tokens = self._encoder.preprocess([texts[place] for place in places])
             hidden = self._session.run(None, {name: tokens[name].numpy() for name in self._names})[0]
             for place, row, mask in zip(places, torch.from_numpy(hidden), tokens["attention_mask"], strict=True):
