@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from dataset_builder.contract import EXIT_USER_ERROR, StageError, run_command
+from dataset_builder.contract import EXIT_USER_ERROR, StageError, run_command, sha256_of_file
 from tests.tiny_encoder import tiny_esco, write_tiny_encoder
 from training import pseudo_labels
 from training.pseudo_labels import (
@@ -198,6 +198,7 @@ def test_the_command_writes_what_training_reads(arguments, tmp_path, capsys):
     about = json.loads((tmp_path / "out" / "pseudo.json").read_text(encoding="utf-8"))
     assert about["copies_of_benchmark_sentences"] == 1
     assert about["labelled"]["sentences_with_spans"] == {"sentences": 1, "pairs": 2, "skills": 2}
+    assert about["sha256"] == sha256_of_file(tmp_path / "out" / "pseudo.csv")
     assert str(tmp_path) not in json.dumps(about)
     assert "sentences with spans: 1 labelled, 2 pairs, 2 skills" in capsys.readouterr().out
     first = (tmp_path / "out" / "pseudo.csv").read_bytes()

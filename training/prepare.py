@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,9 @@ from training.literal_matches import read_sentences
 from training.pairs import Inputs, StagePairs, collect_pairs
 from training.recipe import Recipe, Stage
 from training.round_trip import RoundTrip
+from training.run_record import ModelSource
 from training.skillskape import read_skillskape
+from training.source_files import hashes_of, teacher_of
 from training.validation import ValidationSet, read_validation
 
 
@@ -54,6 +56,8 @@ class Prepared:
     validation: ValidationSet | None
     pairs: tuple[StagePairs, ...]
     found_again: RoundTrip
+    sources_sha256: dict[str, str] = field(default_factory=dict)
+    teacher: ModelSource | None = None
 
     def with_seed(self, seed: int, out: Path) -> Prepared:
         """The same inputs, not read again, for a run with another seed in another folder."""
@@ -106,7 +110,19 @@ def prepare(recipe: Recipe, options: RunOptions, kept_in: Path | None = None) ->
         _check_relations(recipe, esco)
     found_again = RoundTrip(base.folder, inputs.labels.labels, recipe.precision, base.source.weights_sha256, kept_in)
     pairs = _pairs_of(recipe, inputs, validation, found_again)
-    return Prepared(recipe, options, base, inputs, validation, pairs, found_again)
+    files = _files_of(recipe, options)
+    teacher = teacher_of(files["pseudo_labels"]) if "pseudo_labels" in files else None
+    return Prepared(recipe, options, base, inputs, validation, pairs, found_again, hashes_of(files), teacher)
+
+
+def _files_of(recipe: Recipe, options: RunOptions) -> dict[str, str]:
+    """The files of sentences that were given and that the recipe asks for, by flag."""
+    given = {
+        "skillskape": (options.skillskape, "skillskape"),
+        "pseudo_labels": (options.pseudo_labels, "pseudo_labels"),
+        "sentences": (options.sentences, "literal_matches"),
+    }
+    return {flag: path for flag, (path, source) in given.items() if path and recipe.needs(source)}
 
 
 def _pairs_of(

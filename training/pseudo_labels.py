@@ -236,6 +236,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "command": shown_command("training.pseudo_labels", list(arguments if arguments is not None else sys.argv[1:])),
         "code_version": code_version(),
         "teacher": base.source.model_dump(),
+        "sha256": sha256_of_file(given.out),
         "inputs_sha256": {
             name: sha256_of_file(path) for name in ("spans", "sentences") if (path := getattr(given, name))
         },

@@ -192,6 +192,8 @@ def make_record(prepared: Prepared, outcomes: Sequence[StageOutcome]) -> Trainin
         label_space_version=inputs.labels.version,
         label_space_sha256=inputs.labels.sha256,
         inputs_sha256=prepared.sha256,
+        sources_sha256=prepared.sources_sha256,
+        teacher=prepared.teacher,
         precision=precision_in_use(recipe.precision),
         steps=sum(outcome.steps for outcome in outcomes),
         epochs=sum(outcome.epochs for outcome in outcomes),

@@ -76,6 +76,9 @@ class TrainingRecord(Record):
     `inputs_sha256` is of every pair trained on, whatever its source, and of every sentence that chose the checkpoint;
     None in records from before it was kept, as is `precision`, what the recipe's came to on the machine. Where the runs
     of several seeds were `averaged`, steps, time and energy are of all, `seed` and `inputs_sha256` of the first.
+    `sources_sha256` is of the files of sentences by flag (skillskape, pseudo_labels, sentences), `teacher` the model
+    that labelled the pseudo-labels where the file beside them says so: to look up where pairs came from, and no part of
+    what tells two runs apart.
     """
 
     FILE_NAME: ClassVar[str] = "training_record.json"
@@ -96,6 +99,8 @@ class TrainingRecord(Record):
     label_space_version: str
     label_space_sha256: str
     inputs_sha256: str | None = None
+    sources_sha256: dict[str, str] = Field(default_factory=dict)
+    teacher: ModelSource | None = None
     precision: str | None = None
     steps: int
     epochs: float
