@@ -22,6 +22,7 @@ from training.base_model import open_encoder, without_normalisation
 from training.batches import PairCollator, StageExamples
 from training.callbacks import Bar, Marks, MemoryRefresher
 from training.label_memory import LabelMemory
+from training.limits import preprocess_of
 from training.losses import make_loss
 from training.machine import is_out_of_memory, on_cpu
 from training.neighbours import HardNegatives, SkillLinks, linked_skills, merged, near_skills, nearest_skills, siblings
@@ -134,7 +135,7 @@ def _trainer_of(job: StageJob, encoder: Any) -> SkillTrainer:
             f"{arguments.n_gpu} GPUs are to be seen, and one process would spread each batch over them",
             "Use accelerate launch with training/accelerate/multi_gpu.yaml, or set CUDA_VISIBLE_DEVICES=0",
         )
-    preprocess, every = _preprocess_of(encoder, recipe.max_tokens), stage.loss.label_memory
+    preprocess, every = preprocess_of(encoder, recipe.max_tokens), stage.loss.label_memory
     labels = job.inputs.labels
     collator = PairCollator(preprocess, labels)
     memory = LabelMemory(encoder, preprocess, labels.labels, every, _never_of(job)) if every else None
@@ -161,16 +162,6 @@ def _trainer_of(job: StageJob, encoder: Any) -> SkillTrainer:
     if trainer.is_world_process_zero():
         trainer.add_callback(TensorBoardCallback(SummaryWriter(str(job.tensorboard / stage.name))))
     return trainer
-
-
-def _preprocess_of(encoder: Any, max_tokens: int) -> Callable[[list[str]], dict[str, Any]]:
-    limit = min(max_tokens, encoder.max_seq_length or max_tokens)
-
-    def preprocess(texts: list[str]) -> dict[str, Any]:
-        tokens: dict[str, Any] = encoder.preprocess(texts, max_length=limit)
-        return tokens
-
-    return preprocess
 
 
 def _near_of(job: StageJob) -> SkillLinks:
