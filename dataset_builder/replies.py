@@ -5,11 +5,11 @@ Numbered lines are read by default; where the server was asked for JSON, a JSON 
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass, replace
 
 from dataset_builder.languages import is_foreign
+from dataset_builder.reply_lines import NUMBERED, STYLES, find_lines
 
 MAX_REPLY_CHARACTERS = 20_000
 
@@ -35,7 +35,6 @@ UNNUMBERED = "unnumbered lines"
 _THOUGHT = re.compile(r"<(think(?:ing)?)>.*?</\1>", re.DOTALL | re.IGNORECASE)
 _THOUGHT_BEGINS = re.compile(r"<think(?:ing)?>", re.IGNORECASE)
 _THOUGHT_ENDS = re.compile(r"</think(?:ing)?>", re.IGNORECASE)
-_NUMBERED = re.compile(r"^\s*(?:[-*]\s*)?\(?(\d{1,2})\s*[.):]\s*(.*)$")
 # English alone: in other languages a refusal shows as a reply without the lines asked for.
 _REFUSING = (
     r"\b(?:i(?:['’]m| am) (?:sorry|unable|not able)|i can(?:['’]t|not| not)|i apologi[sz]e|as an ai\b"  # noqa: RUF001
@@ -44,15 +43,13 @@ _REFUSING = (
 _REFUSAL = re.compile(_REFUSING, re.IGNORECASE)
 # A line that begins so; elsewhere in a line it may be what a skill is about, such as an apology to translate.
 _REFUSED_LINE = re.compile(rf"(?:(?:unfortunately|sorry)\W+(?:but\s+)?)?{_REFUSING}", re.IGNORECASE)
-_STYLE_PREFIX = re.compile(
-    r"^(?:short bullet|bullet|requirement|duty|tools? and methods|full sentence|sentence|without naming the skill"
-    r"|responsibility|implied|implicit)(?:\s*:\s*|\s+[\-–]\s+)",  # noqa: RUF001
-    re.IGNORECASE,
-)
+_STYLE_PREFIX = re.compile(rf"^{STYLES}(?:\s*[:：]\s*|\s+[\-–]\s+)", re.IGNORECASE)  # noqa: RUF001
+_BOLD_STYLE = re.compile(rf"^(\*\*|__){STYLES}\s*[:：]?\1(?:\s*[:：]|\s+[\-–])?\s+", re.IGNORECASE)  # noqa: RUF001
 _BULLET = re.compile(r"^(?:[*\-–•·]\s+)+")  # noqa: RUF001
 # One pair of quotes around the whole line: `"Agile" and "Scrum"` has two.
-_QUOTED = re.compile(r"^(?:[\"“”]([^\"“”]*)[\"“”]|['‘]((?:(?!['’]\s|\s['‘]).)*)['’])$")  # noqa: RUF001
-_END = re.compile(r"[.!?:;)\"”]$")
+_QUOTED = re.compile(
+    r"^(?:[\"“”„«»‹›「『]([^\"“”„«»‹›「」『』]*)[\"“”«»‹›」』]|['‘‚]((?:(?!['’]\s|\s['‘]).)*)['’‘])$"  # noqa: RUF001
+)
 
 
 @dataclass(frozen=True)
@@ -103,13 +100,10 @@ def _parse_answer(text: str, asked: int, finish_reason: str, language: str) -> P
     if fault:
         return ParsedReply({}, (fault,), asked)
     faults: list[str] = []
-    numbered = _json_lines(text) or _numbered_lines(text, asked, faults)
-    if finish_reason == "length" and numbered:
-        last = max(numbered)
-        if not _END.search(numbered[last]):
-            del numbered[last]
-            faults.append(TRUNCATED)
-    lines = _clean_lines(numbered, asked, faults)
+    found = find_lines(text, asked, cut_off=finish_reason == "length")
+    marks = ((found.unnumbered, UNNUMBERED), (found.preamble, PREAMBLE), (found.cut, TRUNCATED))
+    faults += [name for present, name in marks if present]
+    lines = _clean_lines(found.lines, asked, faults)
     if not lines:
         reason = REFUSAL if _REFUSAL.search(text) else NO_LINES
         return ParsedReply({}, (*dict.fromkeys([*faults, reason]),), asked)
@@ -126,43 +120,7 @@ def _whole_fault(text: str) -> str | None:
     if re.match(r"\s*<(?:!doctype|html|body|head)\b", text, re.IGNORECASE):
         return HTML
     first = text.strip().splitlines()[0]
-    return REFUSAL if _REFUSAL.search(first) and not _NUMBERED.match(first) else None
-
-
-def _json_lines(text: str) -> dict[int, str]:
-    """Lines of a reply like {"lines": ["...", "..."]}; none when the text is not that."""
-    if not text.lstrip().startswith(("{", "[")):
-        return {}
-    try:
-        values = json.loads(text)
-    except (ValueError, RecursionError):  # a number of thousands of digits, or as many brackets, included
-        return {}
-    if isinstance(values, dict):
-        values = next((value for value in values.values() if isinstance(value, list)), [])
-    return {number: _unnumbered(line, number) for number, line in enumerate(values, 1) if isinstance(line, str)}
-
-
-def _unnumbered(line: str, number: int) -> str:
-    """The line without its own number, which models repeat within JSON."""
-    match = _NUMBERED.match(line)
-    return match[2] if match and int(match[1]) == number else line
-
-
-def _numbered_lines(text: str, asked: int, faults: list[str]) -> dict[int, str]:
-    found: dict[int, str] = {}
-    before: list[str] = []
-    for line in text.splitlines():
-        match = _NUMBERED.match(line)
-        if match and int(match[1]) not in found:
-            found[int(match[1])] = match[2]
-        elif line.strip() and not found:
-            before.append(line.strip())
-    if not found and len(before) == asked and asked > 1:
-        faults.append(UNNUMBERED)
-        return dict(enumerate(before, 1))
-    if before and found:
-        faults.append(PREAMBLE)
-    return found
+    return REFUSAL if _REFUSAL.search(first) and not NUMBERED.match(first) else None
 
 
 def _clean_lines(numbered: dict[int, str], asked: int, faults: list[str]) -> dict[int, str]:
@@ -184,7 +142,8 @@ def _clean_lines(numbered: dict[int, str], asked: int, faults: list[str]) -> dic
 
 def _clean(line: str, faults: list[str]) -> str:
     """The line without what small models put around it: bold marks, style names, bullets, quotes."""
-    plain = re.sub(r"(\*\*|__|`)(.+?)\1", r"\2", line).replace("**", "").strip()
+    plain = _BOLD_STYLE.sub("", line.strip())
+    plain = re.sub(r"(\*\*|__|`)(.+?)\1", r"\2", plain).replace("**", "").strip()
     plain = re.sub(r"^\*(?=\S)(.*\S)\*$", r"\1", plain)
     if plain != line.strip():
         faults.append(MARKUP)

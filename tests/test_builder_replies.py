@@ -6,6 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from dataset_builder import build, replies, stub_server
+from dataset_builder.contract import sha256_of_lines
 from dataset_builder.replies import parse_reply
 from dataset_builder.schema import PAIRS_FILES, DatasetManifest
 
@@ -94,7 +95,12 @@ def test_a_line_that_the_token_limit_cut_is_left_out_and_a_whole_last_line_is_no
     assert parse_reply("1. Plans costs.\n2. Reports costs.", 2, finish_reason="length").complete
 
 
-@pytest.mark.parametrize("numbering", ["1) {}", "(1) {}", "- 1. {}", "1: {}", "1. * {}", "1. Duty: {}", "1. - {}"])
+NUMBERINGS = ["1) {}", "(1) {}", "- 1. {}", "1: {}", "1. * {}", "1. Duty: {}", "1. - {}", "**1.** {}", "**1. {}**"]
+NUMBERINGS += ["1.) {}", "1\\. {}", "1 - {}", "1- {}", "1 – {}", "1、{}", "1．{}", "（1）{}", "1：{}", "### 1. {}"]  # noqa: RUF001
+NUMBERINGS += ["1. Sentence that implies it: {}", "1. **Duty** {}", "1. **Duty:** {}", "**1. Duty:** {}", "1. Duty：{}"]  # noqa: RUF001
+
+
+@pytest.mark.parametrize("numbering", NUMBERINGS)
 def test_ways_to_number_a_line(numbering):
     assert parse_reply(numbering.format("Plans the costs."), 1).lines == {0: "Plans the costs."}
 
@@ -107,6 +113,10 @@ def test_ways_to_number_a_line(numbering):
         '"Agile" and "Scrum"',
         "'Lean' or 'Kanban'",
         "The team's 'can do' spirit",
+        "„Lean“ oder „Kanban“",
+        "5 - 10 years at the wheel",
+        "1.5 years of nursing",
+        "10 years of nursing",
     ],
 )
 def test_what_only_looks_like_a_style_or_quotes_stays(line):
@@ -120,6 +130,11 @@ def test_what_only_looks_like_a_style_or_quotes_stays(line):
         ("“Plans costs.”", "Plans costs."),
         ("Duty - plans costs.", "plans costs."),
         ("Requirement: “Plans costs.”", "Plans costs."),
+        ("„Plant die Kosten.“", "Plant die Kosten."),
+        ("«Planifie les coûts.»", "Planifie les coûts."),
+        ("»Plant die Kosten.«", "Plant die Kosten."),
+        ("‚Plant die Kosten.‘", "Plant die Kosten."),  # noqa: RUF001
+        ("「計画を立てます。」", "計画を立てます。"),
     ],
 )
 def test_quotes_and_styles_around_a_line_go(line, text):
@@ -130,9 +145,74 @@ def test_surplus_lines_are_left_out():
     assert len(parse_reply(GOOD, 2).lines) == 2
 
 
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        # The name of the style stands alone, above its line.
+        ("1. **Requirement**\n   Two years.\n\n2. Duty:\n\nPlans costs.", ["Two years.", "Plans costs."]),
+        # Lines that are wrapped: an indented end, a small letter, no end of a sentence.
+        ("1. Plans costs.\n   Reports.\n2. Pays.", ["Plans costs. Reports.", "Pays."]),
+        ("1. Two years\nin a clinic.\n2. Pays all\nbills.", ["Two years in a clinic.", "Pays all bills."]),
+        ("1. Two years in\nBerlin.\n2. Pays.", ["Two years in Berlin.", "Pays."]),
+        ("1. Feeds horses\n3:1 each day.\n2. Pays\n1.5 euros.", ["Feeds horses 3:1 each day.", "Pays 1.5 euros."]),
+        # What belongs to no line: a heading, a list below a line, a remark at the end, a fence.
+        ("1. Cost plan\nDuty:\n2. Pays bills\nLet me know!", ["Cost plan", "Pays bills"]),
+        ("1. Plans costs\n - rent\n - fuel\n2. Pays bills", ["Plans costs", "Pays bills"]),
+        ("```\n1. Plans costs\n2. Pays bills\n```", ["Plans costs", "Pays bills"]),
+        ("1. Plans costs\n\nSome thoughts on it.\n2. Pays bills", ["Plans costs", "Pays bills"]),
+        # Lines without numbers.
+        ("Here are two lines:\n- Plans costs\n- Pays bills", ["Plans costs", "Pays bills"]),
+        ("Sure!\n- Plans costs\n- Pays bills", ["Plans costs", "Pays bills"]),
+    ],
+)  # fmt: skip
+def test_what_belongs_to_a_line_and_what_does_not(text, lines):
+    assert list(parse_reply(text, 2).lines.values()) == lines
+
+
+def test_a_preamble_is_never_taken_for_a_line():
+    """Four are asked for; the preamble and three bullets are four, of which each would get the next one's style."""
+    bullets = "- Plans all costs.\n- Reports costs.\n- Pays bills."
+    assert parse_reply(f"Here are lines for the skill:\n{bullets}", 4).faults == (replies.NO_LINES,)
+    whole = parse_reply(f"Here are lines for the skill:\n{bullets}\n- Files bills.", 4)
+    assert whole.complete
+    assert whole.faults == (replies.UNNUMBERED, replies.PREAMBLE)
+
+
+def test_replies_of_the_release_have_the_lines_that_they_had(repo):
+    """A hash over the lines of every tenth reply: where it changes, see whether rows of the release change with it."""
+    replies_kept = pq.read_table(repo / "dataset_builder/releases/replies.parquet").to_pylist()[::10]
+    lines = [sorted(parse_reply(one["text"], 4, one["finish_reason"]).lines.items()) for one in replies_kept]
+    assert sum(map(len, lines)) == 5_950
+    assert sha256_of_lines([repr(one) for one in lines]).startswith("f359720155749c00")
+
+
 def test_json_by_schema():
     assert parse_reply('{"lines": ["Plans costs.", "Reports costs."]}', 2).complete
     assert parse_reply('{"lines": ["Plans costs."', 2).faults == (replies.NO_LINES,)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '```json\n{"lines": ["Plans costs.", "Reports costs."]}\n```',
+        'Here you are:\n\n```\n["Plans costs.", "Reports costs."]\n```\nGood luck!',
+    ],
+)
+def test_json_in_a_fence(text):
+    assert parse_reply(text, 2).lines == {0: "Plans costs.", 1: "Reports costs."}
+
+
+def test_whole_lines_of_json_that_was_cut_are_kept():
+    """The third line breaks off; the second is whole, although it has no full stop."""
+    cut = parse_reply('{"lines": ["Plans \\"all\\" costs.", "Monthly reports", "Answers to the bo', 3, "length")
+    assert cut.lines == {0: 'Plans "all" costs.', 1: "Monthly reports"}
+    assert cut.faults == (replies.TRUNCATED, replies.FEWER_LINES)
+    assert parse_reply('{"lines": ["Monthly reports"]}', 1, "length").faults == ()
+    assert parse_reply('{"lines": [{"text": "Mon', 1, "length").faults == (replies.NO_LINES,)
+
+
+def test_a_decimal_at_the_start_of_a_line_of_json_stays():
+    assert parse_reply('{"lines": ["1.5 years of nursing"]}', 1).lines == {0: "1.5 years of nursing"}
 
 
 def test_numbers_within_json_are_no_part_of_the_lines():
