@@ -250,7 +250,7 @@ def test_a_row_that_fails_does_not_cost_the_others(tmp_path: Path, arguments: li
     """No skill of the dataset has four sentences: that question says so, and the next is measured."""
     ablations.main([*arguments, "--only", "sentence_count", "negatives"])
     rows = {(row.question, row.name): row for row in AblationResults.load(tmp_path / "ablations.json").rows}
-    assert "has no training pair" in (rows["sentence_count", "4_a_skill"].not_run or "")
+    assert "at_least: 4 keeps none of its 120 pairs" in (rows["sentence_count", "4_a_skill"].not_run or "")
     assert rows["negatives", "in_batch"].seeds == [1]
 
 

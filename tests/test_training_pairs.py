@@ -110,6 +110,35 @@ def test_styles_are_chosen():
     assert texts(collect_pairs(stage(synthetic={"styles": ("implicit",)}), inputs(rows), 1)) == ["implicit bread"]
 
 
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ({"styles": ("implict",)}, r"styles: \[implict\] keeps none of its 2 pairs. Styles there: explicit, implicit"),
+        ({"at_least": 3}, "at_least: 3 keeps none of its 2 pairs. Most a skill: 2"),
+        ({"round_trip": 1}, "round_trip: 1 keeps none of its 2 pairs"),
+        ({"weight": 0.1}, "weight: 0.1 keeps none of its 2 pairs"),
+    ],
+)
+def test_a_source_that_its_own_settings_empty_is_one_error(source: dict, words: str):
+    """Beside another source, too: a tenth of two pairs is none."""
+    rows = [Row(f"{style} bread", "bake bread", ("bake bread",), style=style) for style in ("explicit", "implicit")]
+    with pytest.raises(StageError, match=f"source 'synthetic': {words}"):
+        collect_pairs(
+            stage(descriptions={}, synthetic=source), inputs(rows), 1, found_again=lambda some, _: [False] * 2
+        )
+
+
+def test_styles_of_a_dataset_without_any_are_one_error():
+    with pytest.raises(StageError, match=r"none of its 24 pairs\. Styles there: none"):
+        collect_pairs(stage(synthetic={"styles": ("implicit",)}), inputs(), 1)
+
+
+def test_a_source_with_nothing_to_cut_is_no_error():
+    """A dataset without sentences of several skills, whatever the recipe says of them."""
+    found = collect_pairs(stage(synthetic={}, co_mentions={"styles": ("duty",), "at_least": 2}), inputs(), 1)
+    assert [count.name for count in found.counts] == ["synthetic"]
+
+
 def test_the_whole_stage_can_be_cut():
     limited = dataclasses.replace(stage(synthetic={}, descriptions={}), pairs_limit=10)
     assert len(collect_pairs(limited, inputs(), 1).pairs) == 10

@@ -95,7 +95,8 @@ def collect_pairs(
         found_again: decides which pairs a source with `round_trip` keeps.
 
     Raises:
-        StageError: a source's flag was not given, or nothing is left to train on.
+        StageError: a source's flag was not given, one of its own filters leaves nothing of it, or nothing is left to
+            train on.
     """
     left_out: Counter[str] = Counter()
     hidden = hidden_skills(inputs.labels, held_out_folds)
@@ -109,8 +110,9 @@ def collect_pairs(
                 raise StageError(f"source {name!r} has round_trip, and no encoder was given")
             again = found_again(kept, source.round_trip)
             left_out[f"{name}: skill not found again"] += again.count(False)
-            kept = [pair for pair, is_found in zip(kept, again, strict=True) if is_found]
-        mixed += _portion(kept, source, f"{seed}:{stage.name}:{name}")
+            found = [pair for pair, is_found in zip(kept, again, strict=True) if is_found]
+            kept = _some_left(found, kept, name, f"round_trip: {source.round_trip}")
+        mixed += _portion(kept, source, name, f"{seed}:{stage.name}:{name}")
     if stage.pairs_limit is not None and stage.pairs_limit < len(mixed):
         mixed = _sample(mixed, stage.pairs_limit, f"{seed}:{stage.name}")
     if not mixed:
@@ -141,13 +143,18 @@ def _is_allowed(pair: TrainingPair, hidden: set[int], banned: set[str], left_out
     return True
 
 
-def _portion(pairs: list[TrainingPair], source: Source, seed: str) -> list[TrainingPair]:
+def _portion(pairs: list[TrainingPair], source: Source, name: str, seed: str) -> list[TrainingPair]:
     """Cut a source to its styles, skills with enough pairs, skills, pairs a skill, limit and weight, in this order."""
     if source.styles:
-        pairs = [pair for pair in pairs if pair.style in source.styles]
+        of_styles = [pair for pair in pairs if pair.style in source.styles]
+        there = ", ".join(sorted({pair.style for pair in pairs} - {""})) or "none"
+        pairs = _some_left(of_styles, pairs, name, f"styles: [{', '.join(source.styles)}]", f"Styles there: {there}")
     if source.at_least is not None:
         sizes = Counter(pair.skill for pair in pairs)
-        pairs = [pair for pair in pairs if sizes[pair.skill] >= source.at_least]
+        enough = [pair for pair in pairs if sizes[pair.skill] >= source.at_least]
+        pairs = _some_left(
+            enough, pairs, name, f"at_least: {source.at_least}", f"Most a skill: {max(sizes.values(), default=0)}"
+        )
     if source.skills is not None:
         every = sorted({pair.skill for pair in pairs})
         kept = set(random.Random(seed).sample(every, min(source.skills, len(every))))
@@ -157,7 +164,21 @@ def _portion(pairs: list[TrainingPair], source: Source, seed: str) -> list[Train
     if source.limit is not None:
         pairs = _sample(pairs, source.limit, seed)
     whole, part = divmod(round(source.weight * len(pairs)), len(pairs)) if pairs else (0, 0)
-    return pairs * whole + _sample(pairs, part, f"{seed}:part")
+    weighted = pairs * whole + _sample(pairs, part, f"{seed}:part")
+    return _some_left(weighted, pairs, name, f"weight: {source.weight:g}")
+
+
+def _some_left(
+    kept: list[TrainingPair], before: list[TrainingPair], name: str, cut: str, remedy: str = ""
+) -> list[TrainingPair]:
+    """What a source's own setting keeps.
+
+    Raises:
+        StageError: nothing of what was there: the recipe names a source that the run would do without.
+    """
+    if before and not kept:
+        raise StageError(f"source {name!r}: {cut} keeps none of its {len(before):,} pairs", remedy)
+    return kept
 
 
 def _at_most_per_skill(pairs: list[TrainingPair], most: int, seed: str) -> list[TrainingPair]:
