@@ -12,6 +12,7 @@ from dataset_builder.benchmark_files import read_benchmark_file
 from dataset_builder.contract import StageError
 from dataset_builder.filters import Report, normal_form
 from dataset_builder.sentences import Sentence
+from dataset_builder.words import words_of
 
 NEAR_SCORE = 85.0
 MIN_NEAR_WORDS = 4
@@ -59,14 +60,14 @@ def copies_of(texts: Sequence[str], benchmark: Sequence[str]) -> list[str | None
         benchmark: sentences as `benchmark_sentences` gives them.
     """
     exact = set(benchmark)
-    near = [sentence for sentence in benchmark if len(sentence.split()) >= MIN_NEAR_WORDS]
+    near = [sentence for sentence in benchmark if len(words_of(sentence)) >= MIN_NEAR_WORDS]
     reasons: list[str | None] = []
     for start in range(0, len(texts), BLOCK):
         forms = [normal_form(text) for text in texts[start : start + BLOCK]]
         for form, score in zip(forms, _highest_scores(forms, near), strict=True):
             if form in exact:
                 reasons.append(EXACT_REASON)
-            elif len(form.split()) >= MIN_NEAR_WORDS and score >= NEAR_SCORE:
+            elif len(words_of(form)) >= MIN_NEAR_WORDS and score >= NEAR_SCORE:
                 reasons.append(NEAR_REASON)
             else:
                 reasons.append(None)

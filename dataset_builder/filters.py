@@ -15,10 +15,12 @@ from rapidfuzz import fuzz
 from dataset_builder.languages import is_foreign
 from dataset_builder.seeded import stable_number
 from dataset_builder.sentences import Sentence
+from dataset_builder.words import is_unspaced, words_of
 
 MIN_WORDS = 2
 MAX_WORDS = 45
 MAX_CHARACTERS = 320
+MAX_UNSPACED = 160  # characters of a line in Chinese, Japanese or Thai, which has no spaces to count words by
 NEAR_SCORE = 90.0
 MAX_LEAKAGE = 0.095
 EXAMPLES = 5
@@ -70,10 +72,11 @@ def apply_checks(sentences: Iterable[Sentence], checks: Sequence[Check], report:
 
 def check_length(sentence: Sentence) -> str | None:
     """Too few words, or more than a line of a job ad holds."""
-    words = len(sentence.text.lstrip(BULLET_CHARACTERS).split())
+    words = len(words_of(sentence.text.lstrip(BULLET_CHARACTERS)))
     if words < MIN_WORDS:
         return "too short"
-    return "too long" if words > MAX_WORDS or len(sentence.text) > MAX_CHARACTERS else None
+    most = MAX_UNSPACED if is_unspaced(sentence.text) else MAX_WORDS
+    return "too long" if words > most or len(sentence.text) > MAX_CHARACTERS else None
 
 
 def check_markup(sentence: Sentence) -> str | None:
@@ -143,8 +146,13 @@ def cap_leakage(sentences: Sequence[Sentence], report: Report, share: float = MA
 
 def leaks(sentence: Sentence) -> bool:
     """Whether the sentence holds one of its preferred labels word for word, in any case of letters."""
-    text = f" {normal_form(sentence.text)} "
-    return any(f" {normal_form(skill.label)} " in text for skill in sentence.skills)
+    text = _between_spaces(sentence.text)
+    return any(_between_spaces(skill.label) in text for skill in sentence.skills)
+
+
+def _between_spaces(text: str) -> str:
+    """The words in normal form, each between two spaces."""
+    return f" {' '.join(words_of(normal_form(text)))} "
 
 
 def normal_form(text: str) -> str:

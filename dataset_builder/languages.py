@@ -14,13 +14,23 @@ NAMES = dict(
         "nl:Dutch no:Norwegian pl:Polish pt:Portuguese ro:Romanian sk:Slovak sl:Slovenian sv:Swedish uk:Ukrainian"
     ).split()
 )
+# Others, for taxonomies of one's own.
+OTHER_NAMES = dict(
+    part.split(":")
+    for part in (
+        "az:Azerbaijani bn:Bengali bs:Bosnian ca:Catalan cy:Welsh eu:Basque fa:Persian gl:Galician he:Hebrew hi:Hindi "
+        "hy:Armenian id:Indonesian ja:Japanese ka:Georgian kk:Kazakh km:Khmer ko:Korean lb:Luxembourgish lo:Lao "
+        "mk:Macedonian ms:Malay mn:Mongolian ru:Russian sq:Albanian sr:Serbian sw:Swahili ta:Tamil te:Telugu th:Thai "
+        "tl:Tagalog tr:Turkish ur:Urdu uz:Uzbek vi:Vietnamese zh:Chinese"
+    ).split()
+)
 MIN_CHARACTERS = 20
 SURE = 0.6
 
 
 def name_of(language: str) -> str:
     """English name of a language by its two letters, for prompts."""
-    return NAMES.get(language, f"the language with the code {language!r}")
+    return (NAMES | OTHER_NAMES).get(language, f"the language with the code {language!r}")
 
 
 @lru_cache(maxsize=1)

@@ -16,6 +16,7 @@ from rapidfuzz import fuzz, process
 
 from dataset_builder.filters import NEAR_SCORE, Report, normal_form
 from dataset_builder.sentences import Sentence
+from dataset_builder.words import joined, words_of
 
 WORD_OVERLAP = 0.7
 MIN_WORDS = 4  # any two lines of three words look alike
@@ -24,7 +25,7 @@ REASON = "near-duplicate of another skill's sentence"
 
 def drop_near_duplicates(sentences: Sequence[Sentence], report: Report) -> list[Sentence]:
     """Keep the first of sentences that say nearly the same."""
-    words = [sorted(normal_form(sentence.text).split()) for sentence in sentences]
+    words = [sorted(words_of(normal_form(sentence.text))) for sentence in sentences]
     frequency = Counter(word for one in words for word in set(one))
     index = _Index(frequency)
     kept: list[Sentence] = []
@@ -58,7 +59,7 @@ class _Index:
             for other in self._having[word]
             if self._sizes[other] in near_size
         }
-        text = " ".join(words)
+        text = joined(words)
         best = process.extractOne(text, candidates, scorer=fuzz.ratio, score_cutoff=NEAR_SCORE) if candidates else None
         if best is not None:
             return int(best[2])

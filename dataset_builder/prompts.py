@@ -12,8 +12,10 @@ from dataclasses import dataclass
 
 from dataset_builder.esco import Skill
 from dataset_builder.languages import name_of
+from dataset_builder.words import is_unspaced
 
 DESCRIPTION_WORDS = 25
+DESCRIPTION_CHARACTERS = 60  # of Chinese, Japanese or Thai, which has no spaces to count words by
 Message = dict[str, str]
 
 # Kinds of job-ad lines, as in the column `style`.
@@ -89,6 +91,9 @@ class PromptFamily:
 
 def describe(skill: Skill, words: int = DESCRIPTION_WORDS) -> str:
     """The skill's label and the first words of its description, cut at a sentence's end where one is near."""
+    if is_unspaced(skill.description):
+        short = _first_characters(skill.description, DESCRIPTION_CHARACTERS)
+        return f"{skill.label} ({short.rstrip(' .,;:。，、；：')})"  # noqa: RUF001
     parts = skill.description.split(maxsplit=words)
     if not parts:
         return skill.label
@@ -97,6 +102,13 @@ def describe(skill: Skill, words: int = DESCRIPTION_WORDS) -> str:
         end = short.rfind(". ")
         short = short[:end] if end > len(short) // 2 else short
     return f"{skill.label} ({short.rstrip(' .,;:')})"
+
+
+def _first_characters(text: str, count: int) -> str:
+    """The beginning of a text without spaces, cut at a sentence's end where one is near."""
+    short = text[:count]
+    end = short.rfind("。") if len(text) > count else -1
+    return short[:end] if end > len(short) // 2 else short
 
 
 _TASK = (

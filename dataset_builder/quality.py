@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from dataset_builder.filters import leaks, normal_form
 from dataset_builder.sentences import Sentence
+from dataset_builder.words import words_of
 
 Z_95 = 1.959964
 
@@ -35,7 +36,7 @@ def measure(sentences: Sequence[Sentence], skills_in_release: int) -> dict[str, 
     if not sentences:
         return {"coverage": 0.0, "coverage_two": 0.0, "leakage": None, "mean_words": None, "distinct_trigrams": None}
     of_skill = Counter(skill.uri for sentence in sentences for skill in sentence.skills)
-    words = [normal_form(sentence.text).split() for sentence in sentences]
+    words = [words_of(normal_form(sentence.text)) for sentence in sentences]
     trigrams = [tuple(text[start : start + 3]) for text in words for start in range(len(text) - 2)]
     leaking = sum(map(leaks, sentences))
     low, high = wilson_interval(leaking, len(sentences))
@@ -59,7 +60,7 @@ def histograms(sentences: Sequence[Sentence]) -> dict[str, dict[str, int]]:
     return {
         "style": _sorted(Counter(sentence.style for sentence in sentences)),
         "family": _sorted(Counter(sentence.family for sentence in sentences)),
-        "words": _sorted(Counter(len(normal_form(sentence.text).split()) for sentence in sentences)),
+        "words": _sorted(Counter(len(words_of(normal_form(sentence.text))) for sentence in sentences)),
         "sentences_per_skill": _sorted(Counter(of_skill.values())),
         "skills_per_sentence": _sorted(Counter(len(sentence.skills) for sentence in sentences)),
     }
