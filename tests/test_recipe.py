@@ -28,6 +28,7 @@ def test_the_paper_s_recipe_is_the_paper_s(repo: Path):
     assert (stage.optimizer, stage.warmup, stage.schedule, stage.epochs) == ("adamw", 0.05, "linear", 1)
     assert (stage.augmentation.join, stage.augmentation.join_side) == (1.0, "either")
     assert set(stage.sources) == {"synthetic"}
+    assert stage.loss.mask == ()  # and so a record says
 
 
 def test_a_recipe_written_out_reads_back_the_same():

@@ -20,6 +20,7 @@ from tests.tiny_runs import RECIPE, STAGE, command, equal, write_place
 from training import train
 from training.prepare import RunOptions, prepare
 from training.recipe import recipe_from_dict
+from training.run import _whole
 from training.run_record import TrainingRecord
 from training.static_model import distil
 from training.validation import SkillRanking
@@ -123,6 +124,18 @@ def test_a_record_from_before_a_recipe_could_say_more_is_still_its_own(trained: 
     changed = {**RECIPE, "stages": [{**STAGE, "loss": {"name": "masked_mnrl", "label_memory": 3}}]}
     with pytest.raises(StageError, match="holds a model of another recipe"):
         train.main(command(place, "old", changed))
+
+
+def test_a_mask_that_masked_nothing_makes_no_other_recipe():
+    """The library's loss has none: records from before paper.yaml said so are of the same run; ours with one is not."""
+
+    def whole(loss: dict, **more: object) -> dict:
+        return _whole({**RECIPE, "stages": [{**STAGE, "loss": loss, **more}]})
+
+    assert whole({"name": "mnrl"}) == whole({"name": "mnrl", "mask": []})
+    assert whole({"name": "masked_mnrl"}) != whole({"name": "masked_mnrl", "mask": []})
+    negatives = {"kind": "mined", "count": 1}
+    assert whole({"name": "mnrl"}, negatives=negatives) != whole({"name": "mnrl", "mask": []}, negatives=negatives)
 
 
 def test_another_recipe_does_not_overwrite(trained: Path, place: Path):

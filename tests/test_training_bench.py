@@ -1,6 +1,9 @@
+import inspect
 from pathlib import Path
 
 import pytest
+from sentence_transformers import SentenceTransformerTrainingArguments
+from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 
 from dataset_builder.contract import StageError
 from tests.tiny_encoder import write_tiny_dataset, write_tiny_encoder
@@ -9,6 +12,7 @@ from training.base_model import open_encoder
 from training.bench import newest_dataset
 from training.bench_report import Measurement, TrainingSpeed, render
 from training.machine import precision_in_use
+from training.recipe import Loss
 from training.run_record import DatasetSource
 
 GB = 10**9
@@ -36,6 +40,36 @@ def test_both_ways_train_and_are_measured(tmp_path: Path, capsys):
     assert set(record.sentence_lengths) <= {"1-8", "9-16"}
     assert plain.model_flops_per_s / plain.pairs_per_s == pytest.approx(ours.model_flops_per_s / ours.pairs_per_s)
     assert "| ours |" in capsys.readouterr().out
+
+
+def test_ours_is_measured_with_the_plain_example_s_loss_and_optimiser(tmp_path: Path):
+    """Whatever the recipe says of them: the library's scale of 20, a step a batch, AdamW on the linear schedule."""
+    loss = "{name: masked_mnrl, scale: 50, symmetric: true, matryoshka: [8], label_memory: 3}"
+    more = "gradient_accumulation: 4, optimizer: sgd, weight_decay: 0.1, schedule: cosine, max_grad_norm: 9"
+    recipe = tmp_path / "tiny.yaml"
+    recipe.write_text(
+        f"name: x\nstages: [{{name: one, sources: {{labels: {{}}}}, learning_rate: 0.1, loss: {loss}, {more}}}]\n",
+        encoding="utf-8",
+    )
+    dataset, encoder = write_tiny_dataset(tmp_path / "pairs.csv"), write_tiny_encoder(tmp_path / "encoder")
+    given = bench._parser().parse_args(
+        ["--recipe", str(recipe), "--dataset", str(dataset), "--base-model", str(encoder)]
+    )
+    for cached in (False, True):
+        (stage,) = bench._prepared(given, 8, 2, cached).recipe.stages
+        assert stage.loss == Loss(name="masked_mnrl", mask=(), mini_batch=16 if cached else 0)
+        library = inspect.signature(MultipleNegativesRankingLoss).parameters
+        assert stage.loss.scale == library["scale"].default
+        assert (stage.batch_size, stage.max_steps, stage.gradient_accumulation) == (8, 2, 1)
+        plain = SentenceTransformerTrainingArguments(output_dir=str(tmp_path), report_to=[])
+        assert stage.optimizer == "adamw"
+        assert plain.optim.startswith("adamw")
+        assert (stage.weight_decay, stage.schedule, stage.max_grad_norm) == (
+            plain.weight_decay,
+            plain.lr_scheduler_type,
+            plain.max_grad_norm,
+        )
+        assert stage.learning_rate == 0.1
 
 
 def speed_of(device: str) -> TrainingSpeed:

@@ -31,7 +31,7 @@ from dataset_builder.markdown_parts import put_part
 from training.bench_report import WAYS, Measurement, TrainingSpeed, render
 from training.machine import on_cpu, precision_in_use, processor_name, usable_cores, use_threads
 from training.prepare import Prepared, RunOptions, prepare
-from training.recipe import Augmentation, Negatives, read_recipe
+from training.recipe import Loss, Stage, read_recipe
 from training.run_record import DatasetSource
 
 RECIPE = Path(__file__).with_name("recipes") / "paper.yaml"
@@ -197,19 +197,18 @@ def measure(given: argparse.Namespace, way: str, batch_size: str, steps: str) ->
 
 def _prepared(given: argparse.Namespace, size: int, steps: int, cached: bool) -> Prepared:
     recipe = read_recipe(given.recipe)
-    stage = recipe.stages[-1]
-    # The same texts and the same loss as the plain example's; ours without masks is MultipleNegativesRankingLoss.
-    loss = dataclasses.replace(
-        stage.loss, name="masked_mnrl", mask=(), several_positives=False, mini_batch=16 if cached else 0
-    )
-    stage = dataclasses.replace(
-        stage,
-        batch_size=size,
+    last = recipe.stages[-1]
+    # The plain example's texts, loss and optimiser: ours without masks is MultipleNegativesRankingLoss, and what a
+    # stage does not say is as the library has it.
+    stage = Stage(
+        name=last.name,
+        sources=last.sources,
         max_steps=steps,
-        epochs=1,
-        loss=loss,
-        augmentation=Augmentation(),
-        negatives=Negatives(),
+        batch_size=size,
+        learning_rate=last.learning_rate,
+        warmup=last.warmup,
+        pairs_limit=last.pairs_limit,
+        loss=Loss(name="masked_mnrl", mask=(), mini_batch=16 if cached else 0),
     )
     validation = dataclasses.replace(recipe.validation, times_per_epoch=0)
     recipe = dataclasses.replace(recipe, stages=(stage,), validation=validation)

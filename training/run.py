@@ -125,12 +125,16 @@ def _run_of(prepared: Prepared, seeds: Sequence[int]) -> dict[str, Any]:
 def _whole(recipe: dict[str, Any]) -> dict[str, Any]:
     """A recipe on file with the defaults of what was added to recipes since; as it is where it is none any more.
 
-    Without its description: other words make no other recipe.
+    Without its description, and without the masks of what masks nothing: other words make no other recipe.
     """
     try:
-        return {**recipe_from_dict(recipe).as_dict(), "description": ""}
+        whole = {**recipe_from_dict(recipe).as_dict(), "description": ""}
     except StageError:
         return recipe
+    for stage in whole["stages"]:
+        if stage["loss"]["name"] == "mnrl" and not stage["negatives"]["count"]:
+            stage["loss"]["mask"] = []
+    return whole
 
 
 def _run_stages(prepared: Prepared) -> list[StageOutcome]:
