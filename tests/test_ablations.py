@@ -239,6 +239,25 @@ def test_rows_of_earlier_questions_stay_in_the_file(tmp_path: Path, arguments: l
     assert rows["augmentation", "joined"].seeds == rows["scoring", "cosine"].seeds == [1]
 
 
+def test_a_question_is_of_one_call_or_the_other(tmp_path: Path):
+    """`masks` was not asked, and its first row came along with another question's run: 0.9 in place of 0.3.
+
+    Its second row is +0.2 against 0.3 and was not measured now, so both stay as they were; asked for, both are as now.
+    """
+    earlier = results()
+    earlier.save(tmp_path / "ablations.json")
+    first, second, third = earlier.rows
+    scores = {1: {"tech": [0.9, 0.9]}}
+    now = [
+        first.model_copy(update={"sets": compare(scores, scores)}),
+        second.model_copy(update={"seeds": [], "sets": {}, "not_run": "not yet"}),
+        third,
+    ]
+    results_now = earlier.model_copy(update={"rows": now})
+    assert ablations.with_earlier(results_now, {"scoring"}, tmp_path / "ablations.json").rows == [first, second, third]
+    assert ablations.with_earlier(results_now, {"masks"}, tmp_path / "ablations.json").rows == now
+
+
 def test_another_llm_s_dataset_that_is_none_costs_its_row_alone(tmp_path: Path, arguments: list[str]):
     ablations.main([*arguments, "--only", "language_model", "negatives", "--other-llm", str(tmp_path / "none.csv")])
     rows = {(row.question, row.name): row for row in AblationResults.load(tmp_path / "ablations.json").rows}

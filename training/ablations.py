@@ -278,13 +278,18 @@ def _why_not_run(row: Row, places: Places) -> str:
 
 
 def with_earlier(results: AblationResults, wanted: Collection[str], out: Path) -> AblationResults:
-    """The results; of questions that were neither asked this time nor measured, the rows that an earlier file has."""
+    """The results; of questions that were not asked this time, what an earlier file has and is not measured now.
+
+    A question of which a row was measured only then is wholly as it was then: its rows are compared with one another.
+    """
     if not out.is_file():
         return results
     earlier = {(row.question, row.name, str(row.recipe)): row for row in AblationResults.load(out).rows}
+    pairs = [(row, earlier.get((row.question, row.name, str(row.recipe)), row)) for row in results.rows]
+    only_then = {now.question for now, then in pairs if then.seeds and not now.seeds}
     kept = [
-        row if row.seeds or row.question in wanted else earlier.get((row.question, row.name, str(row.recipe)), row)
-        for row in results.rows
+        then if now.question not in wanted and (now.question in only_then or not now.seeds) else now
+        for now, then in pairs
     ]
     return results.model_copy(update={"rows": kept})
 
