@@ -68,12 +68,14 @@ class CsvFiles:
 
 
 def _checked_rows(text: io.TextIOBase, where: str, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
-    reader = csv.DictReader(text)
+    reader = csv.DictReader(text, strict=True)  # or an open quote swallows the rows after it
+    begins = 1  # the row that is read, which may have several lines
     try:
         missing = [column for column in columns if column not in (reader.fieldnames or ())]
         if missing:
             found = textwrap.shorten(", ".join(reader.fieldnames or ()) or "none", 300)
             raise StageError(f"{where} has no column {missing[0]!r} (found: {found})", "Is it an ESCO CSV file?")
+        begins = reader.line_num + 1
         for row in reader:
             for column in columns:
                 if row[column] is None:
@@ -82,12 +84,14 @@ def _checked_rows(text: io.TextIOBase, where: str, columns: Sequence[str]) -> It
                 problem = surplus_cells(row, reader.fieldnames or ())
                 raise StageError(f"{where} line {reader.line_num}: {problem}", "Is a quote missing?")
             yield reader.line_num, row
+            begins = reader.line_num + 1
     except UnicodeDecodeError as error:
         raise StageError(f"{where} is not UTF-8 text ({error.reason})") from None
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise StageError(f"{where} is damaged ({error})", "Get the zip again") from None
     except csv.Error as error:
-        raise StageError(f"{where} line {reader.reader.line_num}: {error}") from None
+        problem = f"{where} line {reader.reader.line_num}: {error}, in the row that begins at line {begins}"
+        raise StageError(problem, "Is a quote missing?") from None
 
 
 def surplus_cells(row: Mapping[Any, Any], columns: Sequence[str]) -> str:

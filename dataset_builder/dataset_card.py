@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from dataset_builder import schema
 from dataset_builder.dataset_folder import VALIDATION_SHARE
+from dataset_builder.languages import name_of
 from dataset_builder.schema import (
     PAIRS_FILES,
     SKILLS_FILE,
@@ -82,9 +83,10 @@ def render_card(
 
 def taxonomy_words(source: EscoSource) -> dict[str, str]:
     """What the card calls the skills and where they come from: not every taxonomy is ESCO, or the European Union's."""
+    language = "" if source.language == "en" else f" in {name_of(source.language)}"
     if source.is_esco:
         return {
-            "title": "Synthetic ESCO skill sentences",
+            "title": f"Synthetic ESCO skill sentences{language}",
             "skill": "ESCO skill",
             "skills": "ESCO skills",
             "source": source.name,
@@ -92,7 +94,7 @@ def taxonomy_words(source: EscoSource) -> dict[str, str]:
             "licence": "cc-by-4.0",
         }
     return {
-        "title": f"Synthetic skill sentences ({source.version})",
+        "title": f"Synthetic skill sentences{language} ({source.version})",
         "skill": "skill",
         "skills": "these skills",
         "source": f"the taxonomy {_as_code(source.version)} ({source.language})",
@@ -169,5 +171,6 @@ def _template() -> Template:
     environment.filters["percent"] = _percent
     environment.filters["as_code"] = _as_code
     environment.filters["as_yaml"] = _as_yaml
+    environment.filters["or_default"] = lambda value: "the server's default" if value is None else value
     environment.filters["thousands"] = lambda value: f"{value:,}"
     return environment.get_template(TEMPLATE)

@@ -34,7 +34,7 @@ def compare(old: str | Path, new: str | Path) -> str:
         ("model", before.language_model.model, after.language_model.model),
         ("prompts", _prompts(before), _prompts(after)),
         ("pairs", f"{_pairs(before):,}", f"{_pairs(after):,}"),
-        ("skills with a sentence", f"{before.skills.accepted:,}", f"{after.skills.accepted:,}"),
+        ("skills with a sentence", f"{before.skills_with_rows:,}", f"{after.skills_with_rows:,}"),
         *(
             (name.replace("_", " "), _figure(before.quality.get(name)), _figure(after.quality.get(name)))
             for name in sorted({*before.quality, *after.quality})

@@ -15,14 +15,15 @@ from dataset_builder.contract import StageError, run_command
 from dataset_builder.hub import DATASET_REPO
 from dataset_builder.hub_command import Artifact, add_publish_options, run_publish
 from dataset_builder.hub_files import check_dataset
-from dataset_builder.schema import DatasetManifest
+from dataset_builder.languages import name_of
+from dataset_builder.schema import DatasetManifest, EscoSource
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command.
 
     Raises:
-        StageError: see `run_publish`; or the skills are not ESCO's and the name is that of the dataset over ESCO.
+        StageError: see `run_publish`; or the name is that of the English dataset over ESCO, and this is another one.
     """
     parser = argparse.ArgumentParser(
         prog="python -m dataset_builder.publish", description="Publish a dataset folder on the Hub, tagged."
@@ -31,11 +32,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add_publish_options(parser, None)
     options = parser.parse_args(arguments)
     manifest = check_dataset(options.folder)
-    if not (options.name or manifest.esco.is_esco or manifest.name != DATASET_REPO):
-        problem = f"{options.folder} was built without a name of its own, and its skills are not ESCO's"
+    other = other_than_usual(manifest.esco)
+    if other and not options.name and manifest.name == DATASET_REPO:
+        problem = f"{options.folder} was built without a name of its own, and its {other}"
         raise StageError(problem, "Name its repository with --name")
     options.usual_name, options.name = manifest.name, options.name or manifest.name
     run_publish(Artifact("dataset", options.folder, manifest.version, DatasetManifest.FILE_NAME), options)
+
+
+def other_than_usual(source: EscoSource) -> str:
+    """What sets a dataset apart from the one that the usual name stands for; "" where nothing does."""
+    if not source.is_esco:
+        return "skills are not ESCO's"
+    return "" if source.language == "en" else f"language is {name_of(source.language)}"
 
 
 if __name__ == "__main__":

@@ -13,15 +13,18 @@ import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from dataset_builder import schema
 from dataset_builder.build_options import BuildOptions
 from dataset_builder.card import write_card
+from dataset_builder.chat_client import with_extra
 from dataset_builder.contract import StageError, code_version, sha256_of_file, write_atomically
 from dataset_builder.dataset_folder import write_tables
 from dataset_builder.esco import EscoRelease
 from dataset_builder.outcomes import outcomes_of
+from dataset_builder.plan import Plan
 from dataset_builder.prompts import FAMILIES
 from dataset_builder.quality import histograms, measure
 from dataset_builder.quality_gates import FilterOptions
@@ -153,16 +156,7 @@ def make_manifest(facts: ReleaseFacts, files: list[schema.DatasetFile]) -> schem
             for family in options.families
             for number, sheet in enumerate(FAMILIES[family].sheets, 1)
         ],
-        language_model=schema.LanguageModel(
-            model=options.endpoint.identity[1],
-            base_url=bare_url(options.endpoint.base_url),
-            temperature=options.sampling.temperature,
-            top_p=options.sampling.top_p,
-            max_tokens=max((ask.max_tokens(options.sampling) for ask in outcome.plan.asks), default=0),
-            json_schema=options.sampling.json_schema,
-            extra_body=options.sampling.extra,
-            provider=options.endpoint.provider,
-        ),
+        language_model=language_model(options, outcome.plan),
         sentences_per_skill=options.sentences_per_skill,
         families=options.families,
         filters=filters_used(options.filters),
@@ -187,6 +181,31 @@ def make_manifest(facts: ReleaseFacts, files: list[schema.DatasetFile]) -> schem
         histograms=histograms(accepted),
         rejected_examples=dict(sorted(outcome.report.examples.items())),
     )
+
+
+def language_model(options: BuildOptions, plan: Plan) -> schema.LanguageModel:
+    """Who wrote, and the sampling that requests really asked for: --extra-body may change it, or leave it out."""
+    sampling = options.sampling
+    longest = max((ask.max_tokens(sampling) for ask in plan.asks), default=0)
+    ours = {"temperature": sampling.temperature, "top_p": sampling.top_p, "max_tokens": longest}
+    sent = with_extra(ours, options.extra_body)
+    bound = _number(sent, "max_tokens") or _number(sent, "max_completion_tokens")
+    return schema.LanguageModel(
+        model=options.endpoint.identity[1],
+        base_url=bare_url(options.endpoint.base_url),
+        temperature=_number(sent, "temperature"),
+        top_p=_number(sent, "top_p"),
+        max_tokens=None if bound is None else int(bound),
+        json_schema=sampling.json_schema,
+        extra_body=sampling.extra,
+        provider=options.endpoint.provider,
+    )
+
+
+def _number(sent: dict[str, Any], name: str) -> float | None:
+    """A field of a request where it is a number: a server may take other values, which `extra_body` shows."""
+    value = sent.get(name)
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def filters_used(options: FilterOptions) -> schema.FiltersUsed:

@@ -65,7 +65,7 @@ class Remembering:
 
 
 def gold_ranks(encoder: Encoder, texts: Sequence[str], golds: Sequence[Sequence[int]], names: np.ndarray) -> list[int]:
-    """Rank (from 1) of the best-ranked gold name of each text.
+    """Rank (from 1) of the gold name of each text that ranks last.
 
     Args:
         encoder: embeds the texts.
@@ -83,7 +83,7 @@ def gold_ranks(encoder: Encoder, texts: Sequence[str], golds: Sequence[Sequence[
     for start in range(0, len(texts), BLOCK):
         scores = vectors[start : start + BLOCK] @ names.T
         for row, gold in zip(scores, golds[start : start + BLOCK], strict=True):
-            ranks.append(min(int((row > row[name]).sum()) + 1 for name in gold))
+            ranks.append(max(int((row > row[name]).sum()) + 1 for name in gold))
     return ranks
 
 
@@ -125,7 +125,7 @@ def validation_labels(release: EscoRelease, folder: str | Path) -> tuple[list[st
 def drop_lost(
     sentences: Sequence[Sentence], encoder: Encoder, release: EscoRelease, names: np.ndarray, bound: int, report: Report
 ) -> list[Sentence]:
-    """Drop sentences none of whose skills ranks among the first `bound` names."""
+    """Drop sentences one of whose skills does not rank among the first `bound` names: each skill gets a row."""
     position = {skill.uri: index for index, skill in enumerate(release.skills)}
     golds = [[position[skill.uri] for skill in sentence.skills] for sentence in sentences]
     ranks = gold_ranks(encoder, [sentence.text for sentence in sentences], golds, names)

@@ -117,14 +117,14 @@ class LanguageModel(Strict):
     """The LLM and how it was sampled. The base URL is kept without credentials and query.
 
     `json_schema` says that replies were asked for as JSON, `extra_body` is the JSON of further fields of a request,
-    `provider` what stood for the base URL in the journal's keys.
+    `provider` what stood for the base URL in the journal's keys. What was left to the server is None.
     """
 
     model: str
     base_url: str
-    temperature: float
-    top_p: float
-    max_tokens: int
+    temperature: float | None
+    top_p: float | None
+    max_tokens: int | None
     json_schema: bool = False
     extra_body: str = ""
     provider: str = ""
@@ -211,3 +211,9 @@ class DatasetManifest(Record):
     judge_model: str = ""
     # What changed since the version before, where the build was told which one that is.
     changes: list[str] = Field(default_factory=list)
+
+    @property
+    def skills_with_rows(self) -> int:
+        """Skills of the taxonomy that have a row: co-mentions give some to skills that were not asked for."""
+        coverage = self.quality.get("coverage")
+        return self.skills.accepted if coverage is None else round(coverage * self.esco.skills)

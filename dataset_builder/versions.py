@@ -60,7 +60,7 @@ def changes_since(old: DatasetManifest, new: DatasetManifest) -> list[str]:
         "model": (one.language_model.model for one in (old, new)),
         "prompts": (_named(_families(one)) for one in (old, new)),
         "pairs": (f"{sum(file.rows for file in one.files if file.config == 'pairs'):,}" for one in (old, new)),
-        "skills with a sentence": (f"{one.skills.accepted:,}" for one in (old, new)),
+        "skills with a sentence": (f"{one.skills_with_rows:,}" for one in (old, new)),
     }
     pairs = {name: tuple(both) for name, both in facts.items()}
     differing = [f"{name}: {before} -> {after}" for name, (before, after) in pairs.items() if before != after]

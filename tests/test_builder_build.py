@@ -206,6 +206,26 @@ def test_more_fields_of_a_request_are_part_of_what_is_asked(esco, tmp_path, serv
     assert (manifest.language_model.extra_body, manifest.families) == ('{"top_k": 5}', {"styled": 4})
 
 
+@pytest.mark.parametrize(
+    ("extra", "sampling", "said"),
+    [
+        ({"max_tokens": None, "max_completion_tokens": 2000, "temperature": None, "top_p": None}, (None, None, 2000),
+         "temperature the server's default, top-p the server's default"),
+        ({"max_tokens": None, "temperature": 1}, (1, 0.9, None), "temperature 1.0, top-p 0.9"),
+        ({"top_p": "auto"}, (0.7, None, 136), "temperature 0.7, top-p the server's default"),
+    ],
+)  # fmt: skip
+def test_the_card_states_the_sampling_that_was_sent(esco, tmp_path, server, extra, sampling, said):
+    """Without further fields: temperature 0.7, top-p 0.9, and 4 lines x 32 + 8 = 136 tokens."""
+    build.main(arguments(esco, tmp_path / "d", server.url, "--extra-body", json.dumps(extra)))
+    model = DatasetManifest.load(tmp_path / "d").language_model
+    assert (model.temperature, model.top_p, model.max_tokens) == sampling
+    card = (tmp_path / "d" / "README.md").read_text()
+    assert (
+        f"| model | `stub`, {said} |\n| further fields of a request | `{json.dumps(extra, sort_keys=True)}` |" in card
+    )
+
+
 def test_a_version_is_three_numbers(esco, tmp_path):
     with pytest.raises(StageError, match="not of the form"):
         build.main(arguments(esco, tmp_path / "d", "http://127.0.0.1:9/v1", version="one"))

@@ -1,12 +1,14 @@
 """Prompt families from the command to the rows: what each asks for, and where its text is kept."""
 
+import pyarrow.parquet as pq
 import pytest
 
 from dataset_builder import build
+from dataset_builder.diff import compare
 from dataset_builder.esco import read_esco
 from dataset_builder.plan import make_plan
 from dataset_builder.prompts import FAMILIES
-from dataset_builder.schema import DatasetManifest
+from dataset_builder.schema import PAIRS_FILES, DatasetManifest
 from dataset_builder.stub_server import StubBehaviour, StubServer
 
 SAMPLE = "dataset_builder/sample_esco"
@@ -47,6 +49,16 @@ def test_co_mentions_become_rows_of_two_or_three_skills_that_one_occupation_need
         of_sentence.setdefault(row["sentence"], []).append(row)
     assert all({row["skill"] for row in those} == set(those[0]["skills"]) for those in of_sentence.values())
     assert DatasetManifest.load(folder).sentences_accepted == len(of_sentence)
+
+
+def test_the_card_counts_the_skills_that_have_rows_beside_those_that_were_asked_for(build_sample):
+    """One of two skills is asked about, with two partners: each of the three has rows of its own."""
+    folder, _ = build_sample("--families", "co-mention:2", "--skills-limit", "2")
+    manifest, card = DatasetManifest.load(folder), (folder / "README.md").read_text(encoding="utf-8")
+    with_rows = {uri for path in PAIRS_FILES.values() for uri in pq.read_table(folder / path)["skill_uri"].to_pylist()}
+    assert (manifest.skills.accepted, manifest.skills_with_rows, len(with_rows)) == (1, 3, 3)
+    assert "for 3 of the\n" in card
+    assert "skills with a sentence | 3 |" in compare(folder, folder)
 
 
 def test_the_paper_family_asks_for_ten_lines_in_one_request(build_sample):

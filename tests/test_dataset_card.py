@@ -70,7 +70,7 @@ def test_every_number_of_the_text_is_worked_by_hand():
     """4321 + 99 = 4,420 pairs; 22 + 5 = 27 skills rejected. No other line of the text holds a digit."""
     lines = [line for line in body_of(render_card(MANIFEST)).splitlines() if re.search(r"\d", line)]
     assert lines == [
-        "# Synthetic ESCO skill sentences 2.3.4",
+        "# Synthetic ESCO skill sentences in German 2.3.4",
         "4,420 pairs of a job-ad sentence and the ESCO skill that it was written for, by",
         "`writer`, for 1,111 of the",
         "1,234 skills of ESCO 1.1.9 (de). Made to train encoders that find",
@@ -102,7 +102,7 @@ def test_every_number_of_the_text_is_worked_by_hand():
         "27 rejected, 12 failed.",
         "Of 5,017 sentences written, 4,420 were",
         "Exact and near copies of the sentences in a1_validation.csv, b2_test.csv were left out (hashes in",
-        "Every sentence made the round trip: `encoder-6l` (weights 0123456789ab) finds a skill of it again",
+        "Every sentence made the round trip: `encoder-6l` (weights 0123456789ab) finds every skill of it again",
         "among the first 20 of 1,234 names, the rank that 95% of the labels in a1_validation.csv reach.",
         "| too short | 597 | `7 'words' / here` |",
         "| as asked | 2,626 |",
@@ -156,6 +156,35 @@ def test_what_was_not_measured_is_left_out():
         assert word not in card
 
 
+def test_the_card_of_an_english_dataset_of_single_skills():
+    """The title names no language; 0.5 x 1,234 skills have rows, more than the 500 of them that were asked for."""
+    changes = {
+        "esco": MANIFEST.esco.model_copy(update={"language": "en"}),
+        "quality": {**MANIFEST.quality, "coverage": 0.5, "skills_per_sentence": 1.0},
+        "skills": Outcomes(requested=500, accepted=500, rejected={}, failed={}),
+    }
+    card = render_card(MANIFEST.model_copy(update=changes))
+    assert "# Synthetic ESCO skill sentences 2.3.4\n" in card
+    assert "finds a skill of it again" in card
+    assert "for 617 of the\n1,234 skills" in card
+    assert "500 skills were asked for: 500 accepted" in card
+
+
+def test_sampling_that_was_left_to_the_server_is_not_stated():
+    model = MANIFEST.language_model.model_copy(
+        update={
+            "temperature": None,
+            "top_p": None,
+            "max_tokens": 2000,
+            "extra_body": '{"temperature": null, "a": "x|y"}',
+        }
+    )
+    card = render_card(MANIFEST.model_copy(update={"language_model": model}))
+    assert "| model | `writer`, temperature the server's default, top-p the server's default |\n" in card
+    assert '| further fields of a request | `{"temperature": null, "a": "x/y"}` |\n' in card
+    assert "further fields" not in render_card(MANIFEST)
+
+
 def test_pictures_stand_under_their_captions():
     assert "![Lengths](pictures/a.png)" in render_card(MANIFEST, {"Lengths": "pictures/a.png"})
 
@@ -174,12 +203,12 @@ def test_the_card_of_another_taxonomy_says_nothing_of_esco_and_claims_no_licence
     """All that the card says of ESCO comes from its source: with another one the only ESCO left is nobody's."""
     card = render_card(MANIFEST.model_copy(update={"esco": OWN}), examples=[("Line.", "this | that", "duty")])
     data = DatasetCard(card).data.to_dict()
-    assert (data["pretty_name"], data["license"]) == ("Synthetic skill sentences (nursing #2)", "other")
+    assert (data["pretty_name"], data["license"]) == ("Synthetic skill sentences in Norwegian (nursing #2)", "other")
     assert (data["language"], data["tags"]) == (["no"], ["skill-extraction", "synthetic"])
     for word in ("esco", "europ", "cc by", "cc-by"):
         assert word not in card.lower()
     for words in (
-        "# Synthetic skill sentences (nursing #2) 2.3.4",
+        "# Synthetic skill sentences in Norwegian (nursing #2) 2.3.4",
         "12 skills of the taxonomy `nursing #2` (no). Made to train encoders that find\nthese skills in job ads.",
         "The taxonomy's descriptions are not\nincluded",
         "| `skill_uri` | string | that skill's id in the taxonomy |",

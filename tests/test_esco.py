@@ -123,6 +123,21 @@ class TestRefusals:
         with pytest.raises(StageError, match=r"esco.zip:skills_en.csv is damaged \(Bad CRC-32"):
             read_esco(path)
 
+    @pytest.mark.parametrize(
+        ("later", "message"),
+        [
+            ("skill 4", "skills_en.csv line 5: unexpected end of data, in the row that begins at line 3"),
+            ('"skill" 4', "skills_en.csv line 5: ',' expected after '\"', in the row that begins at line 3"),
+        ],
+    )
+    def test_an_open_quote_swallows_no_skills(self, tmp_path: Path, later: str, message: str):
+        """Header, then four skills in lines 2 to 5; the label in line 3 has its first quote alone."""
+        header = "conceptUri,preferredLabel,altLabels,description,skillType"
+        labels = ("skill 1", '"skill 2', "skill 3", later)
+        rows = [f"{URI}{number},{label},,,knowledge" for number, label in enumerate(labels, 1)]
+        with pytest.raises(StageError, match=message):
+            read_esco(write_skills(tmp_path, *rows, header=header))
+
     def test_wrong_language_names_those_there_are(self, tmp_path: Path):
         write_skills(tmp_path, skill_row(1), name="skills_de.csv")
         write_skills(tmp_path, skill_row(1), name="skills_fr.csv")

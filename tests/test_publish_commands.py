@@ -158,6 +158,21 @@ def test_a_dataset_over_another_taxonomy_never_goes_where_esco_is(world, here, t
     assert 'name = "ann/nursing"' in shown.stdout
 
 
+def test_a_dataset_in_another_language_never_goes_where_the_english_one_is(world, here, tmp_path):
+    folder = shutil.copytree(world.root / "data", tmp_path / "german")
+    manifest = DatasetManifest.load(folder)
+    manifest = manifest.model_copy(update={"esco": manifest.esco.model_copy(update={"language": "de"})})
+    write_card(folder, manifest)
+    manifest.save(folder)
+    world.hub.log.clear()
+    done = here("dataset", folder=folder)
+    assert done.returncode == 2
+    assert "without a name of its own, and its language is German. Name its repository with --name" in done.stderr
+    assert world.hub.log == []
+    shown = here("dataset", "--dry-run", "--namespace", "ann", "--name", "german", folder=folder)
+    assert 'name = "ann/german"' in shown.stdout
+
+
 def test_a_model_without_its_own_card_or_index_is_not_published(world, here, tmp_path):
     folder = shutil.copytree(world.root / "model", tmp_path / "model")
     card = (folder / "README.md").read_text()
