@@ -10,8 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dataset_builder.contract import StageError, sha256_of_file
-from dataset_builder.schema import DatasetManifest
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dataset_builder.contract import StageError, sha256_of_file, sha256_of_lines
+from dataset_builder.schema import PAIRS_FILES, SENTENCE, SKILL, DatasetManifest
 from eval.results import BenchmarkResult, EvalResults
 from model_card.label_index import LabelIndex, check_weights, open_label_index, weight_files
 from model_card.speed import SpeedRecord
@@ -41,7 +44,10 @@ class Calibration:
 
 @dataclass(frozen=True)
 class CardFacts:
-    """What the card says. `own` are results of this folder's weights, `others` of the systems compared with."""
+    """What the card says. `own` are results of this folder's weights, `others` of the systems compared with.
+
+    `rows_sha256` is the hash of the dataset's training rows, "" where its manifest was given without them.
+    """
 
     record: TrainingRecord
     manifest: DatasetManifest
@@ -55,6 +61,7 @@ class CardFacts:
     calibration: Calibration | None
     speed: SpeedRecord | None
     exports: ExportResults | None = None
+    rows_sha256: str = ""
 
     @property
     def main(self) -> tuple[EvalResults, ...]:
@@ -102,9 +109,28 @@ def gather_facts(model_dir: str | Path, result_files: Sequence[str | Path], data
         calibration=_read_calibration(folder / FINDER_FILE),
         speed=SpeedRecord.load(folder) if (folder / SpeedRecord.FILE_NAME).exists() else None,
         exports=ExportResults.load(folder) if (folder / ExportResults.FILE_NAME).exists() else None,
+        rows_sha256=sha256_of_rows(dataset),
     )
     check_facts(facts, index, sha256_of_file(folder / TrainingRecord.FILE_NAME))
     return facts
+
+
+def sha256_of_rows(dataset: str | Path) -> str:
+    """Hash of a dataset folder's training rows, as a training record states it; "" where they are not there.
+
+    Raises:
+        StageError: the file of the rows is no Parquet file with their columns.
+    """
+    path = Path(dataset) / PAIRS_FILES["train"]
+    if not path.is_file():
+        return ""
+    try:
+        table = pq.read_table(path, columns=[SENTENCE, SKILL])
+    except (OSError, pa.ArrowException) as error:
+        raise StageError(f"{path} cannot be read ({' '.join(str(error).split())})") from None
+    rows = zip(*(table[name].to_pylist() for name in (SENTENCE, SKILL)), strict=True)
+    texts = ((" ".join((sentence or "").split()), (skill or "").strip()) for sentence, skill in rows)
+    return sha256_of_lines([f"{sentence}\t{skill}" for sentence, skill in texts if sentence and skill])
 
 
 def is_evaluation(path: str | Path) -> bool:
@@ -154,6 +180,12 @@ def _check_dataset(facts: CardFacts) -> None:
     if trained.version != manifest.version:
         raise StageError(
             f"the model was trained on dataset version {trained.version}, and the manifest is of {manifest.version}",
+            "Give the dataset that the training record names",
+        )
+    if facts.rows_sha256 and trained.sha256 != facts.rows_sha256:
+        raise StageError(
+            f"the model was trained on other rows ({trained.sha256[:12]}) than this dataset of version "
+            f"{manifest.version} has ({facts.rows_sha256[:12]})",
             "Give the dataset that the training record names",
         )
     if trained.revision and trained.revision.removeprefix("v") != trained.version and len(trained.revision) != 40:

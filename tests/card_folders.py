@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dataset_builder.contract import sha256_of_file, write_atomically
+from dataset_builder.contract import sha256_of_file, sha256_of_lines, write_atomically
 from dataset_builder.dataset_card import render_card
 from dataset_builder.schema import DatasetFile, fold_of, pairs_features, skills_features
 from tests.card_records import OTHER_RESULTS, RELEASE, VERSION, WORDS, manifest, own_results, training_record
 from training.run_record import DatasetSource, TrainingRecord
+
+# The last one is for validation.
+SENTENCES = [f"You will {skill.label}, {n}." for n, skill in enumerate([*RELEASE.skills, RELEASE.skills[0]])]
+ROWS_SHA256 = sha256_of_lines([f"{text}\t{one.label}" for text, one in zip(SENTENCES[:3], RELEASE.skills, strict=True)])
 
 
 def write_esco(folder: Path) -> Path:
@@ -61,9 +65,9 @@ def write_dataset(folder: Path, version: str = VERSION) -> Path:
 
     skills = RELEASE.skills
     pairs = [
-        {"sentence": f"You will {s.label}, {n}.", "skill": s.label, "skill_uri": s.uri, "skills": [s.label],
+        {"sentence": sentence, "skill": s.label, "skill_uri": s.uri, "skills": [s.label],
          "style": "sentence", "family": "paper", "fold": fold_of(s.uri)}
-        for n, s in enumerate([*skills, skills[0]])
+        for sentence, s in zip(SENTENCES, [*skills, skills[0]], strict=True)
     ]  # fmt: skip
     labels = [
         {"uri": s.uri, "label": s.label, "alternative_labels": list(s.alternative_labels), "type": s.skill_type}
@@ -89,7 +93,7 @@ def write_dataset(folder: Path, version: str = VERSION) -> Path:
 def write_trained_model(folder: Path, version: str = VERSION) -> Path:
     """A tiny model with its training record, as training leaves it."""
     write_tiny_model(folder)
-    dataset = DatasetSource(id=version, revision=None, version=version, sha256="d" * 64)
+    dataset = DatasetSource(id=version, revision=None, version=version, sha256=ROWS_SHA256)
     weights_sha256 = sha256_of_file(folder / "model.safetensors")
     training_record(weights_sha256, version=version, dataset=dataset).save(folder)
     return folder

@@ -3,13 +3,16 @@
 import shutil
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from dataset_builder.contract import StageError, sha256_of_file
 from eval.results import EvalResults
-from model_card.facts import gather_facts
+from model_card.facts import gather_facts, sha256_of_rows
 from tests.card_folders import retrain, write_everything
 from tests.card_records import OWN_BENCHMARKS, benchmark_result, estimate, manifest, own_results
+from training.dataset_rows import read_dataset
 from training.export_record import ExportedForm, ExportResults
 from training.run_record import TrainingRecord
 
@@ -75,6 +78,13 @@ BREAKS = {
         lambda w: manifest([], version="1.1.0").save(w / "data"),
         r"trained on dataset version 1\.0\.0, and the manifest is of 1\.1\.0",
     ),
+    "other rows of the same version": (
+        lambda w: retrain(w, dataset=TrainingRecord.load(w / "model").dataset.model_copy(update={"sha256": "e" * 64})),
+        r"trained on other rows \(eeeeeeeeeeee\) than this dataset of version 1\.0\.0 has",
+    ),
+    "rows that cannot be read": (
+        lambda w: (w / "data/pairs/train.parquet").write_bytes(b"x"), r"train\.parquet cannot be read",
+    ),
     "no manifest": (lambda w: (w / "data/manifest.json").unlink(), r"manifest\.json does not exist"),
     "no training record": (lambda w: (w / "model/training_record.json").unlink(), "training_record.json does not"),
     "other weights": (
@@ -123,6 +133,25 @@ def test_a_missing_or_contradicting_fact_stops_the_card(work, name):
     spoil(work)
     with pytest.raises(StageError, match=message):
         facts_of(work)
+
+
+def test_the_manifest_alone_holds_no_rows_to_compare(made):
+    files = [made / "own.json", made / "other.json"]
+    assert gather_facts(made / "model", files, made / "data/manifest.json").rows_sha256 == ""
+
+
+def test_the_released_model_was_trained_on_the_rows_of_the_released_dataset(repo):
+    record = TrainingRecord.load(repo / "model_card/releases/v1.0.0")
+    assert sha256_of_rows(repo / "dataset_builder/releases/v1.0.0") == record.dataset.sha256
+    assert sha256_of_rows(repo / "dataset_builder/releases/v0.2.0") != record.dataset.sha256
+
+
+def test_rows_are_hashed_as_training_hashes_them(tmp_path):
+    """Spaces and rows without a label count as in training."""
+    (tmp_path / "pairs").mkdir()
+    rows = {"sentence": ["You  bake.", " You weld. ", "Nobody"], "skill": ["bake bread ", "weld", " "]}
+    pq.write_table(pa.table(rows), tmp_path / "pairs/train.parquet")
+    assert sha256_of_rows(tmp_path) == read_dataset(str(tmp_path / "pairs/train.parquet")).sha256
 
 
 def test_records_of_another_kind_are_passed_over_and_broken_ones_are_not(work):
