@@ -17,13 +17,14 @@ from dataset_builder.build_options import BuildOptions, parse_options
 from dataset_builder.chat_client import ChatClient
 from dataset_builder.contract import StageError, run_command
 from dataset_builder.esco import EscoRelease, Skill
+from dataset_builder.forecast import forecast
 from dataset_builder.generate import Generation
 from dataset_builder.journal import Journal
-from dataset_builder.limits import Price, Progress
-from dataset_builder.plan import Plan, make_plan, sample_skills, skills_in_file
+from dataset_builder.limits import Progress
+from dataset_builder.plan import make_plan, sample_skills, skills_in_file
 from dataset_builder.preflight import check_before_asking, refuse_what_would_be_lost
 from dataset_builder.release_folder import ReleaseFacts, write_release
-from dataset_builder.rounds import generation_of, run_rounds
+from dataset_builder.rounds import run_rounds
 from dataset_builder.sending import BUDGET_USED_UP
 from dataset_builder.taxonomy_csv import read_label_space
 
@@ -39,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         say(f"  {noted}")
     check_before_asking(options, release)
     if options.dry_run:
-        say(forecast(plan, options))
+        say(forecast(plan, release, options))
         return
     with Journal(options.journal) as journal:
         if not options.journal_only:
@@ -134,49 +135,6 @@ def stop_after_outage(progress: Progress, planned: int, options: BuildOptions) -
             f"{classes.total():,} of {planned:,} requests failed ({which}); replies are kept in {options.journal}",
             "Run the same command when the server is well, or add --most-failed 1 to build without them",
         )
-
-
-def forecast(plan: Plan, options: BuildOptions) -> str:
-    """What the requests that the journal lacks would cost, in lines for people."""
-    total = f"{len(plan.asks):,}"
-    if options.journal.is_file():
-        with Journal(options.journal) as journal:
-            missing = generation_of(options, plan, journal).missing()
-        total = f"{len(missing):,} of {total}, the others have their reply in {options.journal}"
-        plan = Plan(tuple(plan.asks[index] for index, _ in missing), plan.skills)
-    out, read = plan.completion_tokens, plan.prompt_tokens
-    usd = options.limits.price.of(read, out)
-    known = options.limits.price != Price()
-    price = f"{usd:,.2f} US dollars at the given price" if known else "not known (give --price IN OUT)"
-    hours, pace = slowest_pace(plan, options)
-    return "\n".join(
-        [
-            f"requests            {total}",
-            f"tokens in / out     {read:,} / {out:,} (estimated)",
-            f"money               {price}",
-            f"time                {hours:,.2f} h at {pace}",
-            *(
-                [f"rounds              up to {options.rounds} more for skills left with too few"]
-                if options.rounds
-                else []
-            ),
-            "Nothing was sent.",
-        ]
-    )
-
-
-def slowest_pace(plan: Plan, options: BuildOptions) -> tuple[float, str]:
-    """Hours that a plan takes, and which bound it is that makes it so long."""
-    limits, requests = options.limits, len(plan.asks)
-    at_once = f"{limits.concurrency} at once and {options.seconds_per_request:g} s a request"
-    paces = [(requests * options.seconds_per_request / limits.concurrency / 3600, at_once)]
-    if limits.requests_per_minute:
-        paces.append((requests / limits.requests_per_minute / 60, f"{limits.requests_per_minute:g} requests a minute"))
-    if limits.tokens_per_minute:
-        # As the sender counts them: before a reply is there, it may be as long as it can.
-        tokens = sum(ask.prompt_tokens + ask.max_tokens(options.sampling) for ask in plan.asks)
-        paces.append((tokens / limits.tokens_per_minute / 60, f"{limits.tokens_per_minute:g} tokens a minute"))
-    return max(paces)
 
 
 def say(text: str) -> None:

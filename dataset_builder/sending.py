@@ -152,7 +152,7 @@ class Sender:
         """Wait for the pause that the server asked for, the minute's limits and a free place."""
         await self._pause()
         await self._requests.take(1, self._sleep)
-        await self._tokens.take(ask.prompt_tokens + ask.max_tokens(self._sampling), self._sleep)
+        await self._tokens.take(ask.prompt_tokens + bound_of_reply(ask, self._sampling), self._sleep)
         await self._adaptive.acquire()
         await self._pause()  # which another reply may have asked for meanwhile
 
@@ -198,7 +198,7 @@ def _is_stray(kind: str) -> bool:
 
 
 def bound_of_reply(ask: Ask, sampling: Sampling) -> int:
-    """Tokens that a reply may have, for budgets; where nothing bounds it, as many as are asked for."""
+    """Tokens that a reply may have, for budgets and minutes; where nothing bounds it, as many as are asked for."""
     return sampling.reply_bound(len(ask.styles)) or ask.max_tokens(sampling)
 
 

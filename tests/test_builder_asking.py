@@ -8,7 +8,7 @@ import pytest
 from dataset_builder import build, sending, stub_server
 from dataset_builder.chat_client import ChatClient, WaitError
 from dataset_builder.journal import Journal
-from dataset_builder.plan import Sampling, make_plan
+from dataset_builder.plan import make_plan
 from dataset_builder.schema import PAIRS_FILES, DatasetManifest
 from dataset_builder.stub_server import TEXT_FAULTS, WAITING_FAULTS, StubBehaviour, StubServer
 from dataset_builder.taxonomy_csv import read_taxonomy
@@ -127,14 +127,17 @@ def test_one_retry_after_holds_up_every_worker(arguments, monkeypatch, concurren
 
 
 def test_tokens_a_minute_pace_the_requests(arguments, tmp_path):
-    """At five requests' tokens a second the bucket of five seconds holds 25 requests: 10 more take two seconds."""
-    moments = []
+    """At five requests' tokens a second the bucket of five seconds holds 25 requests: 10 more take two seconds.
+
+    A reply counts by its bound before it is there, here the 2,000 tokens of a further field.
+    """
+    moments, fields = [], ["--extra-body", '{"max_tokens": null, "max_completion_tokens": 2000}']
     with StubServer() as server:
         given = arguments(server.url, skills=35)
         (ask, *_) = asks = make_plan(read_taxonomy(tmp_path / "skills.csv"), {"styled": 4}).asks
-        largest = max(one.prompt_tokens + one.max_tokens(Sampling()) for one in asks)
+        largest = max(one.prompt_tokens + 2000 for one in asks)
         server._fault = lambda: moments.append(time.monotonic())
-        build.main([*given, "--tokens-per-minute", str(5 * 60 * largest)])
+        build.main([*given, "--tokens-per-minute", str(5 * 60 * largest), *fields])
     assert len(moments) == 35
     assert ask.prompt_tokens > 100
     assert moments[-1] - moments[0] >= 1.5

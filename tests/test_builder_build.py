@@ -108,14 +108,17 @@ def test_a_dry_run_shows_requests_tokens_money_and_time_and_sends_nothing(esco, 
     round(974 / 4.2) + 8 = round(976 / 4.2) + 8 = 240 tokens; the second 911: 940 or 942 give 224 + 8 = 232.
     In: 4 x 240 + 8 x 232 = 2,816. Out: 12 x 4 lines x 20 = 960.
     Money at 1,000 and 2,000 dollars a million: 2.816 + 1.92 = 4.74. Time: 12 x 1,800 s / 4 at once = 1.5 h.
+    At most: prompts half as long again, 4 x 360 + 8 x 348 = 4,224, replies of 4 x 32 + 8 = 136, each asked three times:
+    12,672 and 12 x 136 x 3 = 4,896 tokens, 12.672 + 9.792 = 22.46 dollars.
     """
     given = ["--dry-run", "--price", "1000", "2000", "--seconds-per-request", "1800"]
     before = server.requests
     build.main(arguments(esco, tmp_path / "d", server.url, *given))
-    assert capsys.readouterr().out.splitlines()[-5:] == [
+    assert capsys.readouterr().out.splitlines()[-6:] == [
         "requests            12",
         "tokens in / out     2,816 / 960 (estimated)",
         "money               4.74 US dollars at the given price",
+        "at most             12,672 / 4,896 tokens, 22.46 US dollars (every reply at its bound, each sent 3 times)",
         "time                1.50 h at 4 at once and 1800 s a request",
         "Nothing was sent.",
     ]

@@ -208,6 +208,37 @@ def test_a_dry_run_counts_what_the_journal_lacks(arguments, tmp_path, capsys):
     assert "time                0.33 h at 1 requests a minute" in lines
 
 
+def test_the_most_that_a_build_can_cost_counts_what_is_on_file_and_the_rounds(arguments, tmp_path, capsys):
+    """10 of 30 skills have a reply, two lines of four: each of these may be asked twice more, the others three times.
+
+    10 x 2 + 20 x 3 = 80 requests; two rounds of 30 skills add 2 x 30 x 3 = 180. A reply has at most 500 tokens:
+    260 x 500 = 130,000.
+    """
+    bound = ["--extra-body", '{"max_tokens": null, "max_completion_tokens": 500}']
+    with StubServer(StubBehaviour(lines=2)) as server:
+        answer_by_skill(server, lambda number: 500 if number < 20 else 200)
+        with pytest.raises(StageError, match="20 of 30"):
+            build.main(arguments(server.url, "--max-tries", "1", "--asks-again", "0", *bound))
+    capsys.readouterr()
+    build.main(arguments(NOBODY, "--dry-run", "--at-least", "2", "--rounds", "2", *bound))
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("at most")]
+    assert re.fullmatch(
+        r"at most +[\d,]+ / 130,000 tokens \(every reply at its bound, each sent 3 times, all rounds\)", line
+    )
+    build.main(arguments(NOBODY, "--dry-run", "--extra-body", '{"max_tokens": null}'))
+    assert "at most             not known: --extra-body leaves replies without a bound" in capsys.readouterr().out
+
+
+def test_the_bound_that_further_fields_set_is_what_a_minutes_tokens_are_booked_by(arguments, tmp_path, capsys):
+    """2,000 tokens a reply in place of 136: a tenth of that with the prompts is ten minutes."""
+    arguments("", skills=SKILLS)
+    asks = make_plan(read_taxonomy(tmp_path / "skills.csv"), {"styled": 4}).asks
+    rate = sum(ask.prompt_tokens + 2000 for ask in asks) / 10
+    fields = ["--extra-body", '{"max_tokens": null, "max_completion_tokens": 2000}']
+    build.main(arguments(NOBODY, "--dry-run", "--tokens-per-minute", str(rate), *fields))
+    assert f"time                0.17 h at {rate:g} tokens a minute" in capsys.readouterr().out
+
+
 def test_tokens_a_minute_may_be_what_takes_longest(arguments, tmp_path, capsys):
     """A tenth of what the requests may use, each 4 x 32 + 8 = 136 written, are ten minutes at that rate."""
     arguments("", skills=SKILLS)

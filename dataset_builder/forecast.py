@@ -1,0 +1,88 @@
+"""A plan and what its journal has -> the requests, tokens, money and time to come, in lines for people."""
+
+from __future__ import annotations
+
+from dataset_builder.build_options import BuildOptions
+from dataset_builder.esco import EscoRelease
+from dataset_builder.journal import Journal
+from dataset_builder.limits import Price, Progress, Tokens
+from dataset_builder.plan import Plan, ask_again
+from dataset_builder.rounds import generation_of
+from dataset_builder.sending import bound_of_reply
+
+
+def forecast(plan: Plan, release: EscoRelease, options: BuildOptions) -> str:
+    """What the requests that the journal lacks would cost."""
+    total, whole = f"{len(plan.asks):,}", plan
+    todo = [(index, 0) for index in range(len(plan.asks))]
+    progress = Progress()
+    if options.journal.is_file():
+        with Journal(options.journal) as journal:
+            generation = generation_of(options, plan, journal)
+            todo, progress = generation.missing(), generation.progress
+        total = f"{len(todo):,} of {total}, the others have their reply in {options.journal}"
+        plan = Plan(tuple(plan.asks[index] for index, _ in todo), plan.skills)
+    out, read = plan.completion_tokens, plan.prompt_tokens
+    usd = options.limits.price.of(read, out)
+    price = f"{usd:,.2f} US dollars at the given price" if _is_known(options) else "not known (give --price IN OUT)"
+    hours, pace = slowest_pace(plan, options)
+    rounds = f"rounds              up to {options.rounds} more for skills left with too few"
+    return "\n".join(
+        [
+            f"requests            {total}",
+            f"tokens in / out     {read:,} / {out:,} (estimated)",
+            f"money               {price}",
+            f"at most             {_most(whole, todo, progress, release, options)}",
+            f"time                {hours:,.2f} h at {pace}",
+            *([rounds] if options.rounds else []),
+            "Nothing was sent.",
+        ]
+    )
+
+
+def slowest_pace(plan: Plan, options: BuildOptions) -> tuple[float, str]:
+    """Hours that a plan takes, and which bound it is that makes it so long."""
+    limits, requests = options.limits, len(plan.asks)
+    at_once = f"{limits.concurrency} at once and {options.seconds_per_request:g} s a request"
+    paces = [(requests * options.seconds_per_request / limits.concurrency / 3600, at_once)]
+    if limits.requests_per_minute:
+        paces.append((requests / limits.requests_per_minute / 60, f"{limits.requests_per_minute:g} requests a minute"))
+    if limits.tokens_per_minute:
+        # As the sender counts them: before a reply is there, it may be as long as it can.
+        tokens = sum(ask.prompt_tokens + bound_of_reply(ask, options.sampling) for ask in plan.asks)
+        paces.append((tokens / limits.tokens_per_minute / 60, f"{limits.tokens_per_minute:g} tokens a minute"))
+    return max(paces)
+
+
+def _most(
+    plan: Plan, todo: list[tuple[int, int]], progress: Progress, release: EscoRelease, options: BuildOptions
+) -> str:
+    """The most that a build can use: each reply as long as it may be, each request asked as often, in every round.
+
+    Args:
+        plan: the first round.
+        todo: (index of the ask, attempt to make) of what the journal lacks.
+        progress: what the journal says of how long prompts are.
+        release: where the skills come from.
+        options: what the build was asked to do.
+    """
+    if options.sampling.reply_bound(1) is None:
+        return "not known: --extra-body leaves replies without a bound"
+    attempts = options.limits.attempts
+    asks = [(plan.asks[index], attempts - attempt) for index, attempt in todo]
+    wider = plan
+    for _ in range(options.rounds):
+        wider = ask_again(wider, release, list(options.families), options.seed, plan.skills)
+    asks += [(ask, attempts) for ask in wider.asks[len(plan.asks) :]]
+    most = Tokens()
+    for ask, times in asks:
+        most.add(times * progress.prompt_bound(ask), times * bound_of_reply(ask, options.sampling))
+    usd = options.limits.price.of(most.prompt, most.completion)
+    money = f", {usd:,.2f} US dollars" if _is_known(options) else ""
+    often = "each sent once" if attempts == 1 else f"each request sent {attempts} times"
+    rounds = ", all rounds" if options.rounds else ""
+    return f"{most.prompt:,} / {most.completion:,} tokens{money} (every reply at its bound, {often}{rounds})"
+
+
+def _is_known(options: BuildOptions) -> bool:
+    return options.limits.price != Price()
