@@ -159,6 +159,16 @@ def test_copies_of_benchmark_sentences_are_left_out(benchmarks):
     assert [one.sentence for one in without_copies(sentences, benchmarks)] == ["You carve wood for ships"]
 
 
+def test_texts_that_hold_a_benchmark_sentence_are_left_out(benchmarks):
+    """One of nine words amid others, whatever its stops; `Weld steel`, of two, stands everywhere."""
+    texts = [
+        "Early start. You bake fresh bread, in our old town ovens! Free coffee.",
+        "You weld steel all day, and bake fresh bread in our old ovens of the town",
+    ]
+    sentences = [PartedSentence(text, (text,)) for text in texts]
+    assert without_copies(sentences, benchmarks) == sentences[1:]
+
+
 @pytest.fixture
 def arguments(tmp_path, benchmarks):
     esco = tmp_path / "esco"

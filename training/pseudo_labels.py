@@ -9,8 +9,8 @@ sentence gets the labels of its parts; a student that sees sentence and labels a
 whole. Pseudo-labels are those of Lee 2013 (Workshop on Challenges in Representation Learning, ICML), a bound on the
 teacher's score as in Sohn et al. 2020 (arXiv 2001.07685).
 
-Copies and near-copies of benchmark sentences are left out. The file has SkillSkape's columns, and a JSON of the same
-name beside it says what made it.
+Copies and near-copies of benchmark sentences, and texts that hold one, are left out. The file has SkillSkape's columns,
+and a JSON of the same name beside it says what made it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ from typing import Any
 
 import torch
 
-from dataset_builder.benchmark_overlap import benchmark_sentences, copies_of
 from dataset_builder.contract import (
     StageError,
     code_version,
@@ -43,6 +42,7 @@ from dataset_builder.esco import EscoRelease, read_esco
 from training.base_model import embed_texts, find_base_model, open_encoder
 from training.label_space import LabelSpace, label_space_of_esco
 from training.literal_matches import read_sentences
+from training.overlap import give_away
 
 ALTERNATIVE_LABELS = 6  # of a skill, in the teacher's label vectors
 ALTERNATIVE_WEIGHT = 0.5  # of their mean, beside the label's own vector
@@ -201,9 +201,9 @@ def label_sentences(
 
 
 def without_copies(sentences: Sequence[PartedSentence], benchmarks: str | Path) -> list[PartedSentence]:
-    """The sentences that neither equal nor nearly equal one of any benchmark file in the folder."""
-    reasons = copies_of([one.sentence for one in sentences], benchmark_sentences(benchmarks))
-    return [one for one, reason in zip(sentences, reasons, strict=True) if reason is None]
+    """The sentences that neither equal nor nearly equal nor hold one of any benchmark file in the folder."""
+    found = give_away([one.sentence for one in sentences], benchmarks)
+    return [one for one, is_one in zip(sentences, found, strict=True) if not is_one]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -275,7 +275,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--esco", required=True, nargs="+", metavar="ZIP_OR_FOLDER_OR_VERSION", help="the labels to choose from")
     add("--spans", metavar="JSON", help="SkillSpan's train.json")
     add("--sentences", metavar="TXT", help="real sentences, one a line (.gz too)")
-    add("--benchmarks", required=True, metavar="DIR", help="CSV files whose sentences, and near-copies, are left out")
+    add("--benchmarks", required=True, metavar="DIR", help="CSV files whose sentences are left out, near-copies too")
     add("--out", required=True, metavar="CSV", help="where the labelled sentences go")
     bound = "cosine from which on a label of a {} counts (default: %(default)s)"
     add("--least-score-span", type=float, default=0.65, metavar="X", help=bound.format("span"))
