@@ -20,7 +20,7 @@ from pathlib import Path
 from dataset_builder.co_mentions import CoMentions
 from dataset_builder.contract import StageError
 from dataset_builder.esco import EscoRelease, Skill
-from dataset_builder.prompts import FAMILIES, Message
+from dataset_builder.prompts import FAMILIES, Message, describe
 from dataset_builder.seeded import stable_number
 
 MAX_ATTEMPTS = 3  # the first try and two more with other seeds
@@ -74,7 +74,8 @@ class Ask:
     """One request of the plan: one prompt sheet filled with one or more skills; `part` counts a skill's requests.
 
     The first skill is the one that the plan asks about; a co-mention request names others beside it. `occupation` is
-    the label of the one that the request names, if it names one.
+    the label of the one that the request names, if it names one. `is_twin` says that a skill before it reads the same,
+    down to the end of its URI.
     """
 
     family: str
@@ -84,6 +85,7 @@ class Ask:
     seed: int
     language: str = "en"
     occupation: str = ""
+    is_twin: bool = False
 
     @property
     def styles(self) -> tuple[str, ...]:
@@ -103,7 +105,8 @@ class Ask:
     @property
     def about(self) -> str:
         """Which request this is, in short, for people who read the journal."""
-        return f"{self.family}@{FAMILIES[self.family].version} {self.skills[0].uri.rsplit('/', 1)[-1]} #{self.part}"
+        uri = self.skills[0].uri
+        return f"{self.family}@{FAMILIES[self.family].version} {uri if self.is_twin else _tail(uri)} #{self.part}"
 
     def max_tokens(self, sampling: Sampling) -> int:
         """Bound on the reply's tokens."""
@@ -204,6 +207,7 @@ class _Asker:
     def __init__(self, release: EscoRelease, seed: int) -> None:
         self._language, self._seed = release.language, seed
         self._co_mentions = CoMentions(release)
+        self._twins = _twins(release.skills)
 
     def asks(self, skill: Skill, first_sheet: int, family: str, part: int) -> Iterator[Ask]:
         """One request about a skill, or none where the family needs partners or an occupation that it does not have."""
@@ -214,7 +218,25 @@ class _Asker:
             return
         sheet = (first_sheet + part) % len(about.sheets)
         label = occupation.label if occupation else ""
-        yield Ask(family, sheet, (skill, *partners), part, self._seed, self._language, label)
+        is_twin = skill.uri in self._twins
+        yield Ask(family, sheet, (skill, *partners), part, self._seed, self._language, label, is_twin)
+
+
+def _twins(skills: Sequence[Skill]) -> set[str]:
+    """URIs of skills about which the same would be asked, under the same name, as about one before them."""
+    tails = Counter(_tail(skill.uri) for skill in skills)
+    seen: set[tuple[str, str]] = set()
+    twins: set[str] = set()
+    for skill in skills:
+        if tails[_tail(skill.uri)] > 1:
+            what = _tail(skill.uri), describe(skill)
+            twins |= {skill.uri} if what in seen else set()
+            seen.add(what)
+    return twins
+
+
+def _tail(uri: str) -> str:
+    return uri.rsplit("/", 1)[-1]
 
 
 def sample_skills(release: EscoRelease, limit: int, seed: int) -> tuple[Skill, ...]:

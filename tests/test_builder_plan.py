@@ -112,6 +112,20 @@ def test_the_key_is_the_hash_of_the_whole_request_as_json(family):
             assert ask.key(endpoint, sampling, attempt) == hashlib.sha256(json.dumps(request).encode()).hexdigest()
 
 
+def test_skills_that_read_the_same_are_asked_about_separately_and_only_they_are_named_in_full():
+    """Three ids end in 7: the second reads as the first does and gets a name and a key of its own, the third does not.
+
+    Without the second, the keys of the others are the same.
+    """
+    first, second, third = (Skill(f"urn:{n}/7", label) for n, label in enumerate(("law", "law", "tax law")))
+    releases = [dataclasses.replace(RELEASE, skills=some) for some in ((first, second, third), (first, third))]
+    plans = [make_plan(release, {"paper": 10}).asks for release in releases]
+    keys = [[ask.key(HERE, Sampling(), 0) for ask in asks] for asks in plans]
+    assert len(set(keys[0])) == 3
+    assert keys[1] == [keys[0][0], keys[0][2]]
+    assert [ask.about for ask in plans[0]] == ["paper@1.0 7 #0", "paper@1.0 urn:1/7 #0", "paper@1.0 7 #0"]
+
+
 def test_a_named_provider_lets_a_journal_move_to_another_port_and_folder():
     ask = make_plan(RELEASE, {"styled": 4}).asks[0]
     one = Endpoint("http://127.0.0.1:1/v1", "/a/model", provider="mine", model_name="tiny")
