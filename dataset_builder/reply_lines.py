@@ -21,6 +21,7 @@ NUMBERED = re.compile(
 )
 _STYLE_ALONE = re.compile(rf"\W*{STYLES}\W*", re.IGNORECASE)
 _BULLET = re.compile(r"[*\-–•·]\s")  # noqa: RUF001
+_REMARK = re.compile(r"[(\[（【]|[A-Z]\w*(?: \w+){0,2}:\s")  # noqa: RUF001
 _FENCE = re.compile(r"```\w*$")
 _FENCED_JSON = re.compile(r"```\w*\s*([\[{].*?)\s*(?:```|\Z)", re.DOTALL)
 _STRINGS = re.compile(r"\[\s*(?=\")")
@@ -141,7 +142,7 @@ def _goes_on(line: str, before: str, last: bool) -> bool:
     plain = line.strip()
     if not before:  # its number, or the name of its style, stood alone
         return True
-    if _BULLET.match(plain) or plain.endswith(_COLONS) or _STYLE_ALONE.fullmatch(plain):
+    if _BULLET.match(plain) or _REMARK.match(plain) or plain.endswith(_COLONS) or _STYLE_ALONE.fullmatch(plain):
         return False
     return line[0].isspace() or plain[0].islower() or plain[0].isdigit() or not (last or _SENTENCE_END.search(before))
 

@@ -158,6 +158,7 @@ def test_surplus_lines_are_left_out():
         # What belongs to no line: a heading, a list below a line, a remark at the end, a fence.
         ("1. Cost plan\nDuty:\n2. Pays bills\nLet me know!", ["Cost plan", "Pays bills"]),
         ("1. Plans costs\n - rent\n - fuel\n2. Pays bills", ["Plans costs", "Pays bills"]),
+        ("1. Plans costs.\n   (This implies it.)\n2. Pays\n   Why so: it costs.", ["Plans costs.", "Pays"]),
         ("```\n1. Plans costs\n2. Pays bills\n```", ["Plans costs", "Pays bills"]),
         ("1. Plans costs\n\nSome thoughts on it.\n2. Pays bills", ["Plans costs", "Pays bills"]),
         # Lines without numbers.
