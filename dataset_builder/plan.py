@@ -20,6 +20,7 @@ from pathlib import Path
 from dataset_builder.co_mentions import CoMentions
 from dataset_builder.contract import StageError
 from dataset_builder.esco import EscoRelease, Skill
+from dataset_builder.extra_body import TOKEN_BOUNDS
 from dataset_builder.prompts import FAMILIES, Message, describe
 from dataset_builder.seeded import stable_number
 
@@ -48,7 +49,7 @@ class Sampling:
     def reply_bound(self, lines: int) -> int | None:
         """Tokens that a reply can cost at most; None where `extra` lifts every bound."""
         extra = json.loads(self.extra) if self.extra else {}
-        given = [extra[name] for name in ("max_tokens", "max_completion_tokens") if extra.get(name) is not None]
+        given = [extra[name] for name in TOKEN_BOUNDS if extra.get(name) is not None]
         if given:
             return max(int(value) for value in given)
         return None if "max_tokens" in extra else self.max_tokens(lines)
