@@ -24,7 +24,9 @@ PUBLISHED_SUFFIXES = frozenset(
     | {".css", ".js"}
 )
 _WITH_NAMES = frozenset({".md", ".py"})
-_SECRETS = re.compile(rb"\bhf_[A-Za-z0-9]{20,}|\bsk-(?=[\w-]*\d)[\w-]{20,}")
+# A line break or another character that JSON and Python write as an escape ends in a word character there.
+_ESCAPES = rb"(?<=\\[abfnrtv])|(?<=\\x[0-9a-f]{2})|(?<=\\u[0-9a-f]{4})"
+_SECRETS = re.compile(rb"(?:\b|" + _ESCAPES + rb")(?:hf_[A-Za-z0-9]{20,}|sk-(?=[\w-]*\d)[\w-]{20,})")
 _SECRET_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "OPENAI_API_KEY")
 # First bytes of a pickle, and of a zip: torch.save writes a zip with a pickle in it.
 # numpy's files may hold one too, and gzip hides anything.
@@ -35,6 +37,8 @@ _SHORTEST_SECRET = 8
 MODEL_FILE = "model.txt"
 # Hidden, and yet for the Hub: it reads evaluation results there.
 _HUB_FOLDER = ".eval_results/"
+# Where training keeps the weights of its steps and seeds.
+_CHECKPOINTS = "checkpoints"
 
 
 @dataclass(frozen=True)
@@ -145,7 +149,7 @@ def git_sha1(content: bytes) -> str:
 
 def _is_hidden(name: str) -> bool:
     parts = name.removeprefix(_HUB_FOLDER).split("/")
-    return any(part.startswith((".", "__pycache__", "checkpoint-")) for part in parts)
+    return parts[0] == _CHECKPOINTS or any(part.startswith((".", "__pycache__", "checkpoint-")) for part in parts)
 
 
 def _is_publishable(name: str) -> bool:

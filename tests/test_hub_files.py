@@ -1,5 +1,6 @@
 """dataset_builder.hub_files: what goes to the Hub, what is left out, what is refused."""
 
+import json
 import pickle
 
 import pyarrow as pa
@@ -65,8 +66,11 @@ def test_what_is_left_out(folder):
     ):  # fmt: skip
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes(b"x")
-    for name in (".cache/a.json", "checkpoint-5/model.safetensors", "__pycache__/a.py", ".README.md.12.tmp"):
-        (folder / name).parent.mkdir(exist_ok=True)
+    for name in (
+        ".cache/a.json", "checkpoint-5/model.safetensors", "__pycache__/a.py", ".README.md.12.tmp",
+        "checkpoints/run.json", "checkpoints/seed-1/model.safetensors",
+    ):  # fmt: skip
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(b"x")
     found = collect_files(folder, "ann")
     assert [file.path for file in found.files] == ["README.md", "record.json"]
@@ -114,6 +118,19 @@ def test_a_planted_token_goes_nowhere(folder, name, secret):
     with pytest.raises(StageError, match=f"{name} holds what looks like a token") as caught:
         collect_files(folder, "ann")
     assert secret not in str(caught.value)
+
+
+@pytest.mark.parametrize("secret", [HF_TOKEN, API_KEY])
+@pytest.mark.parametrize("before", ["\n", "\r\n", "\t", "\u00a0", "\u2028"])
+def test_a_token_after_a_line_break_is_found_where_the_break_is_written_out(folder, before, secret):
+    """JSON and a table's cells say `\\n` for a break: its `n` before the token is no part of a longer word."""
+    for text in (json.dumps({"said": f"my key:{before}{secret}"}), repr([f"my key:{before}{secret}"])):
+        with pytest.raises(StageError, match="holds what looks like a token"):
+            refuse_secrets("a.json", text.encode())
+    cells = [f"sentence {n}, of no harm" for n in range(499)] + [f"my key:{before}{secret}"]
+    parquet.write_table(pa.table({"text": cells}), folder / "a.parquet", compression="zstd")
+    with pytest.raises(StageError, match=r"a\.parquet holds what looks like a token"):
+        collect_files(folder, "ann")
 
 
 @pytest.mark.parametrize(
