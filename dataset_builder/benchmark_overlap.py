@@ -60,18 +60,23 @@ def copies_of(texts: Sequence[str], benchmark: Sequence[str]) -> list[str | None
         benchmark: sentences as `benchmark_sentences` gives them.
     """
     exact = set(benchmark)
-    near = [sentence for sentence in benchmark if len(words_of(sentence)) >= MIN_NEAR_WORDS]
+    near = [sentence for sentence in benchmark if is_long_enough(sentence)]
     reasons: list[str | None] = []
     for start in range(0, len(texts), BLOCK):
         forms = [normal_form(text) for text in texts[start : start + BLOCK]]
         for form, score in zip(forms, _highest_scores(forms, near), strict=True):
             if form in exact:
                 reasons.append(EXACT_REASON)
-            elif len(words_of(form)) >= MIN_NEAR_WORDS and score >= NEAR_SCORE:
+            elif is_long_enough(form) and score >= NEAR_SCORE:
                 reasons.append(NEAR_REASON)
             else:
                 reasons.append(None)
     return reasons
+
+
+def is_long_enough(text: str) -> bool:
+    """Whether a text has so many words that likeness to another says something."""
+    return len(words_of(text)) >= MIN_NEAR_WORDS
 
 
 def _highest_scores(forms: Sequence[str], near: Sequence[str]) -> list[float]:

@@ -79,9 +79,10 @@ def _most(
         most.add(times * progress.prompt_bound(ask), times * bound_of_reply(ask, options.sampling))
     usd = options.limits.price.of(most.prompt, most.completion)
     money = f", {usd:,.2f} US dollars" if _is_known(options) else ""
-    often = "each sent once" if attempts == 1 else f"each sent {attempts} times"
+    often = "each asked once" if attempts == 1 else f"each asked {attempts} times"
     rounds = ", all rounds" if options.rounds else ""
-    return f"{most.prompt:,} / {most.completion:,} tokens{money} (every reply at its bound, {often}{rounds})"
+    how = f"every reply at its bound, {often}{rounds}; replies that are lost come on top"
+    return f"{most.prompt:,} / {most.completion:,} tokens{money} ({how})"
 
 
 def _is_known(options: BuildOptions) -> bool:

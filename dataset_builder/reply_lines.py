@@ -27,6 +27,8 @@ _FENCED_JSON = re.compile(r"```\w*\s*([\[{].*?)\s*(?:```|\Z)", re.DOTALL)
 _STRINGS = re.compile(r"\[\s*(?=\")")
 _BETWEEN = re.compile(r"[\s,]*")
 _COLONS = (":", "：")  # noqa: RUF001
+WRAPPED_FROM = 60  # characters of a line that may have been cut at a width; what is shorter ends where it ends
+_JOINS = re.compile(r"(?:,|\b(?:a|an|and|as|at|by|for|from|in|of|on|or|the|to|with))$", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"[.!?。！？][\"”“»'’)]*$")  # noqa: RUF001
 _END = re.compile(r"[.!?:;)\"”。！？；：）“»」』]$")  # noqa: RUF001
 
@@ -144,7 +146,11 @@ def _goes_on(line: str, before: str, last: bool) -> bool:
         return True
     if _BULLET.match(plain) or _REMARK.match(plain) or plain.endswith(_COLONS) or _STYLE_ALONE.fullmatch(plain):
         return False
-    return line[0].isspace() or plain[0].islower() or plain[0].isdigit() or not (last or _SENTENCE_END.search(before))
+    if not any(character.isalnum() for character in plain):  # a rule between lines
+        return False
+    is_wrapped = len(before) >= WRAPPED_FROM or bool(_JOINS.search(before))
+    ends_above = last or not is_wrapped or bool(_SENTENCE_END.search(before))
+    return line[0].isspace() or plain[0].islower() or plain[0].isdigit() or not ends_above
 
 
 def _opens(lines: list[str]) -> bool:

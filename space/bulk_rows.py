@@ -159,7 +159,7 @@ class AdSource:
                 for values in reader:
                     row = self._row(values)
                     # A comma outside quotes cuts the text: what is left of it is not the ad.
-                    more = None in values  # where DictReader puts the cells that have no name
+                    more = any(values.get(None) or ())  # type: ignore[call-overload]  # cells that have no name
                     yield Row(None, row.key, f"line {reader.line_num} has more cells than the header") if more else row
             except csv.Error as error:
                 raise SkillFinderError(f"{file} line {reader.line_num}: {error}") from None

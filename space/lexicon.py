@@ -73,9 +73,11 @@ class Lexicon:
         self._names: dict[str, list[_Name]] = defaultdict(list)
         long_labels = [skill.label for skill in skills if len(skill.label) > LONGEST_ACRONYM]
         self._in_capitals = bool(long_labels) and all(label.isupper() for label in long_labels)
-        short = (i for i, skill in enumerate(skills) if _is_short_name(skill.label))
-        self.written_only = frozenset(() if self._in_capitals else short)
-        everyday = self._everyday = _everyday_words(skills)
+        self.written_only = frozenset(
+            i for i, skill in enumerate(skills) if _is_short_name(skill.label) and self._has_case(skill.label)
+        )
+        everyday = _everyday_words(skills)
+        self._words_all_the_same = everyday | _EVERYDAY_IN_CAPITALS
         for number, skill in enumerate(skills):
             self._add(number, skill.label, "label")
             qualified = _QUALIFIED.match(skill.label)
@@ -92,15 +94,19 @@ class Lexicon:
             first, *others = key.split(" ")
             self._longest[first] = max(1 + len(others), self._longest.get(first, 0))
 
+    def _has_case(self, name: str) -> bool:
+        """Whether capitals tell a name from a word; in a list in capitals only of single letters and everyday words."""
+        return not self._in_capitals or len(name) == 1 or name.lower() in _EVERYDAY_IN_CAPITALS
+
     def _add(self, skill: int, spelled: str, kind: str, ambiguous: bool = False) -> None:
         words = [word for word, _, _ in _words(spelled)]
         if not words or len(words) > MAX_WORDS or (kind == "alias" and _is_weak_alias(spelled)):
             return
         has_capitals = len(words) == 1 and any(letter.isupper() for letter in spelled)
-        exact_case = has_capitals and not self._in_capitals
+        exact_case = has_capitals and self._has_case(spelled)
         is_everyday = len(words) == 1 and not exact_case
         short_alias = kind == "alias" and len(spelled) <= 4
-        is_word = words[0].lower() in self._everyday | _EVERYDAY_IN_CAPITALS
+        is_word = words[0].lower() in self._words_all_the_same
         name = _Name(
             skill,
             spelled,

@@ -41,7 +41,9 @@ _OFFER_HEADING = re.compile(
 _ASKING = re.compile(
     r"""(?ix) \b (?: requirements? | qualifications? | skills? | responsibilit(?:y|ies) | duties | tasks | experience
     | competenc(?:e|es|ies) | profile | looking\s+for | role | job | position | essential | desirable | must | education
-    | knowledge | you(?:['’]?ll)?\s+(?:do|bring|have|need|are|will|offer) | your\s+(?:day|work|mission) ) \b"""
+    | knowledge | about\s+you | (?:ideal\s+)?candidate | person\s+spec(?:ification)? | (?:tech\w*\s+)?stack
+    | day[-\s]to[-\s]day | activities | you(?:['’]?ll)?\s+(?:do|bring|have|need|are|will|offer)
+    | your\s+(?:day|work|mission) ) \b"""
 )
 # What a heading over a list consists of, beside the words above: "SQL knowledge" holds more, and asks itself.
 _OF_A_HEADING = frozenset(
@@ -59,24 +61,28 @@ _NOT_A_REQUIREMENT = re.compile(
       equal[-\s]opportunit(?! (?:y|ies)\s+(?:laws?|legislation|acts?|monitoring|training)\b )
     | regardless\s+of | without\s+regard\s+to | \brace\b.*\breligion\b
     | \bsexual\s+orientation\b | protected\s+veteran | reasonable\s+(?:accommodation|adjustment)s?
-    | \bcompetitive\s+salary | \b(?:see|read|view|accept|in|under|with)\s+(?:our|the)\s+privacy\s+(?:policy|notice)\b
+    | \bcompetitive\s+salary | ^our\s+privacy\s+(?:policy|notice)\b
+    | \b(?:see|read|view|accept|in|under|with)\s+(?:our|the)\s+(?:\w+\s+)?privacy\s+(?:policy|notice)\b
     | \bapply\s+(?:now|today|online|by|via|here)\b | \bsend\s+(?:us\s+)?your\s+(?:cv|resume|application)
     | \bdays?\s+(?:of\s+)?(?:holiday|vacation|annual\s+leave)\b | \bfree\s+(?:lunch|coffee|parking|fruit|drinks)
     | \bfounded\s+in\b | \bheadquarter | (?:^|\b(?:our|have|has|with)\s+(?:[\w-]+\s+){0,3})offices?\s+in\b
     """
 )
 # Where to look or write, and the words that go with it; a link behind a requirement is only where it is explained.
-_LINK = re.compile(r"(?:https?://|\bwww\.)\S* | \S+@\S+\.\w+", re.VERBOSE | re.IGNORECASE)
+_LINK = re.compile(r"(?:https?://|\bwww\.)\S*", re.IGNORECASE)
+_MAIL = re.compile(r"\S@\S+\.\w")
 _ABOUT_LINK = re.compile(
-    r"""(?ix) \b (?: appl(?:y|ication) | visit | contact | e-?mail | questions? | website | follow | join\s+us
-    | more\s+(?:about|information) | (?:find|check)\s+(?:us|out) | get\s+in\s+touch ) \b"""
+    r"""(?ix) \b (?: appl(?:y|ication) | visit | contact | e-?mail | questions? | website | follow | join\s+us | cvs?
+    | r[eé]sum[eé]s? | pictures? | (?:more|further)\s+(?:about|info\w*|details?) | (?:find|check)\s+(?:us|out)
+    | write\s+to | get\s+in\s+touch ) \b"""
 )
 # Pay and insurance are the offer's, unless they are what the work is about.
 _PAY = re.compile(
     r"""(?ix)
       \b401\s?\(?k\)? | \bpaid\s+(?:time\s+off|holiday|leave|vacation) | \bannual\s+leave\b
     | \b(?:health|dental|life|medical|vision)\s+insurance\b | \bpension\b | \bper\s+annum\b
-    | (?:\d | \b(?:pay|paid|salary|wages?|gross|net))\s+per\s+(?:hour|year|month)\b
+    | (?:\d (?:\s?(?:[a-z]{3}|dollars?|euros?|pounds?))? | \b(?:pay|paid|salary|wages?|gross|net))
+      \s+per\s+(?:hour|year|month)\b
     | [$€£]\s?\d | \d\s?(?:k\b|€|eur\b|usd\b|gbp\b) | \bbonus(?:es)?\b
     """
 )
@@ -113,19 +119,23 @@ def cannot_ask(passages: Sequence[Passage], text: str) -> list[bool]:
         passages: passages of `text`, in its order.
         text: the user's text with its markup blanked.
     """
-    under_offer = False
+    under_offer = follows_short_line = False
     verdicts = []
     line = end_of_last = 0
     for passage in passages:
         opens_list = False
         line = max(line, text.rfind("\n", line, passage.start) + 1)
         # On a line that holds more than the passage, only what lies between is looked at.
-        if end_of_last <= line and _is_heading(passage, text, line):
-            # Below "Benefits" short lines are what is offered: a part of its own begins after a blank line, or asks.
+        is_short_line = end_of_last <= line and _is_heading(passage, text, line)
+        if is_short_line:
+            # Below "Benefits" one short line after the other is what is offered: a part of its own begins after a blank
+            # line or a longer one, or asks.
             is_apart = text.count("\n", end_of_last, line) > 1 or text[passage.end : passage.end + 1] == ":"
-            if not under_offer or is_apart or passage.text.endswith(":") or _ASKING.search(passage.text):
+            goes_on = under_offer and follows_short_line and not is_apart and not passage.text.endswith(":")
+            if not goes_on or _ASKING.search(passage.text):
                 under_offer = bool(_OFFER_HEADING.match(passage.text))
             opens_list = _opens_list(passage.text)
+        follows_short_line = is_short_line
         end_of_last = passage.end
         # "Pay: 17 an hour" is a line about the offer, and says nothing of the lines below it.
         field, colon, content = passage.text.partition(": ")
@@ -144,6 +154,8 @@ def _opens_list(heading: str) -> bool:
 
 
 def _is_about_offer(text: str) -> bool:
+    if _MAIL.search(text):
+        return True
     if _LINK.search(text) and (_ABOUT_LINK.search(text) or len(_WORD.findall(_LINK.sub(" ", text))) < 3):
         return True
     return bool(_NOT_A_REQUIREMENT.search(text) or (_PAY.search(text) and not _WORK_WITH_PAY.search(text)))

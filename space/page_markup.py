@@ -40,7 +40,8 @@ _NAMED_BULLETS = re.compile(r"&(?:amp;)?(?:bull|middot|#8226|#183);", re.IGNOREC
 def blank_markup(text: str) -> str:
     """Text of the same length in which tags, scripts, comments and odd characters are blanks or line breaks."""
     masked = _ODD_BLANKS.sub(" ", text.replace("\r\n", " \n").translate(_BREAKS))
-    if "&lt;" in masked:
+    # In a page that has tags of its own, an escaped one is what the page talks about.
+    if "&lt;" in masked and not any(found.group(1).lower() in _KNOWN for found in _TAG.finditer(masked)):
         masked = _ESCAPED_TAG.sub(_as_tag, masked)
     if "<" in masked:
         masked = _without_tags(_without_hidden_parts(masked))

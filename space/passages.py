@@ -48,6 +48,8 @@ _STARTERS = frozenset(
 _EDGE = " \t\n\u2002,;|*_\ufe0f\u200d"
 _EMOJI_AT_END = re.compile("[\\s\U0001f000-\U0001faff\u2600-\u27bf\u23e9-\u23fa\u2b50\ufe0f\u200d]+\\Z")
 _AND = re.compile(r"\s(?:and/or|and|or|&)\s")
+# Feeds escape twice: "&amp;#39;".
+_ESCAPED_TWICE = re.compile(r"&amp;(?=#?\w{1,31};)")
 _NOT_A_DOMAIN = re.compile(r"\.(?:Com|Net|Org|Edu|Gov)\b")
 
 
@@ -225,5 +227,5 @@ def _trimmed(text: str, masked: str, start: int, end: int, offset: int = 0) -> P
         return None
     start += len(inner) - len(inner.lstrip(_EDGE))
     end -= len(inner) - len(inner.rstrip(_EDGE))
-    clean = " ".join(html.unescape(masked[start:end]).split())
+    clean = " ".join(html.unescape(_ESCAPED_TWICE.sub("&", masked[start:end])).split())
     return Passage(start + offset, end + offset, clean) if clean else None

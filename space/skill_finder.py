@@ -15,6 +15,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import Literal, Self
 
@@ -276,7 +277,7 @@ def model_folder(source: str | Path) -> Path:
 def _check(texts: Sequence[str], top_k: int | None, threshold: float, fusion: str) -> None:
     if isinstance(texts, str):
         raise SkillFinderError("give a list of texts, not one text")
-    if top_k is not None and (not isinstance(top_k, int) or top_k < 1):
+    if top_k is not None and (not isinstance(top_k, Integral) or isinstance(top_k, bool) or top_k < 1):
         raise SkillFinderError(f"top_k must be a whole number from 1 on, got {top_k}")
     if not -1.0 <= threshold <= 1.0:
         raise SkillFinderError(f"threshold must be between -1 and 1, got {threshold}")

@@ -22,7 +22,8 @@ SAME_ANYWHERE, SAME_AMONG_RELATIVES = 0.78, 0.62
 _OPPOSITES = tuple(
     frozenset(pair.split("/"))
     for pair in """import/export imports/exports load/unload loading/unloading install/remove installing/removing
-    installation/removal buy/sell purchase/sale incoming/outgoing internal/external increase/decrease open/close
+    install/uninstall installation/removal buy/sell purchase/sale incoming/outgoing internal/external
+    increase/decrease open/close
     start/stop assemble/dismantle assemble/disassemble upload/download arrival/departure arrivals/departures
     indoor/outdoor hot/cold alcoholic/non-alcoholic opening/closing hardware/software
     analog/digital analogue/digital male/female inbound/outbound hire/discharge attach/detach""".split()

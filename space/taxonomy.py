@@ -97,7 +97,7 @@ def _skills_of(
     seen: set[str] = set()
     for row in reader:
         uri, label = (row[id_column] or "").strip(), (row[label_column] or "").strip()
-        if None in row:  # where DictReader puts the cells that have no name
+        if any(cell.strip() for cell in row.get(None) or ()):  # type: ignore[call-overload]  # cells without a name
             remedy = f"put a cell that holds {delimiter!r} in quotes"
             raise SkillFinderError(f"{where}, line {reader.line_num}: more cells than the header has; {remedy}")
         if not uri and not label:

@@ -38,6 +38,8 @@ class _Text:
         self._fallbacks += tag == _FALLBACK
         name, value = tag.removeprefix(_NAMESPACE), attributes.get(f"{_NAMESPACE}val", "")
         self._open.append(name)
+        if "pPrChange" in self._open:  # what a paragraph was before somebody changed it
+            return
         if name == "p":
             self._is_heading = self._is_item = False
         elif name == "pStyle":
@@ -47,10 +49,10 @@ class _Text:
 
     def end(self, tag: str) -> None:
         name = self._open.pop()
-        if name == "pPr" and self._is_item and not self._is_heading:
+        if name == "pPr" and self._is_item and not self._is_heading and "pPrChange" not in self._open:
             self._add(_BULLET)
         # A cell ends with its paragraph's break and then its own tab: the tab alone is enough.
-        if name == "tc" and self.parts[-1:] == ["\n"]:
+        if name == "tc" and not self._fallbacks and self.parts[-1:] == ["\n"]:
             self.parts.pop()
             self.size -= 1
         # In "tabs" a tab is a place where one would stop.

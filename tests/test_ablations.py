@@ -273,6 +273,23 @@ def test_a_row_that_fails_does_not_cost_the_others(tmp_path: Path, arguments: li
     assert rows["negatives", "in_batch"].seeds == [1]
 
 
+def test_a_seed_that_fails_does_not_cost_the_others(tmp_path: Path, arguments: list[str], monkeypatch):
+    """The second seed of one row runs out of memory: its first stays, and so do the rows compared with it."""
+    run, failing = ablations._run_and_score, ("scoring", "cosine", 2)
+
+    def run_or_fail(row, seed, places):
+        if (row.question, row.name, seed) == failing:
+            raise StageError("out of memory", "Take less")
+        run(row, seed, places)
+
+    monkeypatch.setattr(ablations, "_run_and_score", run_or_fail)
+    ablations.main([*arguments, "--only", "scoring", "--seeds", "2"])
+    rows = {(row.question, row.name): row for row in AblationResults.load(tmp_path / "ablations.json").rows}
+    assert rows["scoring", "cosine"].seeds == [1]
+    assert rows["scoring", "token_match"].seeds == [1, 2]
+    assert rows["scoring", "token_match"].sets["own"].difference is not None
+
+
 def test_scores_of_other_inputs_are_not_told_as_those_of_this_call(tmp_path: Path, arguments: list[str]):
     """`cosine` was run on another dataset: it is refused, has no scores any more, and nothing is compared with it."""
     ablations.main([*arguments, "--only", "scoring"])

@@ -118,7 +118,8 @@ def test_a_dry_run_shows_requests_tokens_money_and_time_and_sends_nothing(esco, 
         "requests            12",
         "tokens in / out     2,816 / 960 (estimated)",
         "money               4.74 US dollars at the given price",
-        "at most             12,672 / 4,896 tokens, 22.46 US dollars (every reply at its bound, each sent 3 times)",
+        "at most             12,672 / 4,896 tokens, 22.46 US dollars (every reply at its bound, each asked 3 times; "
+        "replies that are lost come on top)",
         "time                1.50 h at 4 at once and 1800 s a request",
         "Nothing was sent.",
     ]

@@ -300,3 +300,10 @@ def test_a_thought_that_was_cut_is_asked_again_and_none_becomes_a_row(tmp_path, 
 @pytest.mark.parametrize("text", ["[" * 19_000, '{"a": ' * 3_000, f"[{'1' * 5_000}]"])
 def test_json_that_no_parser_reads_is_a_reply_without_lines(text):
     assert parse_reply(text, 2).faults == (replies.NO_LINES,)
+
+
+@pytest.mark.parametrize("between", ["---", "***", "The skill is not named here."])
+def test_what_stands_between_lines_is_no_part_of_them(between):
+    """A short line ends where it ends; what follows it is a rule or a remark."""
+    text = f"1. Plan rosters\n{between}\n2. Check stock\n{between}\n3. Bake bread\n4. Sell it"
+    assert parse_reply(text, 4).lines == {0: "Plan rosters", 1: "Check stock", 2: "Bake bread", 3: "Sell it"}

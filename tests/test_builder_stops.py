@@ -223,7 +223,9 @@ def test_the_most_that_a_build_can_cost_counts_what_is_on_file_and_the_rounds(ar
     build.main(arguments(NOBODY, "--dry-run", "--at-least", "2", "--rounds", "2", *bound))
     (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("at most")]
     assert re.fullmatch(
-        r"at most +[\d,]+ / 130,000 tokens \(every reply at its bound, each sent 3 times, all rounds\)", line
+        r"at most +[\d,]+ / 130,000 tokens \(every reply at its bound, each asked 3 times, all rounds; "
+        r"replies that are lost come on top\)",
+        line,
     )
     build.main(arguments(NOBODY, "--dry-run", "--extra-body", '{"max_tokens": null}'))
     assert "at most             not known: --extra-body leaves replies without a bound" in capsys.readouterr().out

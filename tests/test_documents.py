@@ -75,6 +75,13 @@ def test_items_of_a_word_list_have_their_bullets():
     assert read_document(docx(body)) == "Tasks\n• Plan tests\nNo item\nEnd\n"
 
 
+def test_what_a_paragraph_was_is_not_what_it_is():
+    """Tracked changes keep the former style: a heading that once was an item has no bullet."""
+    former = '<w:pPrChange><w:pPr><w:numPr><w:numId w:val="3"/></w:numPr></w:pPr></w:pPrChange>'
+    now = '<w:pStyle w:val="Heading1"/><w:numPr><w:numId w:val="0"/></w:numPr>'
+    assert read_document(docx(styled("Benefits", now + former))) == "Benefits\n"
+
+
 @pytest.mark.parametrize(
     ("data", "expected"),
     [

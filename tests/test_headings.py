@@ -100,6 +100,13 @@ def test_short_lines_below_the_offer_are_what_is_offered():
         ("We have offices in Ghent and Lyon.", True),
         ("Python, SQL (see https://x.org)", False),
         ("https://x.org/jobs", True),
+        ("Send a few lines and your CV: kitchen@x.example, The Hotel", True),
+        ("See www.x.example for pictures.", True),
+        ("More details at https://x.example/jobs", True),
+        ("20 dollars per hour", True),
+        ("1200 CHF per month", True),
+        ("Our privacy policy applies", True),
+        ("Please read our full privacy policy", True),
         ("Visit https://x.org to learn who we are", True),
         ("Questions? jane@x.org", True),
         ("Maintain our privacy policy and train staff in data protection.", False),
@@ -114,3 +121,19 @@ def test_short_lines_below_the_offer_are_what_is_offered():
 )
 def test_tasks_that_hold_a_word_of_the_offer(line, muted):
     assert cannot_ask(split_passages(line), line) == [muted] * len(split_passages(line))
+
+
+@pytest.mark.parametrize(
+    "ad",
+    [
+        "About us\nWe are a bakery with 12 shops.\nForklift team\nBake bread every morning",
+        "About us\nWho we are\nPerson specification\nBake bread every morning",
+        "Benefits\nCompany car\nThe ideal candidate\nBake bread every morning",
+        "Benefits\n• Company car\n• Free lunch\nForklift team\n• Bake bread every morning",
+        "What we offer\nCompany car\nAbout you\nBake bread every morning",
+        "Benefits\nCompany car\nTech stack\nBake bread every morning",
+    ],
+)
+def test_the_offer_ends_where_the_next_part_begins(ad):
+    """Without blank lines: after a longer line or a bullet any short line is a heading, else one that asks."""
+    assert cannot_ask(split_passages(ad), ad)[-1] is False

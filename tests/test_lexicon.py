@@ -49,6 +49,12 @@ def test_a_list_in_capitals_is_found_however_it_is_written(text):
     assert {skill for skill, _, _ in found(names, text)} == {0, 1}
 
 
+def test_single_letters_and_words_keep_their_case_in_such_a_list():
+    names = lexicon_of("R", "IT", "GO", "PROJECT MANAGEMENT")
+    assert found(names, "You go where it matters, in R&D with J. R. Smith.") == []
+    assert names.written_only == {0, 1, 2}
+
+
 def test_one_name_in_capitals_is_no_list_of_them():
     assert lexicon_of("SQL").written_only == {0}
     assert Lexicon(SKILLS).written_only == {0, 1, 2, 3, 4, 5}

@@ -255,5 +255,7 @@ def test_ads_may_come_from_a_generator():
 
 
 def test_half_a_skill_is_no_number_of_them():
-    with pytest.raises(SkillFinderError, match="whole number"):
-        tiny_finder().find_skills("You bake bread", top_k=2.5)
+    for value in (2.5, True, 0):
+        with pytest.raises(SkillFinderError, match="whole number"):
+            tiny_finder().find_skills("You bake bread", top_k=value)
+    assert len(tiny_finder().find_skills("You bake bread in ovens", top_k=np.int64(1))) == 1

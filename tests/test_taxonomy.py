@@ -208,3 +208,7 @@ def test_numbers_in_a_table_are_text(tmp_path):
     pq.write_table(pa.table({"id": [1], "label": ["bake"], "type": [7], "group": [3]}), tmp_path / "skills.parquet")
     ((skill,), _) = read_skills(tmp_path / "skills.parquet")
     assert (skill.type, skill.group) == ("7", "3")
+
+
+def test_empty_cells_more_are_none():
+    assert [skill.label for skill in parse_skills(b"id,label\n1,cook,\n,,,\n2,bake\n")] == ["cook", "bake"]

@@ -144,7 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     if not 1 <= given.seeds <= MOST_SEEDS:
         raise StageError(f"--seeds must be from 1 to {MOST_SEEDS}, got {given.seeds}")
-    failed: dict[tuple[str, str], str] = {}
+    failed: dict[tuple[str, str, int], str] = {}
     for seed in range(1, given.seeds + 1):
         for row in wanted:
             try:
@@ -152,7 +152,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             except StageError as error:
                 # One row that the inputs are not enough for must not cost the others.
                 print(f"   not run: {error}", flush=True)
-                failed[row.question, row.name] = str(error)
+                failed[row.question, row.name, seed] = str(error)
     results = with_earlier(gather(places, failed), {row.question for row in wanted}, Path(given.out))
     results.save(given.out)
     print(f"{given.out}: {sum(bool(row.seeds) for row in results.rows)} of {len(results.rows)} rows measured")
@@ -235,15 +235,21 @@ def _about_held_out(queries: Sequence[GoldSentence], labels: LabelSpace) -> tupl
     return tuple(one for one in kept if one.labels)
 
 
-def gather(places: Places, failed: Mapping[tuple[str, str], str] | None = None) -> AblationResults:
+def gather(places: Places, failed: Mapping[tuple[str, str, int], str] | None = None) -> AblationResults:
     """All rows with what was measured of them so far, each compared with its question's first row.
 
-    `failed` says of (question, name) why it could not be run; what such a row scored before was of other inputs.
+    `failed` says of (question, name, seed) why it could not be run; what it scored before may be of other inputs.
     """
     failed = failed or {}
     measured = {
-        key: {} if key in failed else _scores_of(row, places) for row in GRID for key in [(row.question, row.name)]
+        (row.question, row.name): {
+            seed: scores
+            for seed, scores in _scores_of(row, places).items()
+            if (row.question, row.name, seed) not in failed
+        }
+        for row in GRID
     }
+    reasons = {(question, name): reason for (question, name, _), reason in failed.items()}
     first = {row.question: row.name for row in reversed(GRID)}
     rows = []
     for row in GRID:
@@ -257,7 +263,7 @@ def gather(places: Places, failed: Mapping[tuple[str, str], str] | None = None) 
                 what=row.what,
                 recipe=recipe_of(row, 1).as_dict(),
                 seeds=sorted(scores),
-                not_run=None if scores else failed.get((row.question, row.name)) or _why_not_run(row, places),
+                not_run=None if scores else reasons.get((row.question, row.name)) or _why_not_run(row, places),
                 pairs=sum(source.pairs for record in records[:1] for source in record.sources),
                 sets=compare(scores, baseline),
                 runs=tuple(RowRun.of(record) for record in records),

@@ -10,19 +10,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dataset_builder.benchmark_files import text_key
-from dataset_builder.benchmark_overlap import MIN_NEAR_WORDS, benchmark_sentences, copies_of
+from dataset_builder.benchmark_overlap import benchmark_sentences, copies_of, is_long_enough
 
 
 def give_away(texts: Sequence[str], benchmarks: str | Path) -> list[bool]:
     """Whether each text equals, nearly equals or holds a sentence of any benchmark file in the folder.
 
-    Of sentences shorter than MIN_NEAR_WORDS only copies count: "good communication skills" stands everywhere.
+    Of sentences of a few words only copies count: "good communication skills" stands everywhere.
 
     Raises:
         StageError: no benchmark there.
     """
     sentences = benchmark_sentences(benchmarks)
-    long_enough = [text_key(sentence) for sentence in sentences if len(sentence.split()) >= MIN_NEAR_WORDS]
+    long_enough = [text_key(sentence) for sentence in sentences if is_long_enough(sentence)]
     copies = copies_of(texts, sentences)
     return [
         reason is not None or any(sentence in key for sentence in long_enough)
