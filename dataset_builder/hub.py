@@ -12,6 +12,8 @@ from dataset_builder.contract import StageError
 NAMESPACE = "NAMESPACE"
 DATASET_REPO = "synthetic-esco-skill-sentences"
 MODEL_REPO = "esco-skill-biencoder"
+# Models that stand beside it and never take its place.
+OTHER_MODEL_REPOS = ("esco-skill-static", "esco-skill-biencoder-mpnet")
 METRIC_REPO = "r_precision_at_k"
 SPACE_REPO = "esco-skill-finder"
 
@@ -22,6 +24,11 @@ _VERSION = re.compile(r"v?\d+\.\d+\.\d+")
 def is_hub_id(name: str) -> bool:
     """Whether a source's name reads as `namespace/name` and not as a folder."""
     return _HUB_ID.fullmatch(name) is not None
+
+
+def model_repo(name: str) -> str:
+    """The usual repository of a model that training named: its own where it is one of ours, else the main one."""
+    return name if name in OTHER_MODEL_REPOS else MODEL_REPO
 
 
 def tag_of(version: str) -> str:

@@ -24,7 +24,7 @@ class Artifact:
     """A folder that is to be published.
 
     `only`: the files to take, where not the whole folder. `model`: name of the model that a page runs on, in the
-    publisher's namespace and at the same tag.
+    publisher's namespace and at the same tag. `identity`: the name that its marker holds, "" where that is no record.
     """
 
     kind: Kind
@@ -34,13 +34,14 @@ class Artifact:
     only: Sequence[str] | None = None
     sdk: str | None = None
     model: str = ""
+    identity: str = ""
 
 
 def add_publish_options(parser: argparse.ArgumentParser, name: str | None) -> None:
     """Add the options of every publish command; `name` is the repository's usual name, None where a record has it."""
     parser.add_argument("--namespace", help="user or organisation that publishes (default: who the token belongs to)")
     shown = name or "as its manifest says"
-    parser.add_argument("--name", default=name, help=f"name of the repository (default: {shown})")
+    parser.add_argument("--name", help=f"name of the repository (default: {shown})")
     parser.set_defaults(usual_name=name)
     parser.add_argument("--private", action="store_true", help="make a new repository private")
     parser.add_argument("--revision-tag", metavar="TAG", help="tag to set (default: the version of what is published)")
@@ -83,8 +84,10 @@ def run_publish(artifact: Artifact, options: argparse.Namespace) -> Published | 
         user = api.whoami()["name"]
     namespace = options.namespace or user
     files = _files(artifact, options, namespace, tag)
-    repo_id = f"{namespace}/{options.name}"
-    version = Version(artifact.kind, repo_id, tag, artifact.marker, files, artifact.sdk)
+    repo_id = f"{namespace}/{options.name or options.usual_name}"
+    # Whoever names the repository may replace what it holds.
+    identity = "" if options.name else artifact.identity
+    version = Version(artifact.kind, repo_id, tag, artifact.marker, files, artifact.sdk, identity)
     outcome = publish(version, api, options.private)
     place = f"{api.endpoint}/{_PREFIX[artifact.kind]}{repo_id}"
     if outcome.already_there:
@@ -96,7 +99,8 @@ def run_publish(artifact: Artifact, options: argparse.Namespace) -> Published | 
 
 def _files(artifact: Artifact, options: argparse.Namespace, namespace: str, tag: str) -> HubFiles:
     model = f"{namespace}/{artifact.model}@{tag}\n" if artifact.model else ""
-    return collect_files(artifact.folder, namespace, artifact.only, tag, model, {options.usual_name: options.name})
+    renamed = {options.usual_name: options.name} if options.name else {}
+    return collect_files(artifact.folder, namespace, artifact.only, tag, model, renamed)
 
 
 def _print_plan(artifact: Artifact, files: HubFiles, tag: str) -> None:

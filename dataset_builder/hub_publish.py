@@ -6,6 +6,7 @@ and the main branch goes from one whole version to the next in one commit.
 
 from __future__ import annotations
 
+import json
 import tempfile
 import warnings
 from dataclasses import dataclass
@@ -28,7 +29,11 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class Version:
-    """What is to be published. `marker`: a file that every version of this artifact has."""
+    """What is to be published.
+
+    `marker`: a file that every version of this artifact has. `identity`: the name in it, which the marker on the Hub
+    must have as well; "" where any may be there.
+    """
 
     kind: Kind
     repo_id: str
@@ -36,6 +41,7 @@ class Version:
     marker: str
     files: HubFiles
     sdk: str | None = None
+    identity: str = ""
 
 
 @dataclass(frozen=True)
@@ -68,14 +74,17 @@ def publish(version: Version, api: HfApi, private: bool = False) -> Outcome:
     """
     with hub_errors(version.repo_id):
         head = _open_repo(version, api, private)
+        commit = head.tags.get(version.tag, head.commit)
+        there = _listing(version, api, commit)
+        changed, gone = _changed(version, there), _gone(version, there)
+        if (changed or gone) and version.marker in there:
+            _refuse_other_artifact(version, api, commit)
         if version.tag in head.tags:
-            _refuse_other_content(version, _listing(version, api, head.tags[version.tag]))
-            return Outcome(head.tags[version.tag], sent=0, already_there=True)
-        there = _listing(version, api, head.commit)
+            _refuse_other_content(version, there)
+            return Outcome(commit, sent=0, already_there=True)
         _refuse_foreign(version, there)
-        commit, changed = head.commit, _changed(version, there)
-        if changed or _gone(version, there):
-            commit = _commit(version, api, head.commit, changed, _gone(version, there))
+        if changed or gone:
+            commit = _commit(version, api, commit, changed, gone)
         _verify(version, api, commit)
         _set_tag(version, api, commit)
         return Outcome(commit, sent=len(changed), already_there=False)
@@ -157,6 +166,24 @@ def _refuse_foreign(version: Version, there: dict[str, str]) -> None:
         raise StageError(
             f"{version.repo_id} is taken: it holds something else (no {version.marker})",
             "Choose another name with --name",
+        )
+
+
+def _refuse_other_artifact(version: Version, api: HfApi, commit: str) -> None:
+    if not version.identity:
+        return
+    with tempfile.TemporaryDirectory(prefix="published-") as folder:
+        path = api.hf_hub_download(
+            version.repo_id, version.marker, repo_type=version.kind, revision=commit, local_dir=folder
+        )
+        try:
+            name = json.loads(Path(path).read_text(encoding="utf-8"))["name"]
+        except (ValueError, KeyError, TypeError):
+            return
+    if name != version.identity:
+        raise StageError(
+            f"{version.repo_id} holds {name!r}, and this is {version.identity!r}",
+            "Name a repository with --name: another one, or this one if it is to be replaced",
         )
 
 

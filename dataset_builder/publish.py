@@ -36,8 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if other and not options.name and manifest.name == DATASET_REPO:
         problem = f"{options.folder} was built without a name of its own, and its {other}"
         raise StageError(problem, "Name its repository with --name")
-    options.usual_name, options.name = manifest.name, options.name or manifest.name
-    run_publish(Artifact("dataset", options.folder, manifest.version, DatasetManifest.FILE_NAME), options)
+    options.usual_name = manifest.name
+    marker = DatasetManifest.FILE_NAME
+    run_publish(Artifact("dataset", options.folder, manifest.version, marker, identity=manifest.name), options)
 
 
 def other_than_usual(source: EscoSource) -> str:

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from dataset_builder.contract import StageError, run_command, write_atomically
 from dataset_builder.esco import EscoRelease, read_esco
-from dataset_builder.hub import MODEL_REPO, NAMESPACE
+from dataset_builder.hub import MODEL_REPO
 from dataset_builder.hub_files import refuse_secrets
 from model_card.facts import gather_facts
 from model_card.front_matter import hub_eval_results
@@ -45,7 +45,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--esco", nargs="+", required=True, metavar="ESCO", help="ESCO zips, folders or a version: the skills to rank"
     )
     parser.add_argument("--language", default="en", help="language of the labels (default: en)")
-    parser.add_argument("--repo-id", default=f"{NAMESPACE}/{MODEL_REPO}", help="name on the Hub used in the card")
+    parser.add_argument("--repo-id", default="", help=f"name on the Hub used in the card (usually .../{MODEL_REPO})")
     parser.add_argument("--licence", default="apache-2.0", help="licence of the weights (default: apache-2.0)")
     parser.add_argument(
         "--eval-results",

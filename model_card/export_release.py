@@ -51,7 +51,7 @@ class Source:
     dataset: Path
     results: tuple[Path, ...]
     weights: str = ""
-    repo_id: str = f"{NAMESPACE}/{MODEL_REPO}"
+    repo_id: str = ""
     licence: str = "apache-2.0"
 
 
@@ -153,7 +153,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--results", type=Path, nargs="+", required=True, metavar="FILE", help="results of the int8 file and of others"
     )
     parser.add_argument("--weights", default="", metavar="FILE", help="ONNX file (default: the only int8 one)")
-    parser.add_argument("--repo-id", default=f"{NAMESPACE}/{MODEL_REPO}", help="name on the Hub used in the card")
+    parser.add_argument("--repo-id", default="", help=f"name on the Hub used in the card (usually .../{MODEL_REPO})")
     parser.add_argument("--licence", default="apache-2.0", help="licence of the weights (default: apache-2.0)")
     given = parser.parse_args(arguments)
     results = tuple(given.results)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dataset_builder.contract import StageError, run_command
-from dataset_builder.hub import MODEL_REPO
+from dataset_builder.hub import MODEL_REPO, model_repo
 from dataset_builder.hub_command import Artifact, add_publish_options, run_publish
 from model_card.label_index import check_weights, open_label_index, weight_files
 from model_card.render import TITLE
@@ -44,7 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add_publish_options(parser, MODEL_REPO)
     options = parser.parse_args(arguments)
     record = check_model(options.folder)
-    run_publish(Artifact("model", options.folder, record.version, TrainingRecord.FILE_NAME), options)
+    options.usual_name = model_repo(record.name)
+    marker = TrainingRecord.FILE_NAME
+    run_publish(Artifact("model", options.folder, record.version, marker, identity=record.name), options)
 
 
 if __name__ == "__main__":

@@ -177,7 +177,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--dataset", type=Path, default=REPO / "dataset_builder" / "releases" / f"v{version}")
     parser.add_argument("--model", type=Path, default=REPO / "model_card" / "releases" / f"v{version}")
     parser.add_argument("--results", type=Path, nargs="+", help="default: those that the model folder holds")
-    parser.add_argument("--repo-id", default=f"NAMESPACE/{MODEL_REPO}", help="as given to model_card.build")
+    parser.add_argument("--repo-id", default="", help="as given to model_card.build")
     parser.add_argument("--licence", default="apache-2.0", help="as given to model_card.build")
     parser.add_argument("--namespace", help="look at this account on the Hub as well")
     given = parser.parse_args(arguments)

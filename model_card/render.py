@@ -9,7 +9,7 @@ from typing import Any
 import jinja2
 import yaml
 
-from dataset_builder.hub import MODEL_REPO, NAMESPACE, tag_of
+from dataset_builder.hub import NAMESPACE, model_repo, tag_of
 from eval.results import BenchmarkResult, Estimate, EvalResults
 from model_card.facts import REQUIRED_METRICS, CardFacts
 from model_card.forms import forms_table, markdown_table
@@ -24,18 +24,19 @@ WRITTEN = frozenset({"synthetic", "co_mentions"})
 _MISSING = "-"
 
 
-def render_card(facts: CardFacts, repo_id: str = f"{NAMESPACE}/{MODEL_REPO}", licence: str = "apache-2.0") -> str:
+def render_card(facts: CardFacts, repo_id: str = "", licence: str = "apache-2.0") -> str:
     """The whole card: front matter with `model-index`, then Markdown. Metric values are times 100.
 
     Args:
         facts: checked facts.
-        repo_id: the model's name on the Hub, used in its snippets.
+        repo_id: the model's name on the Hub, used in its snippets; the usual one for its name where "".
         licence: Hub identifier of the weights' licence.
     """
     environment = jinja2.Environment(  # noqa: S701 - Markdown, and every value is from our own records
         undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
     values = {**_model_values(facts), **_result_values(facts), **_training_values(facts), **_machine_values(facts)}
+    repo_id = repo_id or f"{NAMESPACE}/{model_repo(facts.record.name)}"
     return environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
         values,
         front_matter=yaml.safe_dump(front_matter(facts, licence), sort_keys=False, allow_unicode=True).strip(),

@@ -1,5 +1,6 @@
 """dataset_builder.hub_publish against a real HTTP Hub: one commit, verified, tagged once, whatever goes wrong."""
 
+import json
 import shutil
 import time
 from dataclasses import replace
@@ -149,6 +150,27 @@ def test_a_name_taken_by_something_else_is_left_alone(hub, folder):
     with pytest.raises(StageError, match=r"ann/things is taken.*--name"):
         send(hub, folder)
     assert contents(hub, "main") == {"novel.txt": b"novel"}
+
+
+@pytest.mark.parametrize("tag", ["v1.0.0", "v1.1.0"])
+def test_another_artifact_of_the_same_kind_is_not_replaced(hub, folder, tag):
+    """`a` is there: `b` stays out under a new tag and under the same one, while `a`, or whoever names none, goes in."""
+
+    def send_as(name, tag, identity):
+        (folder / "record.json").write_text(json.dumps({"name": name, "version": tag}))
+        files = collect_files(folder, "ann")
+        return publish(Version("model", REPO, tag, "record.json", files, identity=identity), api_of(hub))
+
+    send_as("a", "v1.0.0", "a")
+    before = contents(hub, "main")
+    with pytest.raises(StageError, match=r"ann/things holds 'a', and this is 'b'\. Name a repository with --name"):
+        send_as("b", tag, "b")
+    assert contents(hub, "main") == before
+    assert send_as("a", "v1.2.0", "a").sent == 1
+    assert send_as("b", "v1.3.0", "").sent == 1
+    (folder / "record.json").write_text("no record of ours")
+    send(hub, folder, "v1.4.0")
+    assert send_as("b", "v1.5.0", "b").sent == 1
 
 
 def test_a_repository_made_by_hand_is_used(hub, folder):

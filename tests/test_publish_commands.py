@@ -14,6 +14,9 @@ from dataset_builder import hub_command
 from dataset_builder.card import write_card
 from dataset_builder.contract import run_command
 from dataset_builder.schema import DatasetManifest
+from model_card.build import main as build_card
+from tests.card_folders import card_command, retrain
+from tests.card_records import own_results
 from tests.published_world import COMMANDS, NAMES, TAG, TOKEN, document, published
 
 
@@ -184,6 +187,36 @@ def test_a_model_without_its_own_card_or_index_is_not_published(world, here, tmp
     done = here("model", folder=folder)
     assert done.returncode == 2
     assert "label index was made for other weights than onnx/model.onnx" in done.stderr
+
+
+def renamed_model(world, folder, name):
+    """The world's model as training would have named it, with its own results and card."""
+    shutil.copytree(world.root, folder, ignore=shutil.ignore_patterns("hub", "cache*"))
+    retrain(folder, name=name, version="9.9.9")
+    own_results(folder / "model").save(folder / "own.json")
+    assert run_command(build_card, card_command(folder)) == 0
+    return folder / "model"
+
+
+def test_a_model_of_ours_beside_the_main_one_goes_to_a_repository_of_its_own(world, here, tmp_path):
+    folder = renamed_model(world, tmp_path / "static", "esco-skill-static")
+    assert 'name = "NAMESPACE/esco-skill-static"' in (folder / "README.md").read_text()
+    main = world.hub.store.find("model", "ann/esco-skill-biencoder").head.oid
+    assert here("model", folder=folder).returncode == 0
+    card = world.hub.store.find("model", "ann/esco-skill-static").head.files["README.md"]
+    assert 'name = "ann/esco-skill-static"' in world.hub.store.content(card.sha256).decode()
+    assert world.hub.store.find("model", "ann/esco-skill-biencoder").head.oid == main
+
+
+def test_another_model_takes_the_place_of_a_published_one_only_by_name(world, here, tmp_path):
+    folder = renamed_model(world, tmp_path / "other", "other")
+    main = world.hub.store.find("model", "ann/esco-skill-biencoder").head.oid
+    done = here("model", folder=folder)
+    assert done.returncode == 2
+    assert "error: ann/esco-skill-biencoder holds 'tiny', and this is 'other'. Name a repository with" in done.stderr
+    assert world.hub.store.find("model", "ann/esco-skill-biencoder").head.oid == main
+    assert here("model", "--namespace", "lab", "--name", "other", folder=folder).returncode == 0
+    assert here("model", "--namespace", "lab", "--name", "other", folder=world.root / "model").returncode == 0
 
 
 def test_every_command_that_the_readme_publishes_with_exists(world, here):
