@@ -52,8 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.out:
         write_atomically(options.out, text)
     if options.into:
-        shown = published if groups[0].has_published else []
-        put_part(options.into, RESULTS, "\n".join(metric_table(groups[0], shown, options.metrics[0])))
+        table = metric_table(groups[0], groups[0].fitting(published), options.metrics[0])
+        put_part(options.into, RESULTS, "\n".join(table))
     print(text)
     if options.figures:
         from eval.figures import draw_figures
@@ -89,7 +89,7 @@ def group_as_markdown(group: Group, published: Sequence[Published], metrics: Seq
     """All tables of one group: a table a metric, then the paired tests of the first metric."""
     lines = [f"### {group.split}: {group.label_space}, values x 100, 95% bootstrap intervals", ""]
     for metric in metrics:
-        lines += [*metric_table(group, published if group.has_published else [], metric), ""]
+        lines += [*metric_table(group, group.fitting(published), metric), ""]
     if len(group.entries) > 1:
         names = {entry.name for entry in group.entries}
         tests = paired_tests(group, metrics[0], reference if reference in names else "")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,8 @@ from eval.results import Estimate, EvalResults
 from eval.significance import PairedDifference, estimates, holm, paired_difference
 
 PUBLISHED_FILE = Path(__file__).with_name("published.json")
-PUBLISHED_LABEL_SPACE = ("1.1.0", 13_891)
+# The 13,891 preferred labels of ESCO 1.1.0 in English, in the order of its file.
+PUBLISHED_LABEL_SPACE = "a16081b511a189e46aa9a166e809f77203a3476c78936f36cd9920a02a41d46f"
 
 
 @dataclass(frozen=True)
@@ -55,17 +56,28 @@ class Entry:
 
 @dataclass(frozen=True)
 class Group:
-    """Entries that may stand in one table: the same split and the same label space."""
+    """Entries that may stand in one table: the same split and the same label space.
+
+    `as_published` names the benchmarks that are those of which numbers were published, over the same labels.
+    """
 
     split: str
     label_space: str
     entries: tuple[Entry, ...]
-    has_published: bool
+    as_published: frozenset[str]
 
     @property
     def benchmarks(self) -> list[str]:
         """Names of all benchmarks, in order of first mention."""
         return list(dict.fromkeys(name for entry in self.entries for name in entry.benchmarks))
+
+    def fitting(self, published: Sequence[Published]) -> list[Published]:
+        """Of published numbers those that may stand in the same table; systems without any are left out."""
+        fitting = [
+            replace(one, scores={name: found for name, found in one.scores.items() if name in self.as_published})
+            for one in published
+        ]
+        return [one for one in fitting if one.scores]
 
 
 @dataclass(frozen=True)
@@ -141,8 +153,15 @@ def _group(split: str, entries: Sequence[Entry]) -> Group:
         split=split,
         label_space=f"{space.size:,} skill names of ESCO {space.version}",
         entries=tuple(entries),
-        has_published=split == "test" and (space.version, space.size) == PUBLISHED_LABEL_SPACE,
+        as_published=frozenset(_as_published(entries) if space.sha256 == PUBLISHED_LABEL_SPACE else ()),
     )
+
+
+def _as_published(entries: Sequence[Entry]) -> Iterator[str]:
+    for run in (run for entry in entries for run in entry.runs):
+        for one in run.benchmarks:
+            if run.split == one.split == "test" and one.is_techwolfs:
+                yield one.name
 
 
 def read_published(path: Path = PUBLISHED_FILE) -> list[Published]:

@@ -66,7 +66,7 @@ def draw_figures(group: Group, published: Sequence[Published], folder: str | Pat
     Returns:
         The files written.
     """
-    shown = published if group.has_published else []
+    shown = group.fitting(published)
     best = max(group.entries, key=lambda entry: _mean_over_benchmarks(entry, METRIC))
     drawings: dict[str, Callable[[Any, Theme], Any]] = {
         "forest": lambda plt, theme: forest(plt, theme, group, shown),

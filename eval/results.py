@@ -11,6 +11,13 @@ from pydantic import Field
 
 from dataset_builder.contract import Record, Strict
 
+# How many sentences with a label each split of TechWolf's benchmarks has, by the protocol.
+TECHWOLF_QUERIES = {
+    "tech": {"test": 338, "validation": 75},
+    "house": {"test": 262, "validation": 61},
+    "techwolf": {"test": 326},
+}
+
 
 class Estimate(Strict):
     """A mean over queries with its 95% bootstrap interval."""
@@ -122,6 +129,11 @@ class BenchmarkResult(Strict):
     def asked(self) -> tuple[str, int, int]:
         """What must be equal for two results to be over the same queries: file, queries, and how many were left out."""
         return self.data_sha256, self.queries, self.left_out
+
+    @property
+    def is_techwolfs(self) -> bool:
+        """Whether this can be TechWolf's benchmark of the name, and is no part of it or another one named so."""
+        return TECHWOLF_QUERIES.get(self.name.lower(), {}).get(self.split) == self.queries + self.left_out
 
 
 class EvalResults(Record):

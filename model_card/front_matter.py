@@ -9,7 +9,7 @@ import yaml
 from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 
 from dataset_builder.hub import DATASET_REPO, METRIC_REPO, NAMESPACE, is_hub_id
-from eval.results import EvalResults
+from eval.results import BenchmarkResult, EvalResults
 from model_card.facts import CardFacts
 from training.run_record import TrainingRecord
 
@@ -33,7 +33,7 @@ def front_matter(facts: CardFacts, licence: str) -> dict[str, Any]:
     # The Hub takes base models by their id only.
     if base := hub_base_model(record):
         matter["base_model"] = base
-    matter["model-index"] = [{"name": record.name, "results": _model_index(facts.main)}]
+    matter["model-index"] = [{"name": record.name, "results": _model_index(facts.main, facts.language)}]
     return matter
 
 
@@ -45,7 +45,7 @@ def hub_eval_results(facts: CardFacts) -> str:
     """
     entries = [
         EvalResultEntry(
-            dataset_id=HUB_BENCHMARKS[benchmark.name.lower()],
+            dataset_id=hub_benchmark(benchmark, facts.language),
             task_id="default",
             value=round(100 * benchmark.metrics["rp@5"].value, 2),
             date=one.created_at,
@@ -53,7 +53,7 @@ def hub_eval_results(facts: CardFacts) -> str:
         )
         for one in facts.main
         for benchmark in one.benchmarks
-        if benchmark.name.lower() in HUB_BENCHMARKS and benchmark.split == "test"
+        if hub_benchmark(benchmark, facts.language) and benchmark.split == "test"
     ]
     listed = eval_result_entries_to_yaml(entries)
     return yaml.safe_dump(listed, sort_keys=False) if listed else ""
@@ -71,12 +71,17 @@ def hub_base_model(record: TrainingRecord) -> str:
     return next((name for name in named if is_hub_id(name)), "")
 
 
-def _model_index(results: Iterable[EvalResults]) -> list[dict[str, Any]]:
+def hub_benchmark(benchmark: BenchmarkResult, language: str) -> str:
+    """The Hub dataset that a benchmark is: English, and with as many queries; "" for a file that is only named so."""
+    return HUB_BENCHMARKS[benchmark.name.lower()] if language == "en" and benchmark.is_techwolfs else ""
+
+
+def _model_index(results: Iterable[EvalResults], language: str) -> list[dict[str, Any]]:
     return [
         {
             "task": {"type": "information-retrieval", "name": "Skill extraction"},
             "dataset": {
-                "type": HUB_BENCHMARKS.get(benchmark.name.lower(), benchmark.name),
+                "type": hub_benchmark(benchmark, language) or benchmark.name,
                 "name": benchmark_name(benchmark.name),
                 "split": benchmark.split,
             },

@@ -89,6 +89,7 @@ def results_of(
     version: str = "9.9.9",
     size: int = 5,
     data_sha256: str = "data",
+    labels_sha256: str = "",
 ) -> EvalResults:
     """Results with the ranks given for each benchmark, and everything else at its simplest."""
     system = SystemInfo(
@@ -127,7 +128,7 @@ def results_of(
         command="test",
         split=split,
         system=system,
-        label_space=LabelSpace(source="test", version=version, size=size, sha256=version),
+        label_space=LabelSpace(source="test", version=version, size=size, sha256=labels_sha256 or version),
         tie_order="",
         bootstrap_samples=1000,
         bootstrap_seed=1,

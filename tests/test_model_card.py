@@ -195,6 +195,26 @@ def test_the_hubs_newer_results_hold_the_benchmarks_that_are_there(facts):
     assert hub_eval_results(replace(facts, own=(own,))) == ""
 
 
+@pytest.mark.parametrize(
+    ("language", "changes", "claimed"),
+    [
+        ("en", {}, True),
+        ("en", {"split": "validation", "queries": 60, "left_out": 15}, True),
+        ("en", {"queries": 20}, False),
+        ("en", {"split": "validation"}, False),
+        ("de", {}, False),
+    ],
+)
+def test_a_file_that_is_only_named_tech_is_not_claimed_to_be_the_hubs(facts, language, changes, claimed):
+    """TECH has 338 queries in test and 75 in validation, of which 15 are left out as shared with test."""
+    found = {"rp@5": estimate(0.5), "mrr": estimate(0.5)}
+    own = eval_results("tiny", "e" * 64, [benchmark_result("tech", found, **changes)])
+    given = replace(facts, own=(own,), language=language)
+    kinds = {one.dataset_type for one in ModelCard(render_card(given)).data.eval_results}
+    assert kinds == {"TechWolf/skill-extraction-tech" if claimed else "tech"}
+    assert bool(hub_eval_results(given)) == (claimed and own.benchmarks[0].split == "test")
+
+
 def test_a_folder_is_no_base_model_of_the_hub_unless_the_recipe_names_it(facts):
     def card(**recipe):
         base = facts.record.base_model.model_copy(update={"id": "minilm"})
