@@ -63,10 +63,11 @@ def load_benchmarks(sources: Sequence[str], split: str) -> list[Benchmark]:
     Args:
         sources: each one of: "hub" (TECH, HOUSE and TECHWOLF by their Hub names), a folder with files such as
             tech_test.csv, a CSV, a Hub id with an optional @revision; `NAME=` before a CSV or a Hub id names it.
-        split: "test" or "validation". Of a CSV it is only recorded.
+        split: "test" or "validation". Of a CSV it is only recorded, unless its name says which one it holds.
 
     Raises:
-        StageError: nothing there, a column is missing, no usable row, or two benchmarks of one name.
+        StageError: nothing there, the file of another split, a column is missing, no usable row, none of validation
+            that test lacks, or two benchmarks of one name.
     """
     benchmarks = [benchmark for source in sources for benchmark in _open(source, split)]
     names = [benchmark.name for benchmark in benchmarks]
@@ -86,6 +87,7 @@ def _open(source: str, split: str) -> list[Benchmark]:
     if path.is_dir():
         return _from_folder(path, split)
     if path.is_file():
+        _refuse_other_split(path, split)
         return [_from_csv(path, split, name or _name_of(path))]
     if path.suffix == ".csv" or place.count("/") != 1:
         raise StageError(f"{place} does not exist", "Give a folder, a CSV, a Hub id or the word hub")
@@ -93,6 +95,12 @@ def _open(source: str, split: str) -> list[Benchmark]:
     if not found:
         raise StageError(f"{place} has no split {split!r}")
     return found
+
+
+def _refuse_other_split(path: Path, split: str) -> None:
+    named = next((known for known in SPLITS if path.stem.endswith(f"_{known}")), split)
+    if named != split:
+        raise StageError(f"{path} is of the split {named} by its name, not of {split}", f"Give --split {named}")
 
 
 def _from_folder(folder: Path, split: str) -> list[Benchmark]:
@@ -145,9 +153,18 @@ def _benchmark(name: str, split: str, grouped: BenchmarkFile, data_sha256: str) 
 
 
 def without_shared(benchmark: Benchmark, tests: Sequence[BenchmarkFile]) -> Benchmark:
-    """Leave out what a test split holds too, however spelled: what is chosen on it is chosen on test."""
+    """Leave out what a test split holds too, however spelled: what is chosen on it is chosen on test.
+
+    Raises:
+        StageError: nothing is left.
+    """
     shared = frozenset(text_key(sentence) for test in tests for sentence in test.sentences)
     queries = tuple(query for query in benchmark.queries if text_key(query.sentence) not in shared)
+    if not queries:
+        raise StageError(
+            f"all {len(benchmark.queries)} validation queries of {benchmark.name} stand in a test split as well",
+            "Put sentences of their own into validation",
+        )
     return replace(
         benchmark,
         queries=queries,

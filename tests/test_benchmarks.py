@@ -53,6 +53,21 @@ def test_validation_leaves_out_what_test_holds(tmp_path, as_folder):
     assert found.left_out == 3
 
 
+@pytest.mark.parametrize(("named", "split"), [("validation", "test"), ("test", "validation")])
+def test_a_file_of_the_other_split_is_refused_with_the_remedy(tmp_path, named, split):
+    file = write(tmp_path, f"tech_{named}.csv", TECH)
+    with pytest.raises(StageError, match=rf"is of the split {named} by its name.*Give --split {named}"):
+        load_benchmarks([f"OWN={file}"], split)
+    assert load_benchmarks([write(tmp_path, "own.csv", TECH)], split)[0].split == split
+
+
+def test_validation_that_test_holds_whole_is_refused(tmp_path):
+    write(tmp_path, "tech_test.csv", TECH)
+    write(tmp_path, "tech_validation.csv", TECH)
+    with pytest.raises(StageError, match="all 2 validation queries of TECH stand in a test split as well"):
+        load_benchmarks([str(tmp_path)], "validation")
+
+
 def test_skillskape_lists(tmp_path):
     """Two skills, one of them twice and a third that ESCO lacks; an empty list, and a list of such a skill alone."""
     text = """,sentence,skills
