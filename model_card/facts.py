@@ -44,9 +44,10 @@ class Calibration:
 
 @dataclass(frozen=True)
 class CardFacts:
-    """What the card says. `own` are results of this folder's weights, `others` of the systems compared with.
+    """What the card says. `own` are results of this folder's weights by the score they were trained for.
 
-    `rows_sha256` is the hash of the dataset's training rows, "" where its manifest was given without them.
+    `others` are of the systems compared with. `rows_sha256` is the hash of the dataset's training rows, "" where its
+    manifest was given without them.
     """
 
     record: TrainingRecord
@@ -95,7 +96,8 @@ def gather_facts(model_dir: str | Path, result_files: Sequence[str | Path], data
     hashes = weight_files(folder)
     index = open_label_index(folder)
     results = [EvalResults.load(path) for path in result_files if is_evaluation(path)]
-    own = tuple(one for one in results if one.system.weights_sha256 in index.weights_sha256.values())
+    hashes_known = set(index.weights_sha256.values())
+    own = tuple(one for one in results if one.system.weights_sha256 in hashes_known and as_trained(one, record))
     facts = CardFacts(
         record=record,
         manifest=DatasetManifest.load(dataset),
@@ -113,6 +115,13 @@ def gather_facts(model_dir: str | Path, result_files: Sequence[str | Path], data
     )
     check_facts(facts, index, sha256_of_file(folder / TrainingRecord.FILE_NAME))
     return facts
+
+
+def as_trained(results: EvalResults, record: TrainingRecord) -> bool:
+    """Whether results rank by the score that the model was trained for; taken for granted where they do not say."""
+    settings = results.system.settings
+    share = settings.get("token_share", "0" if settings.get("score") == "cosine" else "")
+    return share in ("", f"{record.token_share:g}")
 
 
 def sha256_of_rows(dataset: str | Path) -> str:
@@ -157,7 +166,8 @@ def check_facts(facts: CardFacts, index: LabelIndex, training_record_sha256: str
         )
     if not facts.main:
         raise StageError(
-            f"no results file is of this model's weights {(facts.onnx_only or record.weights_sha256[:12])}",
+            f"no results file is of this model's weights {(facts.onnx_only or record.weights_sha256[:12])} and of the "
+            "score that it was trained for",
             "Run `python -m eval.score_model` on this folder, with --backend onnx for an ONNX file, and give its file",
         )
     _check_dataset(facts)

@@ -51,6 +51,39 @@ def test_forms_of_these_weights_pass(work):
     assert facts_of(work).exports is not None
 
 
+BY_COSINE = {"score": "cosine"}
+BY_TOKENS = {"score": "token-matching", "token_share": "1"}
+
+
+@pytest.mark.parametrize(
+    ("loss", "settings", "own"),
+    [
+        ("token_match", BY_COSINE, False),
+        ("token_match", BY_TOKENS, True),
+        ("token_match", {"score": "token-matching"}, True),
+        ("mnrl", BY_COSINE, True),
+        ("mnrl", BY_TOKENS, False),
+    ],
+)
+def test_results_by_another_score_than_the_trained_one_are_of_another_system(work, loss, settings, own):
+    """The same weights by plain cosine stand in the comparison, and the card's own numbers are not theirs."""
+    retrain(work, recipe={"stages": [{"loss": {"name": loss}}]})
+    own_results(work / "model").save(work / "own.json")
+    again = own_results(work / "model", settings=settings)
+    system = again.system.model_copy(update={"name": "same weights"})
+    again.model_copy(update={"system": system}).save(work / "other.json")
+    facts = facts_of(work)
+    assert [one.system.name for one in facts.main] == ["tiny", "same weights"][: 1 + own]
+    assert [one.system.name for one in facts.others] == ["same weights"][own:]
+    (work / "other.json").rename(work / "own.json")
+    main_alone = [work / "own.json"]
+    if own:
+        assert gather_facts(work / "model", main_alone, work / "data").others == ()
+    else:
+        with pytest.raises(StageError, match=r"no results file is of .* and of the score that it was trained for"):
+            gather_facts(work / "model", main_alone, work / "data")
+
+
 BREAKS = {
     "forms of other weights": (
         lambda w: forms("0" * 64).save(w / "model"),
