@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 
-from dataset_builder.hub import DATASET_REPO, METRIC_REPO, NAMESPACE, is_hub_id
+from dataset_builder.hub import METRIC_REPO, NAMESPACE, is_hub_id
 from eval.results import BenchmarkResult, EvalResults
 from model_card.facts import CardFacts
 from training.run_record import TrainingRecord
@@ -62,7 +62,7 @@ def hub_eval_results(facts: CardFacts) -> str:
 def dataset_id(facts: CardFacts) -> str:
     """The dataset's name on the Hub: as trained on, or where a local folder of ours will be published."""
     trained_on = facts.record.dataset.id
-    return trained_on if is_hub_id(trained_on) else f"{NAMESPACE}/{DATASET_REPO}"
+    return trained_on if is_hub_id(trained_on) else f"{NAMESPACE}/{facts.manifest.name}"
 
 
 def hub_base_model(record: TrainingRecord) -> str:

@@ -21,12 +21,14 @@ from pathlib import Path
 from huggingface_hub import HfApi
 
 from dataset_builder.contract import StageError, run_command
-from dataset_builder.hub import DATASET_REPO, METRIC_REPO, MODEL_REPO, SPACE_REPO, project_version, tag_of
+from dataset_builder.hub import DATASET_REPO, METRIC_REPO, SPACE_REPO, model_repo, project_version, tag_of
 from dataset_builder.hub_files import HubFiles, check_dataset, collect_files
 from dataset_builder.hub_publish import Kind, Version, what_is_published
+from dataset_builder.schema import DatasetManifest
 from model_card.export_release import release_results
 from model_card.facts import CardFacts, gather_facts
 from model_card.render import render_card
+from training.run_record import TrainingRecord
 
 REPO = Path(__file__).resolve().parent.parent
 _RESULTS = re.compile(r"<!-- results -->.*?<!-- /results -->", re.DOTALL)
@@ -73,8 +75,8 @@ def check_hub(release: Release, namespace: str) -> list[Finding]:
     """Hold the Hub against the local folders: each tag is there, and dataset and model have the same content."""
     api, tag, nothing = HfApi(), tag_of(release.version), HubFiles((), ())
     names: list[tuple[Kind, str, Path | None]] = [
-        ("dataset", DATASET_REPO, release.dataset),
-        ("model", MODEL_REPO, release.model),
+        ("dataset", _name_in(DatasetManifest, release.dataset) or DATASET_REPO, release.dataset),
+        ("model", model_repo(_name_in(TrainingRecord, release.model)), release.model),
         ("space", METRIC_REPO, None),
         ("space", SPACE_REPO, None),
     ]
@@ -86,6 +88,14 @@ def check_hub(release: Release, namespace: str) -> list[Finding]:
     return [
         _find(f"Hub {kind} {name}", partial(look, kind, f"{namespace}/{name}", folder)) for kind, name, folder in names
     ]
+
+
+def _name_in(kind: type[DatasetManifest] | type[TrainingRecord], folder: Path) -> str:
+    """The name in a folder's record; "" where there is none to read, which another check says."""
+    try:
+        return kind.load(folder).name
+    except StageError:
+        return ""
 
 
 def _find(what: str, check: Callable[[], str]) -> Finding:

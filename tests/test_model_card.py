@@ -25,6 +25,7 @@ from tests.card_records import (
     benchmark_result,
     estimate,
     eval_results,
+    manifest,
     own_results,
     training_record,
 )
@@ -252,6 +253,12 @@ def test_a_dataset_trained_from_the_hub_keeps_its_name_and_tag(facts):
     dataset = facts.record.dataset.model_copy(update={"id": "someone/their-set", "revision": "v1.0.0"})
     card = render_card(replace(facts, record=facts.record.model_copy(update={"dataset": dataset})))
     assert "| dataset | `someone/their-set` at `v1.0.0` |" in card
+
+
+def test_a_dataset_from_a_folder_has_the_name_in_its_manifest(facts):
+    card = render_card(replace(facts, manifest=manifest([], name="nursing-sentences")))
+    assert "| dataset | `NAMESPACE/nursing-sentences` at `v1.0.0` |" in card
+    assert ModelCard(card).data.datasets == ["NAMESPACE/nursing-sentences"]
 
 
 def test_what_was_not_measured_is_said(facts):

@@ -9,7 +9,7 @@ import pytest
 from dataset_builder.contract import StageError
 from model_card import release as release_module
 from model_card.release import Release, check_hub, check_release, main
-from tests.card_folders import write_everything
+from tests.card_folders import retrain, write_everything
 from tests.card_records import VERSION, manifest, own_results
 from tests.hub_server import HubServer, User
 
@@ -146,6 +146,17 @@ def test_the_hub_is_held_against_the_folders(made, hub):
     assert found["r_precision_at_k"] == "v1.0.0 is not published"
     api.create_tag("ann/r_precision_at_k", tag="v1.0.0", repo_type="space")
     assert on_hub()["r_precision_at_k"] == ""
+
+
+def test_the_hub_is_looked_at_under_the_names_in_the_records(work, hub):
+    retrain(work, name="esco-skill-static")
+    manifest([], name="nursing-sentences").save(work / "data")
+    names = [finding.what for finding in check_hub(release_at(work), "ann")]
+    assert names[:2] == ["Hub dataset nursing-sentences", "Hub model esco-skill-static"]
+    (work / "data/manifest.json").unlink()
+    (work / "model/training_record.json").unlink()
+    names = [finding.what for finding in check_hub(release_at(work), "ann")]
+    assert names[:2] == ["Hub dataset synthetic-esco-skill-sentences", "Hub model esco-skill-biencoder"]
 
 
 def test_the_command_prints_a_line_a_check_and_fails_as_one(made, capsys, monkeypatch):
