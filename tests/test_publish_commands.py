@@ -100,13 +100,27 @@ def test_refusals_are_one_line_with_the_remedy(here, more, token, message):
 
 
 def test_an_organisation_gets_a_private_copy_under_another_name(world, here):
-    done = here("metric", "--namespace", "lab", "--name", "rp", "--private", "--revision-tag", TAG)
+    done = here("dataset", "--namespace", "lab", "--name", "sentences", "--private", "--revision-tag", TAG)
     assert done.returncode == 0, done.stderr
-    repo = world.hub.store.find("space", "lab/rp")
+    repo = world.hub.store.find("dataset", "lab/sentences")
     assert repo.private
     assert repo.tags == {TAG: repo.head.oid}
     card = world.hub.store.content(repo.head.files["README.md"].sha256).decode()
-    assert f'evaluate.load("lab/rp", revision="{TAG}")' in card
+    assert 'name = "lab/sentences"' in card
+
+
+def test_the_metric_goes_to_any_account_under_the_one_name_that_it_loads_by(world, here):
+    """evaluate.load("lab/rp") would fetch rp.py from the Space, where the metric is r_precision_at_k.py."""
+    world.hub.log.clear()
+    done = here("metric", "--namespace", "lab", "--name", "rp")
+    assert done.returncode == 2
+    assert "error: evaluate.load looks for rp.py in a Space of that name" in done.stderr
+    assert "Leave --name out" in done.stderr
+    assert world.hub.log == []
+    assert here("metric", "--namespace", "lab", "--name", "r_precision_at_k").returncode == 0
+    repo = world.hub.store.find("space", "lab/r_precision_at_k")
+    card = world.hub.store.content(repo.head.files["README.md"].sha256).decode()
+    assert f'evaluate.load("lab/r_precision_at_k", revision="{TAG}")' in card
 
 
 def test_a_page_on_another_model_gets_a_variable_and_keeps_its_files(world, here):
