@@ -41,7 +41,8 @@ def measure_thresholds(
     scores = rankings.top_scores[:, :SUGGESTIONS].astype(np.float64)
     right = np.array(
         [
-            [names.labels[place] in labels for place in places]
+            # Of several skills with one label the first counts, as in the ranks: a gold label is found once.
+            [names.labels[place] in labels and names.position[names.labels[place]] == place for place in places]
             for places, labels in zip(rankings.top[:, :SUGGESTIONS], gold, strict=True)
         ]
     )

@@ -44,6 +44,21 @@ def test_calibration_bins_are_ordered_and_hold_every_suggestion():
     assert len(calibration(np.array([0.5]), np.array([True]))) == 1
 
 
+def test_a_label_of_two_skills_is_found_once():
+    """Gold a and b; the three best are a, its namesake and b: two of three kept are right, and both gold labels are
+    found, so precision is 2/3 and recall 1, where counting the namesake gives 3/3 and 3/2.
+    """
+    rankings = Rankings(
+        top=np.array([[0, 2, 1]]),
+        top_scores=np.array([[0.9, 0.9, 0.5]], dtype=np.float32),
+        gold_ranks=((1, 3),),
+        gold_scores=((0.9, 0.5),),
+    )
+    names = SkillNames(labels=("a", "b", "a"), source="", version="")
+    found = measure_thresholds(rankings, [{"a", "b"}], names, np.empty((0, 1)), chosen=0.1)
+    assert (found.chosen.precision, found.chosen.recall) == pytest.approx((2 / 3, 1))
+
+
 def test_all_of_it_from_rankings():
     """Two sentences; gold a, and b with c. Their two best are (a, b) and (a, c). F1 is best where the rights are
     kept and the wrongs are not. At 0.4 two of four kept are right, of three gold:
