@@ -124,7 +124,8 @@ def group_runs(singles: Sequence[EvalResults], seeds: Mapping[str, Sequence[Eval
         seeds: name -> the runs of its seeds, one entry together.
 
     Raises:
-        StageError: nothing to compare, runs of one name over different data, or seeds that do not belong together.
+        StageError: nothing to compare, two systems of one name, benchmarks of one name over different data, or seeds
+            that do not belong together.
     """
     entries = [Entry(run.system.name, (run,)) for run in singles]
     entries += [Entry(name, tuple(runs)) for name, runs in seeds.items()]
@@ -140,6 +141,9 @@ def group_runs(singles: Sequence[EvalResults], seeds: Mapping[str, Sequence[Eval
 
 
 def _group(split: str, entries: Sequence[Entry]) -> Group:
+    names = [entry.name for entry in entries]
+    if again := [name for name in names if names.count(name) > 1]:
+        raise StageError(f"two systems are named {again[0]!r}", "Leave one out, or score it with a --name of its own")
     data: dict[str, tuple[str, int, int]] = {}
     for run in (run for entry in entries for run in entry.runs):
         for benchmark in run.benchmarks:

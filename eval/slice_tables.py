@@ -15,6 +15,8 @@ from eval.tables import display_name, percent, with_interval
 def slice_tables(group: Group, metric: str) -> list[str]:
     """Lines of Markdown: a heading and a table a benchmark. With several seeds a cell is their mean, without interval.
 
+    Where systems were measured on different numbers of queries, as with other held-out folds, the row gives each one's.
+
     Args:
         group: what is compared.
         metric: one that slices are measured by: rp@5 or mrr.
@@ -31,9 +33,9 @@ def slice_tables(group: Group, metric: str) -> list[str]:
         )
         lines.append(f"| --- | --- | ---: |{' ---: |' * len(found)}")
         for kind, value in keys:
-            queries = next(slices[kind, value][0].queries for _, slices in found if (kind, value) in slices)
-            cells = [_cell(slices.get((kind, value), ()), metric) for _, slices in found]
-            lines.append(f"| {kind} | {value} | {queries} | {' | '.join(cells)} |")
+            measured = [slices.get((kind, value), ()) for _, slices in found]
+            cells = [_cell(results, metric) for results in measured]
+            lines.append(f"| {kind} | {value} | {_counts(measured)} | {' | '.join(cells)} |")
         lines.append("")
     return lines
 
@@ -47,7 +49,16 @@ def _slices(entry: Entry, benchmark: str) -> dict[tuple[str, str], list[SliceRes
     return {key: results for key, results in found.items() if len(results) == len(runs)}
 
 
+def _counts(measured: Sequence[Sequence[SliceResult]]) -> str:
+    """How many queries the systems' values are over: one number where they agree, else one a system."""
+    counts = ["/".join(str(count) for count in sorted({one.queries for one in results})) for results in measured]
+    known = set(filter(None, counts))
+    return known.pop() if len(known) == 1 else ", ".join(count or "-" for count in counts)
+
+
 def _cell(results: Sequence[SliceResult], metric: str) -> str:
+    if len({one.queries for one in results}) > 1:  # seeds with other held-out folds: their mean is over nothing
+        return "-"
     estimates = [result.metrics[metric] for result in results if metric in result.metrics]
     if not estimates:
         return "-"

@@ -156,6 +156,8 @@ def test_what_cannot_be_compared_is_one_line(capsys, tmp_path):
     broken.write_text("{")
     for arguments, message in [
         ([good, other], "other was scored on other data named TECH"),
+        ([good, good], "two systems are named 'good'. Leave one out, or score it with a --name of its own"),
+        ([good, "--seeds", "good", save(tmp_path, "s1", GOOD)], "two systems are named 'good'"),
         ([str(tmp_path / "gone.json")], "gone.json does not exist"),
         ([str(broken)], "broken.json is not JSON"),
         ([], "no evaluation results to compare"),
@@ -243,12 +245,25 @@ def test_slices_of_several_systems_stand_side_by_side(tmp_path, capsys):
     assert "slices are not measured by hit@5" in capsys.readouterr().err
 
 
-def with_slices(folder, name, values):
-    """Save results of 20 queries with slices of seven queries each, whose RP@5 is given."""
+def test_slices_of_different_queries_say_so(tmp_path, capsys):
+    """Other folds were held out: 7 queries are unseen for one system, 9 for another; two seeds differ, 7 and 8."""
+    for name, queries in (("one", 7), ("other", 9), ("s1", 7), ("s2", 8)):
+        with_slices(tmp_path, name, {"training": {"unseen": 0.5}}, queries)
+    with_slices(tmp_path, "none", {"length": {"8-15 words": 0.5}})
+    one, other, none, *seeds = (str(tmp_path / f"{name}.json") for name in ("one", "other", "none", "s1", "s2"))
+    assert run_command(compare.main, [one, other, none, "--seeds", "seeds", *seeds, "--slices"]) == 0
+    printed = capsys.readouterr().out
+    value = "50.00 [20.00, 90.00]"
+    assert f"| training | unseen | 7, 9, -, 7/8 | {value} | {value} | - | - |" in printed
+    assert f"| length | 8-15 words | 7 | - | - | {value} | - |" in printed
+
+
+def with_slices(folder, name, values, queries=7):
+    """Save results of 20 queries with slices of so many queries each, whose RP@5 is given."""
     record = results_of(name, {"TECH": [(1,)] * 20})
     slices = {
         kind: {
-            value: SliceResult(queries=7, metrics={"rp@5": Estimate(value=share, low=0.2, high=0.9)})
+            value: SliceResult(queries=queries, metrics={"rp@5": Estimate(value=share, low=0.2, high=0.9)})
             for value, share in found.items()
         }
         for kind, found in values.items()
