@@ -67,7 +67,7 @@ def publish(version: Version, api: HfApi, private: bool = False) -> Outcome:
     Args:
         version: files and names.
         api: a client with a token that may write.
-        private: for a repository that does not exist yet.
+        private: for a repository that does not exist yet; where False the account's default counts.
 
     Raises:
         StageError: no right to write, the name or the tag is taken, the Hub failed, or what came back differs.
@@ -120,7 +120,9 @@ def _open_repo(version: Version, api: HfApi, private: bool) -> _Head:
     try:
         return _read_head(version, api)
     except RepositoryNotFoundError:
-        api.create_repo(version.repo_id, repo_type=version.kind, private=private, exist_ok=True, space_sdk=version.sdk)
+        # False would make it public in an organisation whose repositories are private by default.
+        wanted = private or None
+        api.create_repo(version.repo_id, repo_type=version.kind, private=wanted, exist_ok=True, space_sdk=version.sdk)
         return _read_head(version, api)
 
 

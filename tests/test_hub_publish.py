@@ -20,7 +20,7 @@ REPO = "ann/things"
 @pytest.fixture
 def hub(tmp_path, monkeypatch):
     users = {
-        TOKEN: User("ann", organisations=("lab",)),
+        TOKEN: User("ann", organisations=("lab", "closed"), private_by_default=("closed",)),
         "hf_reader": User("ann", may_write=False),
         "hf_bob": User("bob"),
     }
@@ -186,6 +186,13 @@ def test_private_means_unseen_by_others(hub, folder):
     assert hub.store.find("model", REPO).private
     with pytest.raises(StageError, match="may not write to ann/things"):
         send(hub, folder, token="hf_bob")
+
+
+def test_an_organisation_that_is_private_by_default_stays_so(hub, folder):
+    send(hub, folder, repo_id="closed/things")
+    assert hub.store.find("model", "closed/things").private
+    send(hub, folder)
+    assert not hub.store.find("model", REPO).private
 
 
 def test_an_organisation_is_a_namespace(hub, folder):

@@ -30,7 +30,8 @@ def create_repo(request: Request) -> Answer:
     repo_id, kind = f"{namespace}/{wanted['name']}", wanted.get("type") or "model"
     url = f"{request.url}/{'' if kind == 'model' else kind + 's/'}{repo_id}"
     try:
-        private = wanted.get("visibility") == "private" or bool(wanted.get("private"))
+        default = "private" if user and namespace in user.private_by_default else "public"
+        private = (wanted.get("visibility") or default) == "private" or bool(wanted.get("private"))
         request.store.create(kind, repo_id, private, wanted.get("sdk"))
     except HubError as error:
         return Answer(error.status, {"error": error.message, "url": url}, {"X-Error-Message": error.message})

@@ -24,11 +24,12 @@ class HubError(Exception):
 
 @dataclass(frozen=True)
 class User:
-    """Who a token belongs to, and what it may do."""
+    """Who a token belongs to, and what it may do; of its organisations some make repositories private by default."""
 
     name: str
     organisations: tuple[str, ...] = ()
     may_write: bool = True
+    private_by_default: tuple[str, ...] = ()
 
     def owns(self, namespace: str) -> bool:
         return namespace == self.name or namespace in self.organisations
