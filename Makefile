@@ -37,7 +37,7 @@ ON_RELEASE = --dataset dataset_builder/releases/v1.0.0 --pseudo-labels $(PSEUDO_
 
 minilm: $(MODELS)/1.0.0/training_record.json  ## the released model: half an hour a seed on two CPU cores
 static: $(MODELS)/static/training_record.json  ## token vectors without a transformer, distilled from it: minutes
-mpnet: $(MODELS)/mpnet/training_record.json  ## the 110M model: two hours on two CPU cores, minutes on a GPU
+mpnet: $(MODELS)/mpnet/training_record.json  ## the 110M model: an hour and a quarter on two CPU cores, minutes on a GPU
 
 $(MODELS)/1.0.0/training_record.json: $(PSEUDO_LABELS)
 	$(TRAIN) $(ON_RELEASE) --seeds 1 2 3 --recipe training/recipes/minilm_pseudo_token_and_cosine.yaml \
