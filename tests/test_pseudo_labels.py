@@ -216,6 +216,20 @@ def test_the_command_writes_what_training_reads(arguments, tmp_path, capsys):
     assert (tmp_path / "out" / "pseudo.csv").read_bytes() == first
 
 
+def test_the_command_labels_again_without_its_teacher(arguments, tmp_path):
+    spans = skillspan(tmp_path / "train.json", ("we weld iron and bake bread", "OBIOBI", "OOOOOO"))
+    kept = tmp_path / "kept.parquet"
+    given = [*arguments, "--spans", str(spans), "--least-score-span", "-0.5"]
+    pseudo_labels.main([*given, "--keep", str(kept)])
+    csv_file, about = tmp_path / "out" / "pseudo.csv", tmp_path / "out" / "pseudo.json"
+    first, teacher = csv_file.read_bytes(), json.loads(about.read_text())["teacher"]
+    csv_file.unlink()
+    place = given.index("--teacher") + 1
+    pseudo_labels.main([*given[:place], str(kept), *given[place + 1 :]])
+    assert csv_file.read_bytes() == first
+    assert json.loads(about.read_text())["teacher"] == teacher
+
+
 def test_a_span_that_copies_a_benchmark_sentence_is_no_text_of_its_own(arguments, tmp_path):
     """The sentences are no copies; one span is one of `Weld steel`, one of `You bake ... ovens` but for a letter."""
     spans = skillspan(

@@ -28,8 +28,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from dataset_builder.contract import (
     StageError,
     code_version,
@@ -39,14 +37,14 @@ from dataset_builder.contract import (
     write_atomically,
 )
 from dataset_builder.esco import EscoRelease, read_esco
-from training.base_model import embed_texts, find_base_model, open_encoder
-from training.label_space import LabelSpace, label_space_of_esco
+from training.base_model import find_base_model
+from training.kept_labels import KeptLabels, Labeller, Notes, are_kept_labels
+from training.label_space import label_space_of_esco
 from training.literal_matches import read_sentences
 from training.overlap import give_away
+from training.run_record import ModelSource
+from training.teacher import Teacher
 
-ALTERNATIVE_LABELS = 6  # of a skill, in the teacher's label vectors
-ALTERNATIVE_WEIGHT = 0.5  # of their mean, beside the label's own vector
-BLOCK = 2_000
 WORDS_OF_A_SENTENCE = range(4, 29)
 WORDS_OF_A_CLAUSE = range(2, 13)
 _CLAUSE_ENDS = re.compile(r"\s*(?:[,;:()]|\.(?=\s|$)| and | or | & | as well as | including | such as )\s*")
@@ -71,43 +69,6 @@ class LabelledSentence:
 
     sentence: str
     labels: tuple[str, ...]
-
-
-class Teacher:
-    """Finds the label nearest to a text by cosine. A label's vector is its own and half the mean of its alternatives'.
-
-    Args:
-        folder: a sentence-transformers folder.
-        esco: the labels and their alternatives.
-        precision: auto, bf16 or fp32.
-    """
-
-    def __init__(self, folder: Path, esco: EscoRelease, precision: str = "auto") -> None:
-        self.labels: LabelSpace = label_space_of_esco(esco)
-        self._encoder = open_encoder(folder).eval()
-        self._precision = precision
-        owners: list[int] = []
-        others: list[str] = []
-        for position, skill in enumerate(esco.skills):
-            chosen = skill.alternative_labels[:ALTERNATIVE_LABELS] or (skill.label,)
-            owners += [position] * len(chosen)
-            others += chosen
-        own = self._embed(self.labels.labels)
-        sums = torch.zeros_like(own).index_add_(0, torch.tensor(owners), self._embed(others))
-        means = sums / torch.bincount(torch.tensor(owners), minlength=len(own))[:, None]
-        self._label_vectors = torch.nn.functional.normalize(own + ALTERNATIVE_WEIGHT * means)
-
-    def nearest(self, texts: Sequence[str]) -> list[tuple[str, float]]:
-        """(preferred label, cosine) of each text's nearest label."""
-        found: list[tuple[str, float]] = []
-        vectors = self._embed(texts)
-        for start in range(0, len(texts), BLOCK):
-            scores, positions = (vectors[start : start + BLOCK] @ self._label_vectors.T).max(dim=1)
-            found += zip((self.labels.labels[one] for one in positions.tolist()), scores.tolist(), strict=True)
-        return found
-
-    def _embed(self, texts: Sequence[str]) -> torch.Tensor:
-        return embed_texts(self._encoder, texts, self._precision).cpu()
 
 
 def read_spans(path: str | Path) -> list[PartedSentence]:
@@ -177,7 +138,7 @@ def clauses_of(sentence: str) -> tuple[str, ...]:
 
 
 def label_sentences(
-    sentences: Sequence[PartedSentence], teacher: Teacher, least_score: float, per_skill: int | None = None
+    sentences: Sequence[PartedSentence], teacher: Labeller, least_score: float, per_skill: int | None = None
 ) -> list[LabelledSentence]:
     """Give each sentence the labels that the teacher is sure of for its parts; sentences without any are left out.
 
@@ -220,8 +181,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     spans = read_spans(given.spans) if given.spans else []
     plain = part_sentences(read_sentences(given.sentences), given.limit, given.seed) if given.sentences else []
     kept = [without_copies(one, given.benchmarks) for one in (spans, plain)]
-    base = find_base_model(given.teacher)
-    teacher = Teacher(base.folder, read_esco(given.esco))
+    teacher, source = _open_teacher(given.teacher, read_esco(given.esco))
     # A marked span is a text of its own, too: short as the names that people search for, or as long as a copy.
     alone = [PartedSentence(part, (part,)) for part in dict.fromkeys(part for one in kept[0] for part in one.parts)]
     own = without_copies(alone, given.benchmarks)
@@ -235,7 +195,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     about = {
         "command": shown_command("training.pseudo_labels", list(arguments if arguments is not None else sys.argv[1:])),
         "code_version": code_version(),
-        "teacher": base.source.model_dump(),
+        "teacher": source.model_dump(),
         "sha256": sha256_of_file(given.out),
         "inputs_sha256": {
             name: sha256_of_file(path) for name in ("spans", "sentences") if (path := getattr(given, name))
@@ -245,6 +205,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "labelled": {name: _counts(group) for name, group in found.items()},
     }
     write_atomically(Path(given.out).with_suffix(".json"), json.dumps(about, indent=2) + "\n")
+    if given.keep:
+        teacher.save(given.keep)
     for name, group in found.items():
         print(
             "{}: {sentences:,} labelled, {pairs:,} pairs, {skills:,} skills".format(
@@ -252,6 +214,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
             )
         )
     print(f"{given.out}: {len(rows):,} texts")
+
+
+def _open_teacher(place: str, esco: EscoRelease) -> tuple[Notes, ModelSource]:
+    """A model, or what one said before; either notes down what it says now."""
+    labels = label_space_of_esco(esco)
+    if are_kept_labels(place):
+        kept = KeptLabels(place, labels)
+        return Notes(kept, labels, kept.teacher), kept.teacher
+    base = find_base_model(place)
+    return Notes(Teacher(base.folder, esco), labels, base.source), base.source
 
 
 def _counts(group: Sequence[LabelledSentence]) -> dict[str, int]:
@@ -271,12 +243,15 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m training.pseudo_labels", description=__doc__, allow_abbrev=False)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     add: Any = parser.add_argument
-    add("--teacher", required=True, metavar="DIR_OR_HUB_ID[@REV]", help="a model trained on labelled pairs")
+    teacher = "a model trained on labelled pairs, or a file that --keep of one wrote"
+    add("--teacher", required=True, metavar="DIR_OR_HUB_ID[@REV]", help=teacher)
     add("--esco", required=True, nargs="+", metavar="ZIP_OR_FOLDER_OR_VERSION", help="the labels to choose from")
     add("--spans", metavar="JSON", help="SkillSpan's train.json")
     add("--sentences", metavar="TXT", help="real sentences, one a line (.gz too)")
     add("--benchmarks", required=True, metavar="DIR", help="CSV files whose sentences are left out, near-copies too")
     add("--out", required=True, metavar="CSV", help="where the labelled sentences go")
+    keep = "also write what the teacher said of every text, by its hash, for --teacher of others who have the texts"
+    add("--keep", metavar="PARQUET", help=keep)
     bound = "cosine from which on a label of a {} counts (default: %(default)s)"
     add("--least-score-span", type=float, default=0.65, metavar="X", help=bound.format("span"))
     add("--least-score-clause", type=float, default=0.7, metavar="X", help=bound.format("clause"))
