@@ -1,11 +1,13 @@
 """Labels that a teacher gave once, kept by hash: the same again without the teacher, and what they are refused for."""
 
+import json
+
 import pyarrow.parquet as pq
 import pytest
 
 from dataset_builder.contract import StageError
 from tests.test_pseudo_labels import FixedTeacher
-from training.kept_labels import UNKNOWN, KeptLabels, Notes, are_kept_labels, hash_of
+from training.kept_labels import SCHEMA, UNKNOWN, KeptLabels, Notes, are_kept_labels, hash_of
 from training.label_space import LabelSpace
 from training.run_record import ModelSource
 
@@ -56,3 +58,16 @@ def test_other_labels_and_other_files_are_refused(tmp_path):
             KeptLabels(tmp_path / name, LABELS)
     assert not are_kept_labels(str(tmp_path))
     assert not are_kept_labels("our/teacher.parquet")
+
+
+def test_the_labels_of_this_repository_are_of_the_released_label_space(repo):
+    """They say nothing but hashes, numbers of ESCO's 13,891 labels, and cosines."""
+    results = json.loads((repo / "results" / "mpnet.json").read_text(encoding="utf-8"))
+    table = pq.read_table(repo / "training" / "teacher_labels" / "mpnet.parquet")
+    about = table.schema.metadata
+    assert about[b"labels_sha256"].decode() == results["label_space"]["sha256"]
+    assert ModelSource.model_validate_json(about[b"teacher"]).weights_sha256 == results["system"]["weights_sha256"]
+    assert table.schema.remove_metadata() == SCHEMA
+    assert table.num_rows > 20_000
+    assert 0 <= min(table["label"].to_pylist()) <= max(table["label"].to_pylist()) < 13_891
+    assert all(0 < score <= 1.001 for score in table["score"].to_pylist())

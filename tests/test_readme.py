@@ -97,6 +97,12 @@ def test_make_trains_the_models_as_the_commands_do():
         assert (module, flags_of(tuple(words))) in known
 
 
+def test_no_place_for_a_table_is_empty():
+    parts = re.findall(r"^<!-- ([\w-]+) -->\n(.*?)^<!-- /\1 -->", TEXT, flags=re.DOTALL | re.MULTILINE)
+    assert len(parts) >= 5
+    assert [name for name, table in parts if not table.strip()] == []
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPO)))
 def test_links_lead_somewhere(page: Path):
     links = re.findall(r"\]\(([^)#][^)]*)\)|(?:src|srcset)=\"([^\"]+)\"", page.read_text(encoding="utf-8"))
