@@ -6,6 +6,7 @@ from sentence_transformers import SentenceTransformerTrainingArguments
 from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 
 from dataset_builder.contract import StageError
+from dataset_builder.markdown_parts import markers_of
 from tests.tiny_encoder import write_tiny_dataset, write_tiny_encoder
 from training import bench, model_flops
 from training.base_model import open_encoder
@@ -152,3 +153,11 @@ def test_the_newest_release_is_taken_by_number(tmp_path: Path, monkeypatch):
         (tmp_path / version).mkdir()
         (tmp_path / version / "manifest.json").write_text("{}")
     assert newest_dataset() == str(tmp_path / "v0.10.0")
+
+
+def test_the_table_is_that_of_the_file(repo: Path):
+    """results/training_speed.json is of this schema, and training/README.md shows it as it is."""
+    start, end = markers_of(bench.PART)
+    shown = (repo / "training" / "README.md").read_text(encoding="utf-8").partition(start)[2].partition(end)[0]
+    (path,) = (repo / "results").rglob(TrainingSpeed.FILE_NAME)
+    assert shown.strip() == render(TrainingSpeed.load(path))
