@@ -65,8 +65,8 @@ class _Name:
 class Lexicon:
     """All names of a list of skills, looked up by their words.
 
-    `written_only` holds the skills whose own name is so short that only its spelling is evidence (R, C++, CSS). A list
-    that is in capitals throughout has none, and its capitals mean nothing.
+    `written_only` holds the skills whose own name is so short that only its spelling is evidence (R, C++, CSS). In a
+    list that is in capitals throughout, they tell only single letters and everyday words from the words of a text.
     """
 
     def __init__(self, skills: Sequence[Skill]) -> None:

@@ -6,8 +6,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from dataset_builder.contract import StageError
+from dataset_builder.seeded import stable_number
 from tests.test_pseudo_labels import FixedTeacher
-from training.kept_labels import SCHEMA, UNKNOWN, KeptLabels, Notes, are_kept_labels, hash_of
+from training.kept_labels import SCHEMA, UNKNOWN, KeptLabels, Notes, are_kept_labels
 from training.label_space import LabelSpace
 from training.run_record import ModelSource
 
@@ -35,9 +36,9 @@ def test_what_is_kept_comes_back_and_nothing_else(tmp_path):
 
 def test_no_text_is_in_the_file(tmp_path):
     """A hash by hand: SHA-256 of "abc" begins with ba7816bf 8f01cfea."""
-    assert hash_of("abc") == 0xBA7816BF8F01CFEA
+    assert stable_number("abc") == 0xBA7816BF8F01CFEA
     path = kept_in(tmp_path / "kept.parquet", you_weld=("weld steel", 0.75))
-    assert pq.read_table(path).to_pylist() == [{"text": hash_of("you weld"), "label": 1, "score": 0.75}]
+    assert pq.read_table(path).to_pylist() == [{"text": stable_number("you weld"), "label": 1, "score": 0.75}]
     assert b"you weld" not in path.read_bytes()
 
 

@@ -7,7 +7,6 @@ bytes of its SHA-256, the number of the nearest label, and the score.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -17,6 +16,7 @@ import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from dataset_builder.contract import StageError
+from dataset_builder.seeded import stable_number
 from training.label_space import LabelSpace
 from training.run_record import ModelSource
 
@@ -59,7 +59,7 @@ class KeptLabels:
 
     def nearest(self, texts: Sequence[str]) -> list[tuple[str, float]]:
         """(preferred label, score) of each text; UNKNOWN for one that is not kept."""
-        found = (self._known.get(hash_of(text), (0, UNKNOWN)) for text in texts)
+        found = (self._known.get(stable_number(text), (0, UNKNOWN)) for text in texts)
         return [(self._labels[number], score) for number, score in found]
 
 
@@ -75,7 +75,7 @@ class Notes:
     def nearest(self, texts: Sequence[str]) -> list[tuple[str, float]]:
         """What the labeller says."""
         said = self._labeller.nearest(texts)
-        self._said.update(zip(map(hash_of, texts), said, strict=True))
+        self._said.update(zip(map(stable_number, texts), said, strict=True))
         return said
 
     def save(self, path: str | Path) -> None:
@@ -87,11 +87,6 @@ class Notes:
         arrays = [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)]
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(pa.table(arrays, schema=SCHEMA.with_metadata(about)), path, compression="zstd")
-
-
-def hash_of(text: str) -> int:
-    """The first eight bytes of a text's SHA-256, as a number."""
-    return int.from_bytes(hashlib.sha256(text.encode("utf-8")).digest()[:8], "big")
 
 
 def are_kept_labels(place: str) -> bool:
