@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 EXTRAS := build,serve,openvino,train,eval,publish,space,ray,export,demo,dev
 
-.PHONY: demo test lint bench minilm static mpnet clean
+.PHONY: demo test lint bench minilm static mpnet student clean
 
 demo: .venv/.installed  ## ESCO sample -> sentences by a small LLM -> trained model -> measured
 	$(BIN)/python demo.py
@@ -31,13 +31,16 @@ MPNET ?= sentence-transformers/all-mpnet-base-v2
 ACCELERATE ?= training/accelerate/cpu.yaml
 MODELS := artifacts/model
 PSEUDO_LABELS := artifacts/pseudo_labels.csv
+LABELS_110M := artifacts/pseudo_labels_110m.csv
 TRAIN = $(BIN)/accelerate launch --quiet --config_file $(ACCELERATE) -m training.train --esco $(ESCO) \
 	--skillskape $(DATA)/skillskape/train.csv --validation $(DATA)/benchmarks
 ON_RELEASE = --dataset dataset_builder/releases/v1.0.0 --pseudo-labels $(PSEUDO_LABELS)
+FROM_110M = --dataset dataset_builder/releases/v1.0.0 --pseudo-labels $(LABELS_110M) --seeds 1 2 3 --keep-checkpoints
 
 minilm: $(MODELS)/1.0.0/training_record.json  ## the released model: half an hour a seed on two CPU cores
 static: $(MODELS)/static/training_record.json  ## token vectors without a transformer, distilled from it: minutes
-mpnet: $(MODELS)/mpnet/training_record.json  ## the 110M model: an hour and a quarter on two CPU cores, minutes on a GPU
+mpnet: $(MODELS)/mpnet/training_record.json  ## the 110M model: an hour a seed on two CPU cores, minutes on a GPU
+student: $(MODELS)/minilm-110m-labels/training_record.json  ## the released recipe with the labels of a 110M teacher
 
 $(MODELS)/1.0.0/training_record.json: $(PSEUDO_LABELS)
 	$(TRAIN) $(ON_RELEASE) --seeds 1 2 3 --recipe training/recipes/minilm_pseudo_token_and_cosine.yaml \
@@ -48,9 +51,19 @@ $(MODELS)/static/training_record.json: $(MODELS)/1.0.0/training_record.json
 	$(TRAIN) $(ON_RELEASE) --seeds 1 2 3 --recipe training/recipes/static.yaml --base-model $(MODELS)/static-start \
 		--name esco-skill-static --out $(@D)
 
-$(MODELS)/mpnet/training_record.json: $(PSEUDO_LABELS)
-	$(TRAIN) $(ON_RELEASE) --recipe training/recipes/mpnet_pseudo_token_and_cosine.yaml --base-model $(MPNET) \
+$(MODELS)/mpnet/training_record.json: $(LABELS_110M)
+	$(TRAIN) $(FROM_110M) --recipe training/recipes/mpnet_pseudo_token_and_cosine.yaml --base-model $(MPNET) \
 		--name esco-skill-biencoder-mpnet --out $(@D)
+
+$(MODELS)/minilm-110m-labels/training_record.json: $(LABELS_110M)
+	$(TRAIN) $(FROM_110M) --recipe training/recipes/minilm_pseudo_token_and_cosine.yaml --base-model $(MINILM) \
+		--name esco-skill-biencoder --out $(@D)
+
+# What a first 110M model, trained with the labels of 0.2.0, said of these texts.
+$(LABELS_110M): | .venv/.installed
+	$(BIN)/python -m training.pseudo_labels --teacher training/teacher_labels/mpnet.parquet --esco $(ESCO) \
+		--spans $(DATA)/skillspan/train.json --sentences $(DATA)/usajobs/sentences.txt.gz --limit 8000 \
+		--benchmarks $(DATA)/benchmarks --out $@
 
 $(PSEUDO_LABELS): $(MODELS)/0.2.0/training_record.json
 	$(BIN)/python -m training.pseudo_labels --teacher $(MODELS)/0.2.0 --esco $(ESCO) \

@@ -10,7 +10,7 @@ from dataset_builder.seeded import stable_number
 from tests.test_pseudo_labels import FixedTeacher
 from training.kept_labels import SCHEMA, UNKNOWN, KeptLabels, Notes, are_kept_labels
 from training.label_space import LabelSpace
-from training.run_record import ModelSource
+from training.run_record import ModelSource, TrainingRecord
 
 TEACHER = ModelSource(id="our/teacher", revision="v1", weights_sha256="0" * 64)
 LABELS = LabelSpace(("bake bread", "weld steel"), ("urn:1", "urn:2"), "1.1.0")
@@ -61,13 +61,16 @@ def test_other_labels_and_other_files_are_refused(tmp_path):
     assert not are_kept_labels("our/teacher.parquet")
 
 
-def test_the_labels_of_this_repository_are_of_the_released_label_space(repo):
-    """They say nothing but hashes, numbers of ESCO's 13,891 labels, and cosines."""
+@pytest.mark.parametrize("name", ["mpnet", "mpnet_mean"])
+def test_the_labels_of_this_repository_are_of_the_released_label_space(repo, name):
+    """They say nothing but hashes, numbers of ESCO's 13,891 labels, and cosines; results lead to their teachers."""
     results = json.loads((repo / "results" / "mpnet.json").read_text(encoding="utf-8"))
-    table = pq.read_table(repo / "training" / "teacher_labels" / "mpnet.parquet")
+    student = TrainingRecord.load(repo / "results" / "minilm-110m-labels")
+    teachers = {"mpnet": student.teacher.weights_sha256, "mpnet_mean": results["system"]["weights_sha256"]}
+    table = pq.read_table(repo / "training" / "teacher_labels" / f"{name}.parquet")
     about = table.schema.metadata
     assert about[b"labels_sha256"].decode() == results["label_space"]["sha256"]
-    assert ModelSource.model_validate_json(about[b"teacher"]).weights_sha256 == results["system"]["weights_sha256"]
+    assert ModelSource.model_validate_json(about[b"teacher"]).weights_sha256 == teachers[name]
     assert table.schema.remove_metadata() == SCHEMA
     assert table.num_rows > 20_000
     assert 0 <= min(table["label"].to_pylist()) <= max(table["label"].to_pylist()) < 13_891

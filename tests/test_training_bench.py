@@ -49,7 +49,8 @@ def test_ours_is_measured_with_the_plain_example_s_loss_and_optimiser(tmp_path: 
     more = "gradient_accumulation: 4, optimizer: sgd, weight_decay: 0.1, schedule: cosine, max_grad_norm: 9"
     recipe = tmp_path / "tiny.yaml"
     recipe.write_text(
-        f"name: x\nstages: [{{name: one, sources: {{labels: {{}}}}, learning_rate: 0.1, loss: {loss}, {more}}}]\n",
+        "name: x\ncheckpoints_per_epoch: 24\n"
+        f"stages: [{{name: one, sources: {{labels: {{}}}}, learning_rate: 0.1, loss: {loss}, {more}}}]\n",
         encoding="utf-8",
     )
     dataset, encoder = write_tiny_dataset(tmp_path / "pairs.csv"), write_tiny_encoder(tmp_path / "encoder")
@@ -57,7 +58,9 @@ def test_ours_is_measured_with_the_plain_example_s_loss_and_optimiser(tmp_path: 
         ["--recipe", str(recipe), "--dataset", str(dataset), "--base-model", str(encoder)]
     )
     for cached in (False, True):
-        (stage,) = bench._prepared(given, 8, 2, cached).recipe.stages
+        prepared = bench._prepared(given, 8, 2, cached).recipe
+        assert prepared.checkpoints_per_epoch == 1  # written at the end alone
+        (stage,) = prepared.stages
         assert stage.loss == Loss(name="masked_mnrl", mask=(), mini_batch=16 if cached else 0)
         library = inspect.signature(MultipleNegativesRankingLoss).parameters
         assert stage.loss.scale == library["scale"].default

@@ -211,7 +211,8 @@ def _prepared(given: argparse.Namespace, size: int, steps: int, cached: bool) ->
         loss=Loss(name="masked_mnrl", mask=(), mini_batch=16 if cached else 0),
     )
     validation = dataclasses.replace(recipe.validation, times_per_epoch=0)
-    recipe = dataclasses.replace(recipe, stages=(stage,), validation=validation)
+    # One checkpoint, at the end: what is written on the way to be safe is no training.
+    recipe = dataclasses.replace(recipe, stages=(stage,), validation=validation, checkpoints_per_epoch=1)
     esco, out = tuple(given.esco or ()), Path("unused")
     options = RunOptions(given.dataset, given.base_model, out, esco, given.skillskape, validation=given.validation)
     return prepare(recipe, dataclasses.replace(options, pseudo_labels=given.pseudo_labels))
