@@ -36,12 +36,13 @@ _TALK = re.compile(
 
 @dataclass
 class Report:
-    """Counts and a few examples of rejected sentences by reason; the round trip's bound where it was made."""
+    """Counts and a few examples of rejected sentences by reason; the round trip's bounds where it was made."""
 
     rejected: dict[str, int] = field(default_factory=dict)
     examples: dict[str, list[str]] = field(default_factory=dict)
     reasons_of: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     round_trip_k: int | None = None
+    round_trip_far: int | None = None
 
     def reject(self, reason: str, sentence: Sentence, beside: Sentence | None = None, shown: bool = True) -> None:
         """Count a rejected sentence; `beside` is the one that it was rejected for, shown with it.

@@ -21,7 +21,7 @@ from dataset_builder.filters import (
     drop_duplicates,
 )
 from dataset_builder.near_duplicates import drop_near_duplicates
-from dataset_builder.round_trip import Encoder, bound_on_validation, drop_lost, load_encoder, normalised
+from dataset_builder.round_trip import Bounds, Encoder, bound_on_validation, drop_lost, load_encoder, normalised
 from dataset_builder.sentences import Sentence
 
 
@@ -30,13 +30,16 @@ class FilterOptions:
     """Which filters run beside the fixed ones; None leaves one out.
 
     `benchmarks` is a folder of CSVs, `encoder` a model folder or Hub id, `round_trip_k` a rank; without that rank it
-    is chosen on the validation CSVs. `unfiltered` keeps everything but copies of benchmark sentences.
+    is chosen on the validation CSVs. A skill with fewer than `round_trip_at_least` sentences within that rank keeps its
+    nearest ones, up to that many, within the rank of the validation CSVs. `unfiltered` keeps everything but copies of
+    benchmark sentences.
     """
 
     language: str = "en"
     benchmarks: str | None = None
     encoder: str | None = None
     round_trip_k: int | None = None
+    round_trip_at_least: int = 0
     unfiltered: bool = False
 
 
@@ -62,8 +65,11 @@ def run_filters(
     if encoder or options.encoder:
         encoder = encoder or load_encoder(str(options.encoder))
         names = normalised(encoder.encode(release.labels))
-        bound = options.round_trip_k or bound_on_validation(encoder, release, options.benchmarks or "", names)
-        report.round_trip_k = bound
-        kept = drop_lost(kept, encoder, release, names, bound, report)
+        far = 0
+        if options.round_trip_k is None or options.round_trip_at_least:
+            far = bound_on_validation(encoder, release, options.benchmarks or "", names)
+        bounds = Bounds(options.round_trip_k or far, far, options.round_trip_at_least)
+        report.round_trip_k, report.round_trip_far = bounds.near, far if options.round_trip_at_least else None
+        kept = drop_lost(kept, encoder, release, names, bounds, report)
     # Of two that are alike, the one that is right must be left: repeats come after the round trip.
     return cap_leakage(drop_near_duplicates(drop_duplicates(kept, report), report), report)

@@ -176,6 +176,7 @@ def make_manifest(facts: ReleaseFacts, files: list[schema.DatasetFile]) -> schem
         quality={
             **measure(accepted, len(facts.release.skills)),
             "round_trip_k": outcome.report.round_trip_k,
+            **({"round_trip_far": outcome.report.round_trip_far} if outcome.report.round_trip_far else {}),
         },
         files=files,
         histograms=histograms(accepted),
@@ -214,12 +215,14 @@ def filters_used(options: FilterOptions) -> schema.FiltersUsed:
     encoder = Path(options.encoder or "")
     is_folder = bool(options.encoder) and encoder.is_dir()
     weights = encoder / "model.safetensors"
-    chosen = bool(options.encoder) and not options.round_trip_k and not options.unfiltered
+    needed = not options.round_trip_k or options.round_trip_at_least > 0
+    chosen = bool(options.encoder) and needed and not options.unfiltered
     return schema.FiltersUsed(
         round_trip_encoder=encoder.resolve().name if is_folder else options.encoder or "",
         round_trip_weights_sha256=sha256_of_file(weights) if is_folder and weights.is_file() else "",
         round_trip_chosen_on=[file.name for file in files if file.name.endswith("_validation.csv")] if chosen else [],
         round_trip_recall=VALIDATION_RECALL if chosen else None,
+        round_trip_at_least=options.round_trip_at_least,
         benchmarks_sha256={file.name: sha256_of_file(file) for file in files},
         unfiltered=options.unfiltered,
     )

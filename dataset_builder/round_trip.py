@@ -7,7 +7,9 @@ and the bound is the rank that VALIDATION_RECALL of them reach.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -122,16 +124,44 @@ def validation_labels(release: EscoRelease, folder: str | Path) -> tuple[list[st
     return texts, golds
 
 
+@dataclass(frozen=True)
+class Bounds:
+    """How high a skill must rank: among the first `near` names.
+
+    A skill with fewer than `at_least` such sentences keeps its nearest ones, up to that many, among the first `far`.
+    """
+
+    near: int
+    far: int = 0
+    at_least: int = 0
+
+
 def drop_lost(
-    sentences: Sequence[Sentence], encoder: Encoder, release: EscoRelease, names: np.ndarray, bound: int, report: Report
+    sentences: Sequence[Sentence],
+    encoder: Encoder,
+    release: EscoRelease,
+    names: np.ndarray,
+    bounds: Bounds,
+    report: Report,
 ) -> list[Sentence]:
-    """Drop sentences one of whose skills does not rank among the first `bound` names: each skill gets a row."""
+    """Drop sentences one of whose skills does not rank high enough: each skill gets a row."""
     position = {skill.uri: index for index, skill in enumerate(release.skills)}
     golds = [[position[skill.uri] for skill in sentence.skills] for sentence in sentences]
     ranks = gold_ranks(encoder, [sentence.text for sentence in sentences], golds, names)
+    near_enough = [rank <= bounds.near for rank in ranks]
+    have = Counter(
+        skill.uri for sentence, near in zip(sentences, near_enough, strict=True) if near for skill in sentence.skills
+    )
+    for index in sorted(
+        (index for index, rank in enumerate(ranks) if bounds.near < rank <= bounds.far), key=ranks.__getitem__
+    ):
+        skills = [skill.uri for skill in sentences[index].skills]
+        if any(have[uri] < bounds.at_least for uri in skills):
+            near_enough[index] = True
+            have.update(skills)
     kept = []
-    for sentence, rank in zip(sentences, ranks, strict=True):
-        if rank <= bound:
+    for sentence, near in zip(sentences, near_enough, strict=True):
+        if near:
             kept.append(sentence)
         else:
             report.reject(REASON, sentence)

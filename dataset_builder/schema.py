@@ -134,13 +134,15 @@ class FiltersUsed(Strict):
     """What the filters were given: the encoder of the round trip, hashes of the benchmarks; or that they were off.
 
     `round_trip_chosen_on` are the files whose labels chose the round trip's bound: the rank that `round_trip_recall` of
-    them reach. It is empty where the bound was given.
+    them reach. It is empty where the bound was given. With `round_trip_at_least` a nearer bound was given, and theirs
+    holds for the nearest sentences of skills that have fewer than so many within it.
     """
 
     round_trip_encoder: str = ""
     round_trip_weights_sha256: str = ""
     round_trip_chosen_on: list[str] = Field(default_factory=list)
     round_trip_recall: float | None = None
+    round_trip_at_least: int = 0
     benchmarks_sha256: dict[str, str] = Field(default_factory=dict)
     unfiltered: bool = False
 

@@ -174,6 +174,7 @@ def test_nothing_is_asked_that_a_written_folder_could_not_take_in(esco, tmp_path
         (["--extra-body", "{"], "not JSON"),
         (["--extra-body", "[]"], "JSON object"),
         (["--budget-usd", "1"], "needs --price"),
+        (["--round-trip-at-least", "3", "--round-trip-k", "5"], "needs --round-trip-encoder"),
         (["--round-trip-encoder", "x"], "--round-trip-k"),
         (["--skills-file", "nowhere.txt"], "does not exist"),
         (["--journal-only"], "no sentence was accepted"),

@@ -19,7 +19,7 @@ from dataset_builder.filters import (
 )
 from dataset_builder.quality import histograms, measure, wilson_interval
 from dataset_builder.quality_gates import FilterOptions, run_filters
-from dataset_builder.round_trip import REASON, Remembering, bound_on_validation, drop_lost, gold_ranks
+from dataset_builder.round_trip import REASON, Bounds, Remembering, bound_on_validation, drop_lost, gold_ranks
 from dataset_builder.sentences import Sentence
 
 BUDGET = Skill(uri="urn:budget", label="manage budgets")
@@ -206,8 +206,34 @@ def test_sentences_of_which_a_skill_is_not_found_again_are_dropped():
     given = [sentence("bake bread", BREAD), sentence("bake bread", CPP), sentence("bake bread", CPP, BREAD)]
     given += [sentence("bake budgets", BREAD, BUDGET)]
     report = Report()
-    assert drop_lost(given, encoder, RELEASE, names_of(encoder), 1, report) == [given[0], given[3]]
+    assert drop_lost(given, encoder, RELEASE, names_of(encoder), Bounds(1), report) == [given[0], given[3]]
     assert report.rejected == {REASON: 2}
+
+
+def test_a_skill_with_too_few_near_sentences_keeps_its_nearest_ones():
+    """C++ ranks third of three, with bread and budgets at 1/2 each, and second where one of them has a word there.
+
+    Bread has its own sentence near, so that its far one is not needed; of C++'s three the two nearest are kept.
+    """
+    encoder = WordEncoder()
+    near, far = sentence("bake bread", BREAD), sentence("manage budgets", BREAD)
+    third, second, again = sentence("bake budgets", CPP), sentence("bread", CPP), sentence("budgets", CPP)
+    given = [third, near, second, far, again]
+    assert gold_ranks(encoder, ["bake budgets", "bread", "budgets"], [[1]] * 3, names_of(encoder)) == [3, 2, 2]
+    kept = {
+        count: drop_lost(given, encoder, RELEASE, names_of(encoder), Bounds(1, 3, count), Report())
+        for count in (0, 1, 2, 3)
+    }
+    assert kept[0] == [near]
+    assert kept[1] == [near, second]
+    assert kept[2] == [near, second, far, again]
+    assert kept[3] == given
+    assert drop_lost(given, encoder, RELEASE, names_of(encoder), Bounds(1, 2, 3), Report()) == [
+        near,
+        second,
+        far,
+        again,
+    ]
 
 
 def test_a_text_is_embedded_once_however_often_filters_run():

@@ -118,6 +118,16 @@ def test_every_number_of_the_text_is_worked_by_hand():
     ]
 
 
+def test_a_nearer_bound_says_what_skills_with_few_sentences_have():
+    filters = MANIFEST.filters.model_copy(update={"round_trip_at_least": 3})
+    quality = {**MANIFEST.quality, "round_trip_far": 1_127.0}
+    card = render_card(MANIFEST.model_copy(update={"filters": filters, "quality": quality}))
+    assert (
+        "among the first 20 of 1,234 names. A skill with fewer than 3 such sentences has its nearest ones, up to "
+        "that many, among the first 1,127, the rank that 95% of the labels in a1_validation.csv reach."
+    ) in card
+
+
 def test_what_the_hub_reads():
     data = DatasetCard(render_card(MANIFEST)).data.to_dict()
     assert (data["license"], data["language"], data["size_categories"]) == ("cc-by-4.0", ["de"], ["1K<n<10K"])
