@@ -12,15 +12,17 @@ from dataset_builder import schema
 from dataset_builder.card import example_pairs
 from dataset_builder.contract import sha256_of_file
 from dataset_builder.dataset_card import render_card
-from dataset_builder.prompts import BULLET_STYLES
+from dataset_builder.prompts import BULLET_STYLES, FAMILIES
 from dataset_builder.replies import parse_reply
 from dataset_builder.schema import DatasetManifest
 
 RELEASES = sorted((Path(__file__).resolve().parent.parent / "dataset_builder" / "releases").glob("v*"))
-FIRST_WHOLE = next(folder for folder in RELEASES if folder.name == "v1.0.0")
 MAX_BYTES = 15_000_000
-LINES_ASKED = 4  # by each sheet of the only family in it
+REPLIES = {"v1.0.0": "replies.parquet", "v2.0.0": "replies_v2.parquet"}  # of the versions that are of all of ESCO
 all_releases = pytest.mark.parametrize("folder", RELEASES, ids=lambda folder: folder.name)
+of_all_esco = pytest.mark.parametrize(
+    "folder", [one for one in RELEASES if one.name in REPLIES], ids=lambda one: one.name
+)
 
 
 def rows_of(folder: Path) -> list[dict]:
@@ -87,42 +89,49 @@ def test_the_card_of_the_newest_release_is_rendered_from_its_manifest():
     assert card == render_card(DatasetManifest.load(folder), pictures, example_pairs(folder))
 
 
-def test_nearly_every_skill_of_esco_has_two_sentences():
+@of_all_esco
+def test_nearly_every_skill_of_esco_has_two_sentences(folder):
     """Recounted from the rows: at least 99.5% of the 13,891 skills are in two or more of them."""
-    sentences = Counter(row[schema.SKILL_URI] for row in rows_of(FIRST_WHOLE))
-    label_space = set(pq.read_table(FIRST_WHOLE / schema.SKILLS_FILE)[schema.URI].to_pylist())
+    sentences = Counter(row[schema.SKILL_URI] for row in rows_of(folder))
+    label_space = set(pq.read_table(folder / schema.SKILLS_FILE)[schema.URI].to_pylist())
     assert len(label_space) == 13_891
     assert set(sentences) <= label_space
     share = sum(count >= 2 for count in sentences.values()) / len(label_space)
     assert share >= 0.995
-    assert share == pytest.approx(DatasetManifest.load(FIRST_WHOLE).quality["coverage_two"], abs=1e-9)
+    assert share == pytest.approx(DatasetManifest.load(folder).quality["coverage_two"], abs=1e-9)
 
 
-def test_few_sentences_repeat_their_label():
+@of_all_esco
+def test_few_sentences_repeat_their_label(folder):
     """Recounted from the rows with another search: the label between two ends of words, whatever its letters' case."""
-    rows = rows_of(FIRST_WHOLE)
+    rows = rows_of(folder)
     leaking = sum(
         bool(re.search(rf"(?<!\w){re.escape(row[schema.SKILL])}(?!\w)", row[schema.SENTENCE], re.IGNORECASE))
         for row in rows
     )
     assert leaking / len(rows) < 0.10
-    assert leaking / len(rows) == pytest.approx(DatasetManifest.load(FIRST_WHOLE).quality["leakage"], abs=0.005)
+    assert leaking / len(rows) == pytest.approx(DatasetManifest.load(folder).quality["leakage"], abs=0.005)
 
 
-def test_every_sentence_is_a_line_of_a_reply_that_is_kept():
+@of_all_esco
+def test_every_sentence_is_a_line_of_a_reply_that_is_kept(folder):
     """For a random tenth of the skills: each row, apart from the builder's bullet, is what today's parser reads.
 
-    The reply is one to a request about the row's skill, as the journal says it; a journal is keyed by whole requests,
-    which nobody can make again without ESCO.
+    The reply is one to a request about one of the row's skills, as the journal says it; a journal is keyed by whole
+    requests, which nobody can make again without ESCO.
     """
-    skills = sorted(set(pq.read_table(FIRST_WHOLE / schema.SKILLS_FILE)[schema.URI].to_pylist()))
+    label_of = {row[schema.URI]: row[schema.LABEL] for row in pq.read_table(folder / schema.SKILLS_FILE).to_pylist()}
+    skills = sorted(label_of)
     chosen = {uri.rsplit("/", 1)[-1]: uri for uri in random.Random(1).sample(skills, len(skills) // 10)}
     lines = defaultdict(set)
-    for reply in pq.read_table(RELEASES[0].parent / "replies.parquet").to_pylist():
-        about = reply["about"].split(" ")[1]
+    for reply in pq.read_table(folder.parent / REPLIES[folder.name]).to_pylist():
+        family, about = re.split("@[0-9.]+ ", reply["about"].rsplit(" ", 1)[0])
         if about in chosen:
-            lines[chosen[about]].update(parse_reply(reply["text"], LINES_ASKED, reply["finish_reason"]).lines.values())
-    rows = [row for row in rows_of(FIRST_WHOLE) if row[schema.SKILL_URI] in lines]
+            asked = len(FAMILIES[family].sheets[0].styles)
+            lines[label_of[chosen[about]]].update(
+                parse_reply(reply["text"], asked, reply["finish_reason"]).lines.values()
+            )
+    rows = [row for row in rows_of(folder) if set(row[schema.SKILLS]) <= set(lines)]
     assert len(rows) > 3 * len(chosen)
-    texts = [(row[schema.SKILL_URI], row[schema.SENTENCE][2 * (row[schema.STYLE] in BULLET_STYLES) :]) for row in rows]
-    assert [text for uri, text in texts if text not in lines[uri]] == []
+    texts = [(row[schema.SKILLS], row[schema.SENTENCE][2 * (row[schema.STYLE] in BULLET_STYLES) :]) for row in rows]
+    assert [text for labels, text in texts if not any(text in lines[label] for label in labels)] == []
