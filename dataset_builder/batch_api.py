@@ -10,42 +10,24 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import openai
 from openai.types import Batch
 
-from dataset_builder.chat_client import JSON_SCHEMA, NO_KEY, Reply, checked_url, read_key, reply_in, with_extra
+from dataset_builder.batch_lines import BatchStep, asked_in, read_results, request_lines, results_in
+from dataset_builder.chat_client import NO_KEY, checked_url, read_key
 from dataset_builder.contract import StageError, write_atomically
 from dataset_builder.generate import Generation
 from dataset_builder.journal import REFUSAL, Entry, Journal
 from dataset_builder.plan import Ask
-from dataset_builder.sending import MAX_REFUSALS_AT_START, bound_of_reply, entry_of
 
 INPUT_FILE = "input_file_id="  # in the note, before the id of a file whose batch is not known yet
 MAX_REQUESTS = 50_000  # the providers' bound on one batch
 WINDOW: Literal["24h"] = "24h"
 UNFINISHED = frozenset({"validating", "in_progress", "finalizing", "cancelling"})
-STOP_STATUSES = frozenset({401, 403, 404})
-REFUSAL_STATUSES = frozenset({400, 422})
-
-
-@dataclass(frozen=True)
-class BatchStep:
-    """What one step did: replies kept, batches still on their way, requests sent now, requests still missing."""
-
-    kept: int
-    unfinished: int
-    sent: int
-    missing: int
-
-    @property
-    def complete(self) -> bool:
-        """Whether the journal has everything."""
-        return not self.unfinished and not self.missing
 
 
 class BatchSender:
@@ -89,12 +71,7 @@ class BatchSender:
         Returns:
             Number of requests sent: those that fit into the budget, counted by their longest possible replies.
         """
-        lines = [self._line(generation, index, attempt) for index, attempt in _within_budget(generation, missing)]
-        if missing and not lines:
-            raise StageError(
-                f"the budget ends before the next of {len(missing):,} missing requests",
-                "Raise it and run the same command, or add --journal-only to build from what is there",
-            )
+        lines = request_lines(generation, missing, self._model, self._extra)
         ids: list[str] = []
         for start in range(0, len(lines), MAX_REQUESTS):
             content = io.BytesIO("\n".join(lines[start : start + MAX_REQUESTS]).encode("utf-8"))
@@ -118,7 +95,7 @@ class BatchSender:
         """
         self._find(generation.journal)
         ids = noted_batches(generation.journal)
-        asked = _asked(generation) if ids else {}
+        asked = asked_in(generation) if ids else {}
         kept, unfinished = 0, 0
         for batch_id in ids:
             batch = self._client.batches.retrieve(batch_id)
@@ -158,47 +135,26 @@ class BatchSender:
         """The server's text without the key, should the server repeat it."""
         return text if self._key == NO_KEY else text.replace(self._key, "***")
 
-    def _line(self, generation: Generation, index: int, attempt: int) -> str:
-        """One request as a line of JSON; its custom_id is the journal's key."""
-        ask, sampling = generation.plan.asks[index], generation.sampling
-        body: dict[str, Any] = {
-            "model": self._model,
-            "messages": ask.messages,
-            "max_tokens": ask.max_tokens(sampling),
-            "temperature": sampling.temperature,
-            "top_p": sampling.top_p,
-            "seed": ask.seed_of(attempt),
-            **({"response_format": JSON_SCHEMA} if sampling.json_schema else {}),
-        }
-        body = with_extra(body, self._extra)
-        key = ask.key(generation.endpoint, sampling, attempt)
-        return json.dumps({"custom_id": key, "method": "POST", "url": "/v1/chat/completions", "body": body})
-
     def _entries(self, batch: Batch, asked: dict[str, tuple[Ask, int]], generation: Generation) -> list[Entry]:
         """Journal entries of a batch's output files; outages are left out, so that they are asked again."""
         results = [
             result
             for file_id in filter(None, (batch.output_file_id, batch.error_file_id))
-            for result in _results(self._safe(self._client.files.content(file_id).text), batch.id)
+            for result in results_in(self._safe(self._client.files.content(file_id).text), f"batch {batch.id}")
         ]
-        ours = [(result, *asked[key]) for result in results if (key := str(result.get("custom_id"))) in asked]
-        entries = [entry for one in ours if (entry := _entry(*one, generation))]
-        no = next((result for result, *_ in ours if _status(result) in STOP_STATUSES), None)
-        refused = sum(entry.kind == REFUSAL for entry in entries)
-        if no is None and refused == len(entries) >= MAX_REFUSALS_AT_START:
-            no = next(result for result, *_ in ours if _status(result) in REFUSAL_STATUSES)
-        if no is not None:
+        read = read_results(results, asked, generation)
+        if read.no:
             # Something general is wrong: refusals are not kept, and what was answered is.
-            generation.journal.put_many([entry for entry in entries if entry.kind != REFUSAL])
+            generation.journal.put_many([entry for entry in read.entries if entry.kind != REFUSAL])
             _forget(generation.journal, batch.id)
-            raise StageError(f"the server says no ({_status(no)}): {_body(no)}", "Check --model and the other options")
-        if len(ours) < len(results):
-            generation.journal.put_many(entries)
+            raise StageError(read.no, "Check --model and the other options")
+        if read.strangers:
+            generation.journal.put_many(read.entries)
             raise StageError(
-                f"batch {batch.id} holds {len(results) - len(ours):,} replies to another plan",
+                f"batch {batch.id} holds {read.strangers:,} replies to another plan",
                 f"Give the options that it was sent with, or delete {note_of(generation.journal)} to lose them",
             )
-        return entries
+        return read.entries
 
 
 def note_of(journal: Journal) -> Path:
@@ -233,59 +189,6 @@ def _note(journal: Journal, ids: Sequence[str]) -> None:
         write_atomically(note_of(journal), json.dumps(list(ids)) + "\n")
     else:
         note_of(journal).unlink(missing_ok=True)
-
-
-def _within_budget(generation: Generation, missing: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    prompt, completion = 0, 0
-    for index, attempt in missing:
-        ask = generation.plan.asks[index]
-        prompt += generation.progress.prompt_bound(ask)
-        completion += bound_of_reply(ask, generation.sampling)
-        if not generation.progress.fits(prompt, completion, generation.limits):
-            return
-        yield index, attempt
-
-
-def _asked(generation: Generation) -> dict[str, tuple[Ask, int]]:
-    return {
-        ask.key(generation.endpoint, generation.sampling, attempt): (ask, attempt)
-        for ask in generation.plan.asks
-        for attempt in range(generation.limits.attempts)
-    }
-
-
-def _results(text: str, batch_id: str) -> Iterator[dict[str, Any]]:
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            result = json.loads(line)
-        except ValueError:
-            result = None
-        if not isinstance(result, dict):
-            raise StageError(f"batch {batch_id}: line {number} of its output is not a JSON object", "Try again")
-        yield result
-
-
-def _entry(result: dict[str, Any], ask: Ask, attempt: int, generation: Generation) -> Entry | None:
-    status = _status(result)
-    if status == 200:
-        reply = reply_in(result["response"].get("body"))
-        if isinstance(reply, Reply):
-            return entry_of(ask, attempt, reply, generation.endpoint, generation.sampling, generation.language)
-    elif status in REFUSAL_STATUSES:
-        key = ask.key(generation.endpoint, generation.sampling, attempt)
-        return Entry(key, REFUSAL, f"http {status}: {_body(result)}", "", 0, 0, True, ask.about)
-    return None
-
-
-def _status(result: dict[str, Any]) -> int:
-    response = result.get("response")
-    return int(response.get("status_code") or 0) if isinstance(response, dict) else 0
-
-
-def _body(result: dict[str, Any]) -> str:
-    return json.dumps(result["response"].get("body"))[:200]
 
 
 def _why(batch: Batch) -> str:

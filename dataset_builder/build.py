@@ -11,8 +11,10 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from dataset_builder.batch_api import BatchSender, noted_batches
+from dataset_builder.batch_folder import BatchFolder
 from dataset_builder.build_options import BuildOptions, parse_options
 from dataset_builder.chat_client import ChatClient
 from dataset_builder.contract import StageError, run_command
@@ -72,7 +74,7 @@ def chosen_skills(release: EscoRelease, options: BuildOptions) -> tuple[Skill, .
 
 
 def replies_getter(options: BuildOptions) -> Callable[[Generation], bool]:
-    """What puts the replies that a plan lacks into the journal: nothing, the live server, or its batch endpoint."""
+    """What puts the replies that a plan lacks into the journal: nothing, a server, its batch endpoint, or files."""
 
     def from_journal(generation: Generation) -> bool:
         say(f"nothing is sent; {len(generation.journal):,} replies are on file in {options.journal}")
@@ -102,8 +104,20 @@ def replies_getter(options: BuildOptions) -> Callable[[Generation], bool]:
             say(f"{step.unfinished:,} batches are not finished yet")
         return step.complete
 
+    def by_folder(generation: Generation) -> bool:
+        missing = generation.missing()
+        refuse_what_would_be_lost(options, len(missing), len(generation.journal.corrupt))
+        folder = BatchFolder(options.batch_folder or Path(), options.endpoint.model, options.extra_body)
+        step = folder.step(generation, missing)
+        say(f"{step.kept:,} replies collected, {step.sent:,} of {step.missing:,} missing requests in {folder.requests}")
+        if step.missing:
+            say(f"Have an engine answer them into {folder.replies}, in place of one that is there")
+        return step.complete
+
     if options.journal_only:
         return from_journal
+    if options.batch_folder:
+        return by_folder
     return by_batch if options.batch else live
 
 

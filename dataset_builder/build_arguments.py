@@ -20,7 +20,11 @@ two good sentences for nearly every skill, within a budget:
   ... --sentences-per-skill 4 --at-least 2 --price 0.15 0.60 --budget-usd 20
 
 at the batch price; the same command again collects, and builds in the end:
-  ... --price 0.075 0.30 --batch"""
+  ... --price 0.075 0.30 --batch
+
+on a GPU, without a server; the same command again reads the replies, and builds:
+  ... --provider vllm --batch-folder DIR
+  vllm run-batch -i DIR/requests.jsonl -o DIR/replies.jsonl --model NAME"""
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -72,7 +76,8 @@ def _add_prompts(group: argparse._ArgumentGroup) -> None:
 
 def _add_server(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    add("--base-url", required=True, metavar="URL", help="an OpenAI-compatible server: http://127.0.0.1:8000/v1")
+    url = "an OpenAI-compatible server: http://127.0.0.1:8000/v1 (not needed with --batch-folder)"
+    add("--base-url", default="", metavar="URL", help=url)
     add("--model", required=True, metavar="NAME", help="the model's name as the server knows it")
     add("--model-name", default="", metavar="NAME", help="its name in manifest and journal (default: --model)")
     provider = "the server's name in the journal, so that it may move (default: --base-url)"
@@ -129,6 +134,9 @@ def _add_runs(group: argparse._ArgumentGroup) -> None:
     batch = "use the provider's batch endpoint: each call collects what is finished and sends what is missing, and the "
     batch += "last one builds (give the batch price with --price)"
     add("--batch", action="store_true", help=batch)
+    folder = "for an engine that reads batches from disk, such as `vllm run-batch`: write DIR/requests.jsonl, and take "
+    folder += "what DIR/replies.jsonl holds at the next call (needs --provider)"
+    add("--batch-folder", metavar="DIR", help=folder)
     outage = (
         "write no folder when a larger share of all requests fails, as in an outage; the same command asks for them "
     )

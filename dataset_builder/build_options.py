@@ -73,6 +73,7 @@ class BuildOptions:
     dry_run: bool
     journal_only: bool
     batch: bool
+    batch_folder: Path | None
     most_failed: float
     command: str
 
@@ -93,6 +94,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> BuildOptions:
     if not re.fullmatch(r"\d+\.\d+\.\d+", parsed.version):
         raise StageError(f"version {parsed.version!r} is not of the form 1.2.3")
     _check_numbers(parsed)
+    _check_who_writes(parsed)
     if parsed.round_trip_encoder and not (parsed.round_trip_k or parsed.benchmarks):
         raise StageError("--round-trip-encoder needs --round-trip-k, or --benchmarks to choose it on")
     if parsed.round_trip_at_least and not (parsed.round_trip_encoder and parsed.round_trip_k and parsed.benchmarks):
@@ -143,6 +145,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> BuildOptions:
         dry_run=parsed.dry_run,
         journal_only=parsed.journal_only,
         batch=parsed.batch,
+        batch_folder=Path(parsed.batch_folder) if parsed.batch_folder else None,
         most_failed=parsed.most_failed,
         command=shlex.join(["python", "-m", "dataset_builder.build", *given]),
     )
@@ -163,6 +166,15 @@ def _check_numbers(parsed: argparse.Namespace) -> None:
         raise StageError(f"--most-failed is a share from 0 to 1, not {parsed.most_failed}")
     if not 0 < parsed.top_p <= 1:
         raise StageError(f"--top-p must be above 0 and at most 1, not {parsed.top_p}")
+
+
+def _check_who_writes(parsed: argparse.Namespace) -> None:
+    ways = ("batch", "batch_folder", "journal_only")
+    given = [f"--{name.replace('_', '-')}" for name in ways if getattr(parsed, name)]
+    if len(given) > 1:
+        raise StageError(f"{' and '.join(given)} exclude each other", "Replies come from one of them")
+    if not parsed.base_url and not (parsed.batch_folder and parsed.provider):
+        raise StageError("--base-url is missing", "Or give --batch-folder, with --provider for the engine's name")
 
 
 def _limits(parsed: argparse.Namespace) -> Limits:

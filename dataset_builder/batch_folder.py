@@ -1,0 +1,81 @@
+"""Requests that a journal lacks -> a file for an engine that reads batches from disk; its replies -> the journal.
+
+    python -m dataset_builder.build ... --batch-folder DIR      # writes DIR/requests.jsonl
+    vllm run-batch -i DIR/requests.jsonl -o DIR/replies.jsonl --model MODEL
+    python -m dataset_builder.build ... --batch-folder DIR      # reads DIR/replies.jsonl, and builds
+
+Both files have the form of OpenAI's batches, so that the requests can go to a machine with a GPU and no network, and
+only replies come back. A reply that is not as asked is asked for again, in a new requests.jsonl.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from dataset_builder.batch_lines import BatchStep, asked_in, read_results, request_lines, results_in
+from dataset_builder.contract import StageError, write_atomically
+from dataset_builder.generate import Generation
+from dataset_builder.journal import REFUSAL
+
+REQUESTS, REPLIES = "requests.jsonl", "replies.jsonl"
+
+
+class BatchFolder:
+    """One step at each call, as with a batch endpoint.
+
+    Args:
+        folder: where requests are written and replies are looked for; made when it is missing.
+        model: the model's name as the engine knows it.
+        extra_body: more fields for each request's JSON.
+    """
+
+    def __init__(self, folder: Path, model: str, extra_body: dict[str, Any] | None = None) -> None:
+        self._folder, self._model, self._extra = folder, model, extra_body or {}
+
+    @property
+    def requests(self) -> Path:
+        """The file for the engine."""
+        return self._folder / REQUESTS
+
+    @property
+    def replies(self) -> Path:
+        """The file that the engine writes."""
+        return self._folder / REPLIES
+
+    def step(self, generation: Generation, missing: Sequence[tuple[int, int]]) -> BatchStep:
+        """Put the replies into the journal, then write what is still missing and fits the budget.
+
+        Raises:
+            StageError: the replies cannot be read, are another plan's, or say no to everything; or the budget is used
+                up.
+        """
+        kept = self._collect(generation) if missing and self.replies.is_file() else 0
+        missing = generation.missing() if kept else missing
+        lines = request_lines(generation, missing, self._model, self._extra)
+        if lines:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            write_atomically(self.requests, "\n".join(lines) + "\n")
+        return BatchStep(kept, 0, len(lines), len(missing))
+
+    def _collect(self, generation: Generation) -> int:
+        try:
+            text = self.replies.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise StageError(f"{self.replies} cannot be read: {' '.join(str(error).split())}") from None
+        read = read_results(list(results_in(text, str(self.replies))), asked_in(generation), generation)
+        # What is on file already, from an earlier call with the same replies, is no news.
+        known = generation.journal.get_many([entry.key for entry in read.entries])
+        entries = [entry for entry in read.entries if entry.key not in known]
+        if read.no:
+            # Something general is wrong: refusals are not kept, and what was answered is.
+            generation.journal.put_many([entry for entry in entries if entry.kind != REFUSAL])
+            raise StageError(read.no, f"Mend it, remove {self.replies} and run the engine again")
+        generation.journal.put_many(entries)
+        if read.strangers and not read.entries:
+            raise StageError(
+                f"{self.replies} holds {read.strangers:,} replies to another plan",
+                "Give the options that the requests were written with",
+            )
+        return len(entries)

@@ -1,0 +1,142 @@
+"""A plan through files: the same command writes requests, reads an engine's replies and, when all are there, builds."""
+
+import json
+
+import pytest
+
+from dataset_builder import build
+from dataset_builder.contract import StageError
+from dataset_builder.journal import REFUSAL, Journal
+from dataset_builder.schema import DatasetManifest
+from dataset_builder.stub_server import StubServer, reply_text
+
+SKILLS = 6
+LINES = 4  # of a request
+
+
+@pytest.fixture
+def arguments(tmp_path):
+    rows = "".join(f"urn:{n},label {n}\n" for n in range(SKILLS))
+    (tmp_path / "skills.csv").write_text(f"id,label\n{rows}")
+    given = ["--esco", tmp_path / "skills.csv", "--out", tmp_path / "d", "--version", "0.1.0", "--model", "m"]
+    return [str(value) for value in [*given, "--provider", "mine", "--batch-folder", tmp_path / "b"]]
+
+
+def requests_in(folder):
+    return [json.loads(line) for line in (folder / "requests.jsonl").read_text().splitlines()]
+
+
+def answer(folder, statuses=None, faults=None):
+    """What an engine does: every request of the file is answered; some by a status other than 200, or badly."""
+    lines = []
+    for number, request in enumerate(requests_in(folder)):
+        status = (statuses or {}).get(number, 200)
+        text = reply_text(request["body"], LINES, (faults or {}).get(number))
+        choice = {"message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+        usage = {"prompt_tokens": 11, "completion_tokens": 7}
+        body = {"choices": [choice], "usage": usage} if status == 200 else {"error": {"message": "no"}}
+        response = {"status_code": status, "body": body}
+        lines.append(json.dumps({"custom_id": request["custom_id"], "response": response}))
+    (folder / "replies.jsonl").write_text("\n".join(lines) + "\n")
+
+
+def test_write_answer_read_build(arguments, tmp_path, capsys):
+    """6 requests: 3 good replies and 1 refusal are kept; the outage and the empty reply are asked again, these alone.
+
+    5 skills x 4 lines = 20 sentences; the empty reply counts as one more.
+    """
+    build.main(arguments)
+    said = capsys.readouterr().out
+    assert f"0 replies collected, 6 of 6 missing requests in {tmp_path / 'b' / 'requests.jsonl'}" in said
+    assert f"Have an engine answer them into {tmp_path / 'b' / 'replies.jsonl'}" in said
+    assert f"python -m dataset_builder.build {arguments[0]}" in said
+    first = requests_in(tmp_path / "b")
+    assert len({line["custom_id"] for line in first}) == SKILLS
+    assert {line["url"] for line in first} == {"/v1/chat/completions"}
+    assert first[0]["body"]["model"] == "m"
+    answer(tmp_path / "b", statuses={1: 400, 2: 500}, faults={3: "empty reply"})
+    build.main(arguments)
+    assert "5 replies collected, 2 of 2 missing requests in" in capsys.readouterr().out
+    again = requests_in(tmp_path / "b")
+    assert again[0] == first[2]
+    assert again[1]["body"]["messages"] == first[3]["body"]["messages"]
+    assert again[1]["body"]["seed"] != first[3]["body"]["seed"]
+    # The engine has not run yet: what it answered before is no news.
+    build.main(arguments)
+    assert "0 replies collected, 2 of 2 missing requests in" in capsys.readouterr().out
+    assert not (tmp_path / "d").exists()
+    answer(tmp_path / "b")
+    build.main(arguments)
+    assert "20 pairs for 5 of 6 skills" in capsys.readouterr().out
+    manifest = DatasetManifest.load(tmp_path / "d")
+    assert (manifest.tokens.requests, manifest.language_model.base_url) == (SKILLS + 1, "")
+    with Journal(tmp_path / "d.journal.sqlite") as journal:
+        assert [entry.kind for entry in journal.entries()].count(REFUSAL) == 1
+
+
+def test_files_and_a_live_run_give_the_same_bytes(arguments, tmp_path):
+    build.main(arguments)
+    answer(tmp_path / "b")
+    build.main(arguments)
+    with StubServer() as server:
+        live = [value.replace(str(tmp_path / "d"), str(tmp_path / "live")) for value in arguments[:-2]]
+        build.main([*live, "--base-url", server.url])
+    for name in ("pairs/train.parquet", "pairs/validation.parquet", "skills/skills.parquet"):
+        assert (tmp_path / "live" / name).read_bytes() == (tmp_path / "d" / name).read_bytes()
+
+
+def test_a_second_round_is_written_as_well(arguments, tmp_path):
+    """4 lines a skill leave every skill short of 5: another 6 requests, then the folder."""
+    for asked in (SKILLS, SKILLS):
+        build.main([*arguments, "--at-least", "5", "--rounds", "1"])
+        assert not (tmp_path / "d").exists()
+        assert len(requests_in(tmp_path / "b")) == asked
+        answer(tmp_path / "b")
+    build.main([*arguments, "--at-least", "5", "--rounds", "1"])
+    assert DatasetManifest.load(tmp_path / "d").tokens.requests == 2 * SKILLS
+
+
+def test_a_budget_bounds_what_is_written(arguments, tmp_path):
+    with pytest.raises(StageError, match="budget ends before the next of 6 missing"):
+        build.main([*arguments, "--budget-tokens", "10"])
+    build.main([*arguments, "--budget-tokens", "1000"])
+    assert 0 < len(requests_in(tmp_path / "b")) < SKILLS
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"{broken\n", "line 1 of its output is not a JSON object"),
+        (b"\xff\xfe", "cannot be read"),
+        (b'{"custom_id": "another", "response": {"status_code": 200}}\n', "holds 1 replies to another plan"),
+    ],
+)
+def test_replies_that_are_none_are_an_error(arguments, tmp_path, content, problem):
+    build.main(arguments)
+    (tmp_path / "b" / "replies.jsonl").write_bytes(content)
+    with pytest.raises(StageError, match=problem):
+        build.main(arguments)
+
+
+def test_an_engine_that_refuses_everything_is_an_error_and_not_kept(arguments, tmp_path):
+    """Such as a model that the engine does not have: a refusal of everything is no reply."""
+    build.main(arguments)
+    answer(tmp_path / "b", statuses=dict.fromkeys(range(SKILLS), 400))
+    with pytest.raises(StageError, match=r"the server says no \(400\)"):
+        build.main(arguments)
+    with Journal(tmp_path / "d.journal.sqlite") as journal:
+        assert len(journal) == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda given: [*given, "--batch"], "--batch and --batch-folder exclude each other"),
+        (lambda given: [*given, "--journal-only"], "--batch-folder and --journal-only exclude each other"),
+        (lambda given: [value for value in given if value not in ("--provider", "mine")], "--base-url is missing"),
+        (lambda given: given[:-2], "--base-url is missing"),
+    ],
+)
+def test_options_that_contradict_each_other(arguments, change, problem):
+    with pytest.raises(StageError, match=problem):
+        build.main(change(arguments))
