@@ -71,7 +71,7 @@ class BatchSender:
         Returns:
             Number of requests sent: those that fit into the budget, counted by their longest possible replies.
         """
-        lines = request_lines(generation, missing, self._model, self._extra)
+        lines = list(request_lines(generation, missing, self._model, self._extra))
         ids: list[str] = []
         for start in range(0, len(lines), MAX_REQUESTS):
             content = io.BytesIO("\n".join(lines[start : start + MAX_REQUESTS]).encode("utf-8"))

@@ -10,12 +10,13 @@ only replies come back. A reply that is not as asked is asked for again, in a ne
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from dataset_builder.batch_lines import BatchStep, asked_in, read_results, request_lines, results_in
-from dataset_builder.contract import StageError, write_atomically
+from dataset_builder.contract import StageError
 from dataset_builder.generate import Generation
 from dataset_builder.journal import REFUSAL
 
@@ -53,11 +54,23 @@ class BatchFolder:
         """
         kept = self._collect(generation) if missing and self.replies.is_file() else 0
         missing = generation.missing() if kept else missing
-        lines = request_lines(generation, missing, self._model, self._extra)
-        if lines:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            write_atomically(self.requests, "\n".join(lines) + "\n")
-        return BatchStep(kept, 0, len(lines), len(missing))
+        written = self._write(request_lines(generation, missing, self._model, self._extra)) if missing else 0
+        return BatchStep(kept, 0, written, len(missing))
+
+    def _write(self, lines: Iterator[str]) -> int:
+        """Write the requests, all or none, and never hold them all: they repeat the prompt each."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        temporary = self.requests.with_name(f".{REQUESTS}.{os.getpid()}.tmp")
+        written = 0
+        try:
+            with temporary.open("w", encoding="utf-8") as file:
+                for line in lines:
+                    file.write(f"{line}\n")
+                    written += 1
+            temporary.replace(self.requests)
+        finally:
+            temporary.unlink(missing_ok=True)
+        return written
 
     def _collect(self, generation: Generation) -> int:
         try:

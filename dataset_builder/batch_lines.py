@@ -47,8 +47,8 @@ class ReadResults:
 
 def request_lines(
     generation: Generation, missing: Sequence[tuple[int, int]], model: str, extra: dict[str, Any]
-) -> list[str]:
-    """The (index, attempt) requests that fit into the budget, counted by their longest possible replies.
+) -> Iterator[str]:
+    """The (index, attempt) requests that fit into the budget, counted by their longest possible replies, one by one.
 
     Args:
         generation: the plan, who answers and the budget.
@@ -59,13 +59,13 @@ def request_lines(
     Raises:
         StageError: the budget ends before the first of them.
     """
-    lines = [_line(generation, index, attempt, model, extra) for index, attempt in _within_budget(generation, missing)]
-    if missing and not lines:
+    for index, attempt in _within_budget(generation, missing):
+        yield _line(generation, index, attempt, model, extra)
+    if missing and not generation.progress.fits(*_bound(generation, missing[0]), generation.limits):
         raise StageError(
             f"the budget ends before the next of {len(missing):,} missing requests",
             "Raise it and run the same command, or add --journal-only to build from what is there",
         )
-    return lines
 
 
 def asked_in(generation: Generation) -> dict[str, tuple[Ask, int]]:
@@ -128,12 +128,17 @@ def _line(generation: Generation, index: int, attempt: int, model: str, extra: d
 def _within_budget(generation: Generation, missing: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
     prompt, completion = 0, 0
     for index, attempt in missing:
-        ask = generation.plan.asks[index]
-        prompt += generation.progress.prompt_bound(ask)
-        completion += bound_of_reply(ask, generation.sampling)
+        more = _bound(generation, (index, attempt))
+        prompt, completion = prompt + more[0], completion + more[1]
         if not generation.progress.fits(prompt, completion, generation.limits):
             return
         yield index, attempt
+
+
+def _bound(generation: Generation, request: tuple[int, int]) -> tuple[int, int]:
+    """Tokens that an (index, attempt) request can cost at most: read, written."""
+    ask = generation.plan.asks[request[0]]
+    return generation.progress.prompt_bound(ask), bound_of_reply(ask, generation.sampling)
 
 
 def _entry(result: dict[str, Any], ask: Ask, attempt: int, generation: Generation) -> Entry | None:
