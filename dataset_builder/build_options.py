@@ -169,10 +169,8 @@ def _check_numbers(parsed: argparse.Namespace) -> None:
 
 
 def _check_who_writes(parsed: argparse.Namespace) -> None:
-    ways = ("batch", "batch_folder", "journal_only")
-    given = [f"--{name.replace('_', '-')}" for name in ways if getattr(parsed, name)]
-    if len(given) > 1:
-        raise StageError(f"{' and '.join(given)} exclude each other", "Replies come from one of them")
+    if parsed.batch and parsed.batch_folder:
+        raise StageError("--batch and --batch-folder exclude each other", "Replies come from one of them")
     if not parsed.base_url and not (parsed.batch_folder and parsed.provider):
         raise StageError("--base-url is missing", "Or give --batch-folder, with --provider for the engine's name")
 

@@ -30,8 +30,7 @@ def check_before_asking(options: BuildOptions, release: EscoRelease) -> None:
     filters = options.filters
     if filters.benchmarks:
         benchmark_sentences(filters.benchmarks)
-    chooses = not filters.round_trip_k or filters.round_trip_at_least
-    if filters.encoder and filters.benchmarks and chooses and not filters.unfiltered:
+    if filters.encoder and filters.benchmarks and filters.chooses_rank and not filters.unfiltered:
         validation_labels(release, filters.benchmarks)
 
 

@@ -42,6 +42,11 @@ class FilterOptions:
     round_trip_at_least: int = 0
     unfiltered: bool = False
 
+    @property
+    def chooses_rank(self) -> bool:
+        """Whether the round trip needs a rank that is chosen on the validation CSVs."""
+        return not self.round_trip_k or self.round_trip_at_least > 0
+
 
 def run_filters(
     sentences: Sequence[Sentence],
@@ -66,7 +71,7 @@ def run_filters(
         encoder = encoder or load_encoder(str(options.encoder))
         names = normalised(encoder.encode(release.labels))
         far = 0
-        if options.round_trip_k is None or options.round_trip_at_least:
+        if options.chooses_rank:
             far = bound_on_validation(encoder, release, options.benchmarks or "", names)
         bounds = Bounds(options.round_trip_k or far, far, options.round_trip_at_least)
         report.round_trip_k, report.round_trip_far = bounds.near, far if options.round_trip_at_least else None

@@ -215,8 +215,7 @@ def filters_used(options: FilterOptions) -> schema.FiltersUsed:
     encoder = Path(options.encoder or "")
     is_folder = bool(options.encoder) and encoder.is_dir()
     weights = encoder / "model.safetensors"
-    needed = not options.round_trip_k or options.round_trip_at_least > 0
-    chosen = bool(options.encoder) and needed and not options.unfiltered
+    chosen = bool(options.encoder) and options.chooses_rank and not options.unfiltered
     return schema.FiltersUsed(
         round_trip_encoder=encoder.resolve().name if is_folder else options.encoder or "",
         round_trip_weights_sha256=sha256_of_file(weights) if is_folder and weights.is_file() else "",

@@ -96,6 +96,16 @@ def test_a_second_round_is_written_as_well(arguments, tmp_path):
     assert DatasetManifest.load(tmp_path / "d").tokens.requests == 2 * SKILLS
 
 
+@pytest.mark.parametrize("way", [["--batch-folder", "b"], ["--batch", "--base-url", "http://127.0.0.1:9/v1"]])
+def test_journal_only_beside_a_batch_builds_from_what_is_there(arguments, tmp_path, way):
+    """The remedy of a budget that has ended: the same command with one flag more, which asks nobody."""
+    build.main([*arguments, "--budget-tokens", "1000"])
+    answer(tmp_path / "b")
+    build.main([*arguments, "--budget-tokens", "2000"])
+    build.main([*arguments[:-2], *way, "--journal-only", "--most-failed", "1"])
+    assert 0 < DatasetManifest.load(tmp_path / "d").tokens.requests < SKILLS
+
+
 def test_a_budget_bounds_what_is_written(arguments, tmp_path):
     with pytest.raises(StageError, match="budget ends before the next of 6 missing"):
         build.main([*arguments, "--budget-tokens", "10"])
@@ -132,7 +142,6 @@ def test_an_engine_that_refuses_everything_is_an_error_and_not_kept(arguments, t
     ("change", "problem"),
     [
         (lambda given: [*given, "--batch"], "--batch and --batch-folder exclude each other"),
-        (lambda given: [*given, "--journal-only"], "--batch-folder and --journal-only exclude each other"),
         (lambda given: [value for value in given if value not in ("--provider", "mine")], "--base-url is missing"),
         (lambda given: given[:-2], "--base-url is missing"),
     ],
