@@ -34,7 +34,7 @@ PSEUDO_LABELS := artifacts/pseudo_labels.csv
 LABELS_110M := artifacts/pseudo_labels_110m.csv
 TRAIN = $(BIN)/accelerate launch --quiet --config_file $(ACCELERATE) -m training.train --esco $(ESCO) \
 	--skillskape $(DATA)/skillskape/train.csv --validation $(DATA)/benchmarks
-ON_RELEASE = --dataset dataset_builder/releases/v1.0.0 --pseudo-labels $(PSEUDO_LABELS)
+ON_RELEASE = --dataset dataset_builder/releases/v2.0.0 --pseudo-labels $(PSEUDO_LABELS)
 FROM_110M = --dataset dataset_builder/releases/v1.0.0 --pseudo-labels $(LABELS_110M) --seeds 1 2 3 --keep-checkpoints
 
 minilm: $(MODELS)/1.0.0/training_record.json  ## the released model: half an hour a seed on two CPU cores
