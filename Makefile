@@ -30,48 +30,43 @@ MINILM ?= sentence-transformers/all-MiniLM-L6-v2
 MPNET ?= sentence-transformers/all-mpnet-base-v2
 ACCELERATE ?= training/accelerate/cpu.yaml
 MODELS := artifacts/model
-PSEUDO_LABELS := artifacts/pseudo_labels.csv
-LABELS_110M := artifacts/pseudo_labels_110m.csv
+LABELS := artifacts/pseudo_labels_110m.csv
+FEWER_LABELS := artifacts/pseudo_labels_8000.csv
 TRAIN = $(BIN)/accelerate launch --quiet --config_file $(ACCELERATE) -m training.train --esco $(ESCO) \
-	--skillskape $(DATA)/skillskape/train.csv --validation $(DATA)/benchmarks
-ON_RELEASE = --dataset dataset_builder/releases/v2.0.0 --pseudo-labels $(PSEUDO_LABELS)
-FROM_110M = --dataset dataset_builder/releases/v1.0.0 --pseudo-labels $(LABELS_110M) --seeds 1 2 3 --keep-checkpoints
+	--skillskape $(DATA)/skillskape/train.csv --validation $(DATA)/benchmarks --seeds 1 2 3
+ON_RELEASE = --dataset dataset_builder/releases/v2.0.0 --pseudo-labels $(LABELS)
+ON_FEWER = --dataset dataset_builder/releases/v1.0.0 --pseudo-labels $(FEWER_LABELS) --keep-checkpoints
+LABEL = $(BIN)/python -m training.pseudo_labels --esco $(ESCO) --spans $(DATA)/skillspan/train.json \
+	--sentences $(DATA)/usajobs/sentences.txt.gz --benchmarks $(DATA)/benchmarks
 
-minilm: $(MODELS)/1.0.0/training_record.json  ## the released model: half an hour a seed on two CPU cores
+minilm: $(MODELS)/2.0.0/training_record.json  ## the released model: twenty minutes a seed on two CPU cores
 static: $(MODELS)/static/training_record.json  ## token vectors without a transformer, distilled from it: minutes
 mpnet: $(MODELS)/mpnet/training_record.json  ## the 110M model: an hour a seed on two CPU cores, minutes on a GPU
-student: $(MODELS)/minilm-110m-labels/training_record.json  ## the released recipe with the labels of a 110M teacher
+student: $(MODELS)/minilm-110m-labels/training_record.json  ## the released recipe on what the 110M model was trained on
 
-$(MODELS)/1.0.0/training_record.json: $(PSEUDO_LABELS)
-	$(TRAIN) $(ON_RELEASE) --seeds 1 2 3 --recipe training/recipes/minilm_pseudo_token_and_cosine.yaml \
+$(MODELS)/2.0.0/training_record.json: $(LABELS)
+	$(TRAIN) $(ON_RELEASE) --recipe training/recipes/minilm_pseudo_token_and_cosine.yaml \
 		--base-model $(MINILM) --keep-checkpoints --name esco-skill-biencoder --out $(@D)
 
-$(MODELS)/static/training_record.json: $(MODELS)/1.0.0/training_record.json
-	$(BIN)/python -m training.export $(MODELS)/1.0.0 --int8 --static $(MODELS)/static-start --esco $(ESCO)
-	$(TRAIN) $(ON_RELEASE) --seeds 1 2 3 --recipe training/recipes/static.yaml --base-model $(MODELS)/static-start \
+$(MODELS)/static/training_record.json: $(MODELS)/2.0.0/training_record.json
+	$(BIN)/python -m training.export $(MODELS)/2.0.0 --int8 --static $(MODELS)/static-start --esco $(ESCO)
+	$(TRAIN) $(ON_RELEASE) --recipe training/recipes/static.yaml --base-model $(MODELS)/static-start \
 		--name esco-skill-static --out $(@D)
 
-$(MODELS)/mpnet/training_record.json: $(LABELS_110M)
-	$(TRAIN) $(FROM_110M) --recipe training/recipes/mpnet_pseudo_token_and_cosine.yaml --base-model $(MPNET) \
+$(MODELS)/mpnet/training_record.json: $(FEWER_LABELS)
+	$(TRAIN) $(ON_FEWER) --recipe training/recipes/mpnet_pseudo_token_and_cosine.yaml --base-model $(MPNET) \
 		--name esco-skill-biencoder-mpnet --out $(@D)
 
-$(MODELS)/minilm-110m-labels/training_record.json: $(LABELS_110M)
-	$(TRAIN) $(FROM_110M) --recipe training/recipes/minilm_pseudo_token_and_cosine.yaml --base-model $(MINILM) \
+$(MODELS)/minilm-110m-labels/training_record.json: $(FEWER_LABELS)
+	$(TRAIN) $(ON_FEWER) --recipe training/recipes/minilm_pseudo_token_and_cosine.yaml --base-model $(MINILM) \
 		--name esco-skill-biencoder --out $(@D)
 
 # What a first 110M model, trained with the labels of 0.2.0, said of these texts.
-$(LABELS_110M): | .venv/.installed
-	$(BIN)/python -m training.pseudo_labels --teacher training/teacher_labels/mpnet.parquet --esco $(ESCO) \
-		--spans $(DATA)/skillspan/train.json --sentences $(DATA)/usajobs/sentences.txt.gz --limit 8000 \
-		--benchmarks $(DATA)/benchmarks --out $@
+$(LABELS): | .venv/.installed
+	$(LABEL) --teacher training/teacher_labels/mpnet_wide.parquet --limit 30000 --out $@
 
-$(PSEUDO_LABELS): $(MODELS)/0.2.0/training_record.json
-	$(BIN)/python -m training.pseudo_labels --teacher $(MODELS)/0.2.0 --esco $(ESCO) \
-		--spans $(DATA)/skillspan/train.json --benchmarks $(DATA)/benchmarks --out $@
-
-$(MODELS)/0.2.0/training_record.json: | .venv/.installed
-	$(TRAIN) --recipe training/recipes/minilm_skillskape.yaml --dataset dataset_builder/releases/v0.2.0 \
-		--base-model $(MINILM) --name esco-skill-biencoder --out $(@D)
+$(FEWER_LABELS): | .venv/.installed
+	$(LABEL) --teacher training/teacher_labels/mpnet.parquet --limit 8000 --out $@
 
 clean:  ## forget what the demo made, and nothing else: artifacts/ may hold replies that were paid for
 	rm -rf artifacts/llm/SmolLM2-135M-Instruct artifacts/dataset/0.1.0 artifacts/model/0.1.0

@@ -174,8 +174,8 @@ def test_the_manifest_alone_holds_no_rows_to_compare(made):
 
 
 def test_the_released_model_was_trained_on_the_rows_of_the_released_dataset(repo):
-    record = TrainingRecord.load(repo / "model_card/releases/v1.0.0")
-    assert sha256_of_rows(repo / "dataset_builder/releases/v1.0.0") == record.dataset.sha256
+    record = TrainingRecord.load(repo / "model_card/releases/v2.0.0")
+    assert sha256_of_rows(repo / "dataset_builder/releases/v2.0.0") == record.dataset.sha256
     assert sha256_of_rows(repo / "dataset_builder/releases/v0.2.0") != record.dataset.sha256
 
 
