@@ -1,9 +1,12 @@
 """Whole ads with the skills a careful reader accepts -> how many of ours are wrong.
 
     python -m space.measure_ads MODEL tests/data/ads
+    python -m space.measure_ads MODEL tests/data/ads --sheet artifacts/ads_to_judge.csv
+    python -m space.measure_ads MODEL tests/data/ads --verdicts results/ads_judged.csv
 
 A skill found is right when the reader accepted it, or one as good, anywhere in the ad; the accepted lists are short, so
-"wrong" here is an upper bound. Fusion is measured against the encoder alone and the written names alone.
+"wrong" here is an upper bound. Fusion is measured against the encoder alone and the written names alone. The second
+command writes a sheet for a judge who does not see these lists; the third counts what the judge said as well.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
+from ad_verdicts import Found, judged, line_at, with_swapped, write_sheet
 from dataset_builder.contract import StageError, code_version, run_command, write_atomically
 from encoders import BACKENDS
 from skill_finder import Fusion, SkillFinder, SkillFinderError
@@ -75,6 +79,15 @@ def measure(
     }
 
 
+def find_all(finder: SkillFinder, ads: Sequence[GoldAd], threshold: float | None = None) -> list[Found]:
+    """The skills found in all ads, each with the line that shows it best."""
+    return [
+        Found(ad.title, match.label, line_at(ad.text, match.evidence[0].start))
+        for ad in ads
+        for match in finder.find_skills(ad.text, threshold=threshold)
+    ]
+
+
 def _lies_in_silence(match: SkillMatch, ad: GoldAd) -> bool:
     """Whether all that shows a skill is text that asks for none."""
     spans = [(ad.text.find(passage), len(passage)) for passage in ad.no_skill]
@@ -91,6 +104,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("ads", type=Path, nargs="?", default=Path("tests/data/ads"))
     parser.add_argument("--backend", choices=BACKENDS, default="auto")
     parser.add_argument("--threshold", type=float)
+    parser.add_argument("--sheet", type=Path, metavar="CSV", help="write what was found for a judge, no more")
+    parser.add_argument("--verdicts", type=Path, metavar="CSV", help="a sheet that a judge filled in")
     parser.add_argument("--out", type=Path, default=Path("results/ads.json"))
     given = parser.parse_args(arguments)
     try:
@@ -98,10 +113,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except SkillFinderError as error:
         raise StageError(str(error)) from None
     ads = read_ads(given.ads)
+    if given.sheet:
+        accepted = {ad.title: frozenset[str]().union(*ad.accepted) for ad in ads}
+        rows = with_swapped(find_all(finder, ads, given.threshold), accepted)
+        write_sheet(given.sheet, rows)
+        print(f"{given.sheet}: {len(rows)} rows; fill in `judge` and `verdict` (yes or no)")
+        return
     by_fusion = {fusion: measure(finder, ads, fusion, given.threshold) for fusion in get_args(Fusion)}
     about = {"model": given.model.name, "backend": finder.backend, "code_version": code_version()}
     about["weights_sha256"] = finder.weights_sha256
     record = {"schema_version": 1, **about, "threshold": given.threshold, "fusion": by_fusion}
+    if given.verdicts:
+        record["judged"] = judged(given.verdicts, find_all(finder, ads, given.threshold))
     write_atomically(given.out, json.dumps(record, indent=2) + "\n")
     print(report(by_fusion))
 

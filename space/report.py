@@ -106,7 +106,21 @@ def _ads(ads: dict[str, Any], rejection: dict[str, Any]) -> Iterator[str]:
             f"| {_percent(one['asked_for_and_found'])} | {one['shown_by_no_skill_passages_an_ad']:.2f} |"
         )
     yield ""
+    if said := ads.get("judged"):
+        yield _judged(said)
+        yield ""
     yield OTHERS
+
+
+def _judged(said: dict[str, Any]) -> str:
+    found, swapped = said["found"], said["swapped"]
+    wrong = (found["skills"] - found["right"]) / found["skills"]
+    interval = f"[{100 * (1 - found['right_high']):.1f}, {100 * (1 - found['right_low']):.1f}]"
+    return (
+        f"The lists of what counts as right are short. {said['judge']}, who saw the ads and not the lists, called "
+        f"{_percent(wrong)} {interval} of the {found['skills']} skills found by both wrong, and {swapped['right']} of "
+        f"{swapped['skills']} right that were found in other ads and stood among them unmarked."
+    )
 
 
 def _evidence(evidence: dict[str, Any]) -> Iterator[str]:

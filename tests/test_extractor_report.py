@@ -59,6 +59,18 @@ def test_every_number_is_from_the_records():
     assert "| in use | 50.0% | 80.0% | 61.5% | 90.0% | 10.0% |" in lines
 
 
+def test_what_a_judge_said_is_told_where_one_did():
+    said = {
+        "judge": "A reader",
+        "found": {"skills": 8, "right": 6, "right_low": 0.4, "right_high": 0.9},
+        "swapped": {"skills": 7, "right": 1, "right_low": 0.0, "right_high": 0.5},
+    }
+    text = report.report(REJECTION, {**ADS, "judged": said}, EVIDENCE, PARITY)
+    assert "A reader, who saw the ads and not the lists, called 25.0% [10.0, 60.0] of the 8 skills" in text
+    assert "1 of 7 right that were found in other ads" in text
+    assert "A reader" not in report.report(REJECTION, ADS, EVIDENCE, PARITY)
+
+
 def test_records_of_different_weights_or_a_threshold_by_hand_are_told():
     with pytest.raises(StageError, match="of different weights"):
         report.report(REJECTION, {**ADS, "weights_sha256": "b"}, EVIDENCE, PARITY)
