@@ -67,6 +67,11 @@ def test_the_record_says_so_and_a_record_without_it_is_of_the_same_run(labelled:
     assert "holds this very model already" in capsys.readouterr().out
 
 
-def test_the_released_record_is_still_read():
-    record = TrainingRecord.load(REPO / "model_card" / "releases" / "v1.0.0")
+def test_a_record_from_before_sources_were_hashed_is_still_read(tmp_path: Path):
+    released = REPO / "model_card" / "releases" / "v2.0.0" / "training_record.json"
+    values = json.loads(released.read_text(encoding="utf-8"))
+    assert values.pop("sources_sha256")["pseudo_labels"]
+    assert values.pop("teacher")["id"] == "mpnet"
+    (tmp_path / released.name).write_text(json.dumps(values), encoding="utf-8")
+    record = TrainingRecord.load(tmp_path)
     assert (record.sources_sha256, record.teacher) == ({}, None)
