@@ -26,7 +26,8 @@ OPSET = 18
 BATCH = 64
 BLOCKS = "blocks"
 BLOCK_SIZE = 16
-INT8_ACTIVATIONS = 4  # onnxruntime's accuracy level
+# onnxruntime's accuracy level. Its 4, activations in 8 bits, is a seventh faster, and its rankings are less alike.
+FLOAT_ACTIVATIONS = 1
 LARGE_TABLE = 1024  # rows
 TINY = 6e-8  # the least positive number of 16 bits
 # Kind of processor -> (file, signed weights, one bit less so that AVX2's 16-bit sums cannot overflow).
@@ -76,10 +77,10 @@ def export_onnx(encoder: Any, folder: Path) -> Path:
 def quantise(path: Path, kind: str = BLOCKS) -> Path:
     """Write the int8 form of an ONNX file beside it.
 
-    "blocks" runs on every processor: every 16 weights have a scale of their own, activations are quantised in blocks as
-    they come, and so is the table of tokens. Its vectors are much nearer to the unquantised ones than
-    those of the other forms, which have one scale a column of weights and one for all activations, and are
-    named as sentence-transformers names them. It needs onnxruntime.
+    "blocks" runs on every processor: every 16 weights have a scale of their own, and so has the table of tokens;
+    activations stay floats. Its vectors are much nearer to the unquantised ones than those of the other forms, which
+    have one scale a column of weights and one for all activations, and are named as sentence-transformers names them.
+    It needs onnxruntime.
 
     Raises:
         StageError: an unknown kind.
@@ -100,7 +101,7 @@ def _quantise_by_blocks(path: Path, out: Path) -> None:
     from onnxruntime.quantization.matmul_nbits_quantizer import DefaultWeightOnlyQuantConfig, MatMulNBitsQuantizer
 
     how = DefaultWeightOnlyQuantConfig(
-        block_size=BLOCK_SIZE, is_symmetric=False, accuracy_level=INT8_ACTIVATIONS, bits=8
+        block_size=BLOCK_SIZE, is_symmetric=False, accuracy_level=FLOAT_ACTIVATIONS, bits=8
     )
     quantiser = MatMulNBitsQuantizer(onnx.load(path), algo_config=how)
     quantiser.process()
