@@ -25,6 +25,8 @@ from encoders import BACKENDS
 from skill_finder import Fusion, SkillFinder, SkillFinderError
 from skill_match import SkillMatch
 
+HIGHER = (0.7, 0.8, 0.9)  # thresholds, beside the one in use, whose finds a judge's verdicts are counted for
+
 
 @dataclass(frozen=True)
 class GoldAd:
@@ -125,6 +127,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     record = {"schema_version": 1, **about, "threshold": given.threshold, "fusion": by_fusion}
     if given.verdicts:
         record["judged"] = judged(given.verdicts, find_all(finder, ads, given.threshold))
+        record["judged"]["by_threshold"] = [
+            {"threshold": least, "skills_an_ad": len(found) / len(ads), **judged(given.verdicts, found)["found"]}
+            for least in HIGHER
+            if least > (given.threshold or finder.settings.threshold) and (found := find_all(finder, ads, least))
+        ]
     write_atomically(given.out, json.dumps(record, indent=2) + "\n")
     print(report(by_fusion))
 

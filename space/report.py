@@ -107,20 +107,29 @@ def _ads(ads: dict[str, Any], rejection: dict[str, Any]) -> Iterator[str]:
         )
     yield ""
     if said := ads.get("judged"):
-        yield _judged(said)
+        threshold = validation["threshold"] if ads.get("threshold") is None else ads["threshold"]
+        yield from _judged(
+            {**said, "found": {**said["found"], "skills_an_ad": said["found"]["skills"] / count}}, threshold
+        )
         yield ""
     yield OTHERS
 
 
-def _judged(said: dict[str, Any]) -> str:
+def _judged(said: dict[str, Any], threshold: float, count: int) -> Iterator[str]:
     found, swapped = said["found"], said["swapped"]
-    wrong = (found["skills"] - found["right"]) / found["skills"]
-    interval = f"[{100 * (1 - found['right_high']):.1f}, {100 * (1 - found['right_low']):.1f}]"
-    return (
-        f"The lists of what counts as right are short. {said['judge']}, who saw the ads and not the lists, called "
-        f"{_percent(wrong)} {interval} of the {found['skills']} skills found by both wrong, and {swapped['right']} of "
-        f"{swapped['skills']} right that were found in other ads and stood among them unmarked."
+    yield (
+        f"The lists of what counts as right are short. {said['judge']}, who saw the ads and not the lists, read the "
+        f"{found['skills']} skills found by both, and unmarked among them {swapped['skills']} that were found in other "
+        f"ads, of which it called {swapped['right']} right. Wrong by its word, with 95% intervals:"
     )
+    yield ""
+    yield "| threshold | skills an ad | wrong, share |"
+    yield "| --- | ---: | ---: |"
+    in_use = (f"{threshold:g} (in use)", {**found, "skills_an_ad": found["skills"] / count})
+    for name, one in (in_use, *((f"{one['threshold']:g}", one) for one in said["by_threshold"])):
+        wrong = 1 - one["right"] / one["skills"]
+        interval = f"[{100 * (1 - one['right_high']):.1f}, {100 * (1 - one['right_low']):.1f}]"
+        yield f"| {name} | {one['skills_an_ad']:.1f} | {_percent(wrong)} {interval} |"
 
 
 def _evidence(evidence: dict[str, Any]) -> Iterator[str]:

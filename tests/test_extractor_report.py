@@ -60,14 +60,19 @@ def test_every_number_is_from_the_records():
 
 
 def test_what_a_judge_said_is_told_where_one_did():
+    of_found = {"skills": 80, "right": 60, "right_low": 0.4, "right_high": 0.9}
+    higher = {"threshold": 0.9, "skills_an_ad": 2.0, "skills": 40, "right": 38, "right_low": 0.8, "right_high": 0.99}
     said = {
         "judge": "A reader",
-        "found": {"skills": 8, "right": 6, "right_low": 0.4, "right_high": 0.9},
+        "found": of_found,
         "swapped": {"skills": 7, "right": 1, "right_low": 0.0, "right_high": 0.5},
+        "by_threshold": [higher],
     }
     text = report.report(REJECTION, {**ADS, "judged": said}, EVIDENCE, PARITY)
-    assert "A reader, who saw the ads and not the lists, called 25.0% [10.0, 60.0] of the 8 skills" in text
-    assert "1 of 7 right that were found in other ads" in text
+    assert "A reader, who saw the ads and not the lists, read the 80 skills found by both" in text
+    assert "7 that were found in other ads, of which it called 1 right" in text
+    assert "| 0.7 (in use) | 4.0 | 25.0% [10.0, 60.0] |" in text
+    assert "| 0.9 | 2.0 | 5.0% [1.0, 20.0] |" in text
     assert "A reader" not in report.report(REJECTION, ADS, EVIDENCE, PARITY)
 
 

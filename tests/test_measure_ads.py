@@ -72,6 +72,8 @@ def test_a_judge_sees_what_was_found_and_as_much_of_other_ads(main, tmp_path):
     assert said["judge"] == "a reader"
     assert (said["found"]["skills"], said["found"]["right"]) == (4, 3)
     assert (said["swapped"]["skills"], said["swapped"]["right"]) == (4, 0)
+    higher = [(one["threshold"], one["skills_an_ad"], one["right"]) for one in said["by_threshold"]]
+    assert higher == [(0.7, 2.0, 3), (0.8, 2.0, 3), (0.9, 2.0, 3)]  # all are written out
     # Wilson's interval of 3 of 4, by hand: (p + z²/2n ± z √(p q / n + z²/4n²)) / (1 + z²/n)
     assert said["found"]["right_low"] == pytest.approx(0.3006, abs=1e-3)
     assert said["found"]["right_high"] == pytest.approx(0.9544, abs=1e-3)
