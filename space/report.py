@@ -108,9 +108,7 @@ def _ads(ads: dict[str, Any], rejection: dict[str, Any]) -> Iterator[str]:
     yield ""
     if said := ads.get("judged"):
         threshold = validation["threshold"] if ads.get("threshold") is None else ads["threshold"]
-        yield from _judged(
-            {**said, "found": {**said["found"], "skills_an_ad": said["found"]["skills"] / count}}, threshold
-        )
+        yield from _judged(said, threshold, count)
         yield ""
     yield OTHERS
 
