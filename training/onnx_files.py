@@ -26,7 +26,7 @@ OPSET = 18
 BATCH = 64
 BLOCKS = "blocks"
 BLOCK_SIZE = 16
-# onnxruntime's accuracy level. Its 4, activations in 8 bits, is at most a seventh faster, and its rankings are less alike.
+# onnxruntime's accuracy level. Its 4, activations in 8 bits, is a seventh faster at most and ranks less alike.
 FLOAT_ACTIVATIONS = 1
 LARGE_TABLE = 1024  # rows
 TINY = 6e-8  # the least positive number of 16 bits
