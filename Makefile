@@ -41,7 +41,7 @@ LABEL = $(BIN)/python -m training.pseudo_labels --esco $(ESCO) --spans $(DATA)/s
 
 minilm: $(MODELS)/2.0.0/training_record.json  ## the released model: twenty minutes a seed on two CPU cores
 static: $(MODELS)/static/training_record.json  ## token vectors without a transformer, distilled from it: minutes
-mpnet: $(MODELS)/mpnet/training_record.json  ## the 110M model: an hour a seed on two CPU cores, minutes on a GPU
+mpnet: $(MODELS)/mpnet/training_record.json  ## the 110M model: an hour and a quarter a seed on two CPU cores, minutes on a GPU
 student: $(MODELS)/minilm-110m-labels/training_record.json  ## the released recipe on what the 110M model was trained on
 
 $(MODELS)/2.0.0/training_record.json: $(LABELS)

@@ -106,7 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("ads", type=Path, nargs="?", default=Path("tests/data/ads"))
     parser.add_argument("--backend", choices=BACKENDS, default="auto")
     parser.add_argument("--threshold", type=float)
-    parser.add_argument("--sheet", type=Path, metavar="CSV", help="write what was found for a judge, no more")
+    parser.add_argument("--sheet", type=Path, metavar="CSV", help="only write a sheet of what was found, for a judge")
     parser.add_argument("--verdicts", type=Path, metavar="CSV", help="a sheet that a judge filled in")
     parser.add_argument("--out", type=Path, default=Path("results/ads.json"))
     given = parser.parse_args(arguments)

@@ -50,7 +50,7 @@ def read_measurements(folder: Path) -> tuple[dict[str, Any], ...]:
 
 
 def report(rejection: dict[str, Any], ads: dict[str, Any], evidence: dict[str, Any], parity: dict[str, Any]) -> str:
-    """Four Markdown tables with a line before each, and the shares of others; in percent.
+    """Four Markdown tables, five where a judge was asked, with a line before each, and the shares of others; in percent.
 
     Raises:
         StageError: the first three records are of different weights, or one does not say of which.
@@ -102,32 +102,33 @@ def _ads(ads: dict[str, Any], rejection: dict[str, Any]) -> Iterator[str]:
     yield "| --- | ---: | ---: | ---: | ---: | ---: |"
     for name, one in ads["fusion"].items():
         yield (
-            f"| {name} | {one['skills_found_an_ad']:.1f} | {one['wrong_an_ad']:.1f} | {_percent(one['wrong_share'])} "
+            f"| {name} | {one['skills_found_an_ad']:.2f} | {one['wrong_an_ad']:.2f} | {_percent(one['wrong_share'])} "
             f"| {_percent(one['asked_for_and_found'])} | {one['shown_by_no_skill_passages_an_ad']:.2f} |"
         )
     yield ""
     if said := ads.get("judged"):
-        threshold = validation["threshold"] if ads.get("threshold") is None else ads["threshold"]
-        yield from _judged(said, threshold, count)
+        given = ads.get("threshold")
+        in_use = f"{validation['threshold']:g} (in use)" if given is None else f"{given:g} (given)"
+        yield from _judged(said, in_use, count)
         yield ""
     yield OTHERS
 
 
-def _judged(said: dict[str, Any], threshold: float, count: int) -> Iterator[str]:
+def _judged(said: dict[str, Any], in_use: str, count: int) -> Iterator[str]:
     found, swapped = said["found"], said["swapped"]
     yield (
         f"The lists of what counts as right are short. {said['judge']}, who saw the ads and not the lists, read the "
         f"{found['skills']} skills found by both, and unmarked among them {swapped['skills']} that were found in other "
-        f"ads, of which it called {swapped['right']} right. Wrong by its word, with 95% intervals:"
+        f"ads, of which it called {swapped['right']} right. Called wrong by it, with 95% intervals:"
     )
     yield ""
     yield "| threshold | skills an ad | wrong, share |"
     yield "| --- | ---: | ---: |"
-    in_use = (f"{threshold:g} (in use)", {**found, "skills_an_ad": found["skills"] / count})
-    for name, one in (in_use, *((f"{one['threshold']:g}", one) for one in said["by_threshold"])):
+    first = (in_use, {**found, "skills_an_ad": found["skills"] / count})
+    for name, one in (first, *((f"{one['threshold']:g}", one) for one in said["by_threshold"])):
         wrong = 1 - one["right"] / one["skills"]
         interval = f"[{100 * (1 - one['right_high']):.1f}, {100 * (1 - one['right_low']):.1f}]"
-        yield f"| {name} | {one['skills_an_ad']:.1f} | {_percent(wrong)} {interval} |"
+        yield f"| {name} | {one['skills_an_ad']:.2f} | {_percent(wrong)} {interval} |"
 
 
 def _evidence(evidence: dict[str, Any]) -> Iterator[str]:

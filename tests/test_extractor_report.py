@@ -53,7 +53,7 @@ def test_every_number_is_from_the_records():
         "(0.7) the whole extractor finds a skill in 32.5% of those with one, and in 5.0%" in line for line in lines
     )
     assert any("on validation, precision is 75.0% at a recall of 25.0%:" in line for line in lines)
-    assert "| both | 4.2 | 1.0 | 25.0% | 20.0% | 0.15 |" in lines
+    assert "| both | 4.25 | 1.00 | 25.0% | 20.0% | 0.15 |" in lines
     assert any("27%" in line and "12%" in line and "other ads" in line for line in lines)
     assert "| onnx-int8 | 30.2 | 121 | 95.9% | 99.6% | 99.2% | 69.72 | 70.55 |" in lines
     assert "| in use | 50.0% | 80.0% | 61.5% | 90.0% | 10.0% |" in lines
@@ -71,8 +71,11 @@ def test_what_a_judge_said_is_told_where_one_did():
     text = report.report(REJECTION, {**ADS, "judged": said}, EVIDENCE, PARITY)
     assert "A reader, who saw the ads and not the lists, read the 80 skills found by both" in text
     assert "7 that were found in other ads, of which it called 1 right" in text
-    assert "| 0.7 (in use) | 4.0 | 25.0% [10.0, 60.0] |" in text
-    assert "| 0.9 | 2.0 | 5.0% [1.0, 20.0] |" in text
+    assert "| 0.7 (in use) | 4.00 | 25.0% [10.0, 60.0] |" in text
+    assert "| 0.9 | 2.00 | 5.0% [1.0, 20.0] |" in text
+    assert "| 0.8 (given) | 4.00 |" in report.report(
+        REJECTION, {**ADS, "threshold": 0.8, "judged": said}, EVIDENCE, PARITY
+    )
     assert "A reader" not in report.report(REJECTION, ADS, EVIDENCE, PARITY)
 
 
