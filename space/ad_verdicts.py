@@ -70,7 +70,7 @@ def write_sheet(path: Path, rows: Sequence[Found]) -> None:
 def judged(path: Path, found: Sequence[Found]) -> dict[str, Any]:
     """How many of the skills found the judge calls right, and how many of those swapped in, with 95% Wilson intervals.
 
-    What was swapped in is all of the sheet that was not found: for it, give what was found at the sheet's own threshold.
+    All of the sheet that was not found counts as swapped in: give what was found at the sheet's own threshold.
 
     Raises:
         StageError: no such sheet, one that is not filled in, or one that lacks a skill that was found.

@@ -50,7 +50,7 @@ def read_measurements(folder: Path) -> tuple[dict[str, Any], ...]:
 
 
 def report(rejection: dict[str, Any], ads: dict[str, Any], evidence: dict[str, Any], parity: dict[str, Any]) -> str:
-    """Four Markdown tables, five where a judge was asked, with a line before each, and the shares of others; in percent.
+    """Four Markdown tables, five where a judge was asked, a line before each, and the shares of others; in percent.
 
     Raises:
         StageError: the first three records are of different weights, or one does not say of which.
