@@ -85,26 +85,40 @@ def test_offline_command(page, repo_path, tmp_path):
     assert "RP@5 by slice" in done.stdout
 
 
+def compare_words(repo_path, ending: str) -> list[str]:
+    """The words of README's one `eval.compare` command that has them, its files as a shell expands them."""
+    text = (repo_path / "README.md").read_text(encoding="utf-8").replace("\\\n", " ")
+    lines = re.findall(r"^python -m eval\.compare (results/.*)$", text, re.MULTILINE)
+    (line,) = [line for line in lines if ending in line]
+    files = [sorted(map(str, repo_path.glob(word))) or [word] for word in shlex.split(line)]
+    return [word for part in files for word in part]
+
+
 def test_results_table_of_the_readme_is_made_by_its_command(repo_path, tmp_path, capsys):
     """The command as README has it, into a copy: the same rows come out, and every measured value has an interval."""
-    text = (repo_path / "README.md").read_text(encoding="utf-8")
-    (line,) = re.findall(r"^python -m eval\.compare (results/.* --into README\.md.*)$", text.replace("\\\n", " "), re.M)
-    words = shlex.split(line)
-    del words[words.index("--figures") : words.index("--figures") + 2]
-    words[words.index("--out") + 1] = str(tmp_path / "comparison.md")
-    words[words.index("README.md")] = str(tmp_path / "README.md")
-    # As a shell in the repository's root expands them.
-    expanded = [sorted(map(str, repo_path.glob(w))) if w.startswith("results/") else [w] for w in words]
-    (tmp_path / "README.md").write_text(text, encoding="utf-8")
-    assert run_command(compare.main, [word for part in expanded for word in part]) == 0
-    table, made = (table_of(place / "README.md") for place in (repo_path, tmp_path))
+    words = compare_words(repo_path, "--into README.md")
+    copy = tmp_path / "README.md"
+    copy.write_text((repo_path / "README.md").read_text(encoding="utf-8"), encoding="utf-8")
+    words[words.index("--into") + 1] = str(copy)
+    assert run_command(compare.main, words) == 0
+    table, made = table_of(repo_path / "README.md"), table_of(copy)
     assert sorted(made) == sorted(table)
-    kept = (repo_path / "results" / "comparison.md").read_text(encoding="utf-8").splitlines()
-    assert set((tmp_path / "comparison.md").read_text(encoding="utf-8").splitlines()) <= set(kept)
     rows = [line.split(" | ") for line in table if "| measured" in line]
     assert len(rows) > 1
     for row in rows:
-        assert all(re.fullmatch(r"\d+\.\d\d( ± \d+\.\d\d)? \[\d+\.\d\d, \d+\.\d\d\]|-", cell) for cell in row[1:-1])
+        assert all(re.fullmatch(r"\d+\.\d\d \[\d+\.\d\d, \d+\.\d\d\]|-", cell) for cell in row[1:-1])
+
+
+def test_the_comparison_of_all_systems_is_made_by_its_command(repo_path, tmp_path, capsys):
+    words = compare_words(repo_path, "--out results/comparison.md")
+    del words[words.index("--figures") : words.index("--figures") + 2]
+    words[words.index("--out") + 1] = str(tmp_path / "comparison.md")
+    assert run_command(compare.main, words) == 0
+    kept = (repo_path / "results" / "comparison.md").read_text(encoding="utf-8")
+    made = (tmp_path / "comparison.md").read_text(encoding="utf-8")
+    assert made.splitlines() == kept.splitlines()
+    first = {word for word in compare_words(repo_path, "--into README.md") if word.endswith(".json")}
+    assert first < set(words)
 
 
 def table_of(page) -> list[str]:

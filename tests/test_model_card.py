@@ -119,8 +119,8 @@ def test_every_number_of_the_text_is_worked_by_hand(facts):
         '(`safe_open(...).metadata()["weights_sha256"]`), and other weights must not be ranked against it.',
         "These lines show five skills however low they score. The threshold 0.457, chosen on TECH train, is that of "
         "the extractor (`SkillFinder`), whose score adds shared "
-        "words to the cosine and which first leaves out text that asks for nothing. It was chosen for few wrong "
-        "skills: a score below it does not mean that there is none.",
+        "words to the cosine and which first leaves out text that asks for nothing. A wrong skill counted more than a "
+        "missed one when it was chosen: a score below it does not mean that there is none.",
         "R-Precision@k (RP@k) and mean reciprocal rank (MRR), times 100, ranking all 3 labels by cosine; ties by",
         "label-space order. In brackets the 95% bootstrap interval over queries (2,000 samples, seed 5).",
         "### RP@5 on test",
