@@ -129,6 +129,8 @@ def _training_values(facts: CardFacts) -> dict[str, Any]:
         "base_model": _base_model_text(record),
         "base_revision": record.base_model.revision or "",
         "base_sha": record.base_model.weights_sha256[:12],
+        "teacher": record.teacher.id if record.teacher else "",
+        "teacher_sha": record.teacher.weights_sha256[:12] if record.teacher else "",
         "dataset": dataset_id(facts),
         "dataset_tag": record.dataset.revision or tag_of(record.dataset.version),
         "sentences": f"{manifest.sentences_accepted:,}",

@@ -17,8 +17,8 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Container, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Container, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,14 +37,13 @@ from encoders import BACKENDS
 from no_skill import Gate
 from skill_finder import Settings, SkillFinder, SkillFinderError
 from skill_index import Vectors, sha256_of_file
+from threshold_choice import Choice, choose_threshold, qualities
 from token_scores import RememberingReader
 
 RECALL = 0.95
 SHORT_TOKENS = 3
 FOLDS = 5
 CALIBRATED_ON = "SkillSpan train (gate) and benchmark validation (threshold, shared words)"
-THRESHOLDS = np.round(np.arange(0.30, 0.86, 0.02), 2)
-AGREEMENTS = (0.0, 0.1, 0.2, 0.3, 0.4)
 
 
 @dataclass(frozen=True)
@@ -55,18 +54,6 @@ class LabelledSentences:
     tokens: NDArray[np.int64]
     has_skill: NDArray[np.bool_]
     documents: NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A threshold and a weight of shared words, and what they give on the validation sentences."""
-
-    threshold: float
-    agreement: float = 0.0
-    precision: float = 0.0
-    recall: float = 0.0
-    f_half: float = 0.0
-    f_half_error: float = 0.0  # standard error over sentences
 
 
 def read_skillspan(path: Path, forbidden: Container[str] = ()) -> LabelledSentences:
@@ -140,39 +127,6 @@ def test_sentences(files: Sequence[Path]) -> set[str]:
     return {text_key(sentence) for test in tests for sentence in read_benchmark_file(test).sentences}
 
 
-def choose_threshold(finder: SkillFinder, validation: Sequence[GoldSentence]) -> Choice:
-    """Of the thresholds and weights of shared words whose F0.5 is within a standard error of the best, most recall."""
-    choices = [
-        choice
-        for agreement in AGREEMENTS
-        for choice in qualities(finder, validation, replace(finder.settings, agreement=agreement))
-    ]
-    best = max(choices, key=lambda choice: choice.f_half)
-    as_good = [choice for choice in choices if choice.f_half >= best.f_half - best.f_half_error]
-    return max(as_good, key=lambda choice: (choice.recall, choice.f_half))
-
-
-def qualities(finder: SkillFinder, validation: Sequence[GoldSentence], settings: Settings) -> Iterator[Choice]:
-    """Precision, recall and F0.5 at every threshold; a sentence that asks for nothing in the taxonomy counts too.
-
-    The standard error is that of a ratio of sums over sentences (Cochran 1977, Sampling Techniques, 2.11).
-    """
-    gold = [set(one.labels) for one in validation]
-    wanted = np.array([len(mine) for mine in gold])
-    for threshold in map(float, THRESHOLDS):
-        finder.settings = replace(settings, threshold=threshold)
-        matches = finder.find_skills_batch([one.sentence for one in validation], merge=False, narrow=False)
-        found = np.array([len(of_one) for of_one in matches])
-        pairs = zip(matches, gold, strict=True)
-        right = np.array([sum(match.label in mine for match in of_one) for of_one, mine in pairs])
-        # F-beta = (1 + b2) right / (found + b2 wanted), with b2 = 0.25.
-        above, below = 1.25 * right, found + 0.25 * wanted
-        f_half = above.sum() / max(below.sum(), 1)
-        error = np.sqrt(np.square(above - f_half * below).sum()) / max(below.sum(), 1)
-        shares = (right.sum() / max(found.sum(), 1), right.sum() / max(wanted.sum(), 1), f_half, error)
-        yield Choice(threshold, settings.agreement, *map(float, shares))
-
-
 def measure(scores: dict[str, NDArray[Any]], data: LabelledSentences) -> dict[str, dict[str, dict[str, float]]]:
     """AUROC and false positives at 95% recall of each score, for all sentences and for those over three tokens."""
     slices = {"all": np.ones(len(data.tokens), dtype=bool), "over_3_tokens": data.tokens > SHORT_TOKENS}
@@ -213,7 +167,7 @@ def calibrate(
     gate = fit_gate(train_vectors, of_train.has_skill, of_train.documents)
     finder.settings = Settings(gate=gate)
     sentences = read_validation(validation)
-    choice = choose_threshold(finder, sentences) if sentences else Choice(Settings().threshold)
+    choice, best = choose_threshold(finder, sentences) if sentences else [Choice(Settings().threshold)] * 2
     by_threshold = list(qualities(finder, sentences, Settings(gate=gate, agreement=choice.agreement)))
     nearest = np.concatenate([(part @ finder.index.vectors.T).max(axis=1) for part in np.array_split(dev_vectors, 16)])
     chances = gate.probabilities(dev_vectors)
@@ -227,6 +181,7 @@ def calibrate(
         "validation": {
             "sentences": len(sentences),
             **asdict(choice),
+            "best": asdict(best),
             "by_threshold": [asdict(one) for one in by_threshold] if sentences else [],
         },
         "dev": measure({"nearest_skill_cosine": nearest, "gate": chances}, of_dev),

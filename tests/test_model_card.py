@@ -249,6 +249,16 @@ def test_names_of_metrics_and_counts_read_well(facts):
     assert "(1 epoch), best" in card
 
 
+def test_who_labelled_real_sentences_is_said_where_some_were(facts):
+    teacher = facts.record.base_model.model_copy(update={"id": "large", "weights_sha256": "f" * 64})
+    card = render_card(replace(facts, record=facts.record.model_copy(update={"teacher": teacher})))
+    row = "| pseudo-labels | given to real sentences by `large`, weights `ffffffffffff` |"
+    before, after = card.split(row)
+    assert before.splitlines()[-1].startswith("| base model |")
+    assert after.startswith("\n| recipe |")
+    assert "pseudo-labels" not in render_card(facts)
+
+
 def test_a_dataset_trained_from_the_hub_keeps_its_name_and_tag(facts):
     dataset = facts.record.dataset.model_copy(update={"id": "someone/their-set", "revision": "v1.0.0"})
     card = render_card(replace(facts, record=facts.record.model_copy(update={"dataset": dataset})))
