@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -19,6 +18,8 @@ from dataset_builder.limits import Limits, Price
 from dataset_builder.plan import MAX_ATTEMPTS, Endpoint, Sampling
 from dataset_builder.prompts import FAMILIES
 from dataset_builder.quality_gates import FilterOptions
+from dataset_builder.versions import check_number
+from dataset_builder.whole_folder import Place
 
 ABOVE_ZERO = (
     "sentences_per_skill",
@@ -78,6 +79,11 @@ class BuildOptions:
     command: str
 
     @property
+    def place(self) -> Place:
+        """Where the folder goes."""
+        return Place(self.out, self.version, self.previous, self.keeping_replies)
+
+    @property
     def keeping_replies(self) -> str:
         """What a remedy adds that names another --out or --version: the journal's place follows from --out."""
         return f", with --journal {self.journal} to keep the replies"
@@ -91,8 +97,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> BuildOptions:
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     parsed = make_parser().parse_args(given)
-    if not re.fullmatch(r"\d+\.\d+\.\d+", parsed.version):
-        raise StageError(f"version {parsed.version!r} is not of the form 1.2.3")
+    check_number(parsed.version)
     _check_numbers(parsed)
     _check_who_writes(parsed)
     if parsed.round_trip_encoder and not (parsed.round_trip_k or parsed.benchmarks):

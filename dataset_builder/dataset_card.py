@@ -18,6 +18,7 @@ from dataset_builder.schema import (
     PAIRS_FILES,
     SKILLS_FILE,
     DatasetManifest,
+    DatasetPart,
     EscoSource,
     pairs_features,
     skills_features,
@@ -37,6 +38,7 @@ PAIRS_COLUMNS = {
     schema.STYLE: "how it was asked for: a duty, a requirement, a bullet, ...",
     schema.FAMILY: "which family of prompts asked for it",
     schema.FOLD: "0-9, by the skill's URI alone, for experiments with skills held out",
+    schema.MODEL: "which LLM wrote the sentence",
 }
 SKILLS_COLUMNS = {
     schema.URI: "the skill's URI in ESCO",
@@ -74,9 +76,11 @@ def render_card(
         examples=examples,
         dataset_info=dataset_info(manifest),
         words=taxonomy_words(manifest.esco),
-        pairs_columns=_columns(pairs_features(), PAIRS_COLUMNS | other),
+        pairs_columns=_columns(pairs_features(bool(manifest.parts)), PAIRS_COLUMNS | other),
         skills_columns=_columns(skills_features(), SKILLS_COLUMNS | other),
         judged=judged_rows(manifest),
+        parts_table=parts_table(manifest.parts),
+        writers=" and ".join(f"`{model}`" for model in dict.fromkeys(manifest.models)),
         validation_share=VALIDATION_SHARE,
     )
 
@@ -111,8 +115,11 @@ def judged_rows(manifest: DatasetManifest) -> list[tuple[str, str]]:
     # Older manifests name the judge alone.
     if manifest.judge_model and not re.search(r"\d", manifest.judge + manifest.judge_model):
         judge += ", whose version is not on record"
-    if manifest.language_model.model in (manifest.judge, manifest.judge_model):
-        judge += ", which wrote them"
+    wrote = {name.lower() for name in (manifest.judge, manifest.judge_model)} & {
+        name.lower() for name in manifest.models
+    }
+    if wrote:
+        judge += ", which wrote them" if len(manifest.models) == 1 else ", which wrote some of them"
     return [
         (f"judged right by {judge}", "judged"),
         ("called right by the same judge with the skill of another sentence", "judged_swapped"),
@@ -120,9 +127,48 @@ def judged_rows(manifest: DatasetManifest) -> list[tuple[str, str]]:
     ]
 
 
+def parts_table(parts: Sequence[DatasetPart]) -> list[list[str]]:
+    """The table of a merged dataset's parts, a column each: rows of cells, the heading and its rule first."""
+    rows = {
+        "": [_as_code(part.language_model.model) for part in parts],
+        "---": ["---"] * len(parts),
+        "dataset": [f"{part.name} {part.version}" for part in parts],
+        "lines asked for a skill": [
+            ", ".join(f"{lines} {family}" for family, lines in part.families.items()) for part in parts
+        ],
+        "temperature, top-p": [
+            f"{_or_default(part.language_model.temperature)}, {_or_default(part.language_model.top_p)}"
+            for part in parts
+        ],
+        "seed": [str(part.seed) for part in parts],
+        "code": [_as_code(part.code_version) for part in parts],
+        "requests": [f"{part.tokens.requests:,}" for part in parts],
+        "tokens read / written": [
+            f"{part.tokens.prompt_tokens:,} / {part.tokens.completion_tokens:,}" for part in parts
+        ],
+        "sentences written": [f"{part.sentences_written:,}" for part in parts],
+        "passed its filters": [f"{part.sentences_accepted:,}" for part in parts],
+        "in this dataset": [f"{part.sentences_kept:,}" for part in parts],
+        "skill found again (round trip)": [_round_trip(part) for part in parts],
+    }
+    return [[name, *cells] for name, cells in rows.items()]
+
+
+def _round_trip(part: DatasetPart) -> str:
+    """The bound of a part's round trip, in a few words."""
+    if part.round_trip_k is None:
+        return "not asked"
+    nearest = f"; the nearest {part.filters.round_trip_at_least} of a skill among {part.round_trip_far:,}"
+    return f"among {part.round_trip_k:,} names{nearest if part.round_trip_far else ''}"
+
+
+def _or_default(value: float | None) -> str:
+    return "the server's default" if value is None else str(value)
+
+
 def dataset_info(manifest: DatasetManifest) -> str:
     """The YAML of columns by config. Rows stand in the text: `datasets` takes them only with sizes in memory."""
-    features = {"pairs": pairs_features(), "skills": skills_features()}
+    features = {"pairs": pairs_features(bool(manifest.parts)), "skills": skills_features()}
     infos = [
         {
             "config_name": config,
@@ -171,6 +217,6 @@ def _template() -> Template:
     environment.filters["percent"] = _percent
     environment.filters["as_code"] = _as_code
     environment.filters["as_yaml"] = _as_yaml
-    environment.filters["or_default"] = lambda value: "the server's default" if value is None else value
+    environment.filters["or_default"] = _or_default
     environment.filters["thousands"] = lambda value: f"{value:,}"
     return environment.get_template(TEMPLATE)

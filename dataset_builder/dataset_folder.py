@@ -1,17 +1,17 @@
-"""Accepted sentences + release -> Parquet files of a dataset folder, the same bytes for the same rows."""
+"""Accepted sentences + label space -> Parquet files of a dataset folder, the same bytes for the same rows."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dataset_builder import schema
-from dataset_builder.contract import sha256_of_file
-from dataset_builder.esco import EscoRelease
+from dataset_builder.contract import StageError, sha256_of_file
+from dataset_builder.esco import Skill
 from dataset_builder.seeded import stable_number
 from dataset_builder.sentences import Sentence
 
@@ -33,6 +33,7 @@ def pair_rows(sentences: Iterable[Sentence]) -> list[dict[str, object]]:
                     schema.STYLE: sentence.style,
                     schema.FAMILY: sentence.family,
                     schema.FOLD: schema.fold_of(skill.uri),
+                    schema.MODEL: sentence.model,
                 }
             )
     return rows
@@ -48,15 +49,19 @@ def validation_sentences(sentences: Iterable[Sentence]) -> set[str]:
     return chosen or set(texts[:1])
 
 
-def write_tables(folder: Path, sentences: Sequence[Sentence], release: EscoRelease) -> list[schema.DatasetFile]:
-    """Write pairs and skills as zstd Parquet into `folder` and describe the files."""
+def write_tables(folder: Path, sentences: Sequence[Sentence], label_space: Sequence[Skill]) -> list[schema.DatasetFile]:
+    """Write pairs and skills as zstd Parquet into `folder` and describe the files.
+
+    Pairs have the column `model` where the sentences say who wrote them.
+    """
+    columns = schema.pairs_features(any(sentence.model for sentence in sentences)).arrow_schema
     rows = sorted(pair_rows(sentences), key=lambda row: (row[schema.SKILL_URI], row[schema.SENTENCE]))
     validation = validation_sentences(sentences)
     files = []
     for split, path in schema.PAIRS_FILES.items():
         wanted = split == "validation"
         chosen = [row for row in rows if (row[schema.SENTENCE] in validation) == wanted]
-        files.append(_write(folder, path, "pairs", split, chosen, schema.pairs_features().arrow_schema))
+        files.append(_write(folder, path, "pairs", split, chosen, columns))
     skills: list[dict[str, object]] = [
         {
             schema.URI: skill.uri,
@@ -64,7 +69,7 @@ def write_tables(folder: Path, sentences: Sequence[Sentence], release: EscoRelea
             schema.ALTERNATIVE_LABELS: list(skill.alternative_labels),
             schema.TYPE: skill.skill_type,
         }
-        for skill in release.skills
+        for skill in label_space
     ]
     files.append(_write(folder, schema.SKILLS_FILE, "skills", "train", skills, schema.skills_features().arrow_schema))
     return files
@@ -89,3 +94,45 @@ def _write(
         bytes=target.stat().st_size,
         sha256=sha256_of_file(target),
     )
+
+
+def read_sentences(folder: str | Path, model: str) -> tuple[list[Sentence], tuple[Skill, ...]]:
+    """Read back what `write_tables` wrote: the sentences by URI of a skill and text, and the label space.
+
+    A sentence's skills come in the order of their URIs, for the files do not say about which it was asked. Sentences
+    of a folder without the column `model` get the given one.
+
+    Raises:
+        StageError: the folder's data files cannot be read, or hold a skill that its label space lacks.
+    """
+    label_space = [
+        Skill(
+            row[schema.URI], row[schema.LABEL], tuple(row[schema.ALTERNATIVE_LABELS]), skill_type=row[schema.TYPE] or ""
+        )
+        for row in _rows_in(Path(folder) / schema.SKILLS_FILE)
+    ]
+    space = {skill.uri: skill for skill in label_space}
+    by_text: dict[str, list[dict[str, Any]]] = {}
+    pairs = [row for path in schema.PAIRS_FILES.values() for row in _rows_in(Path(folder) / path)]
+    for row in sorted(pairs, key=lambda row: (row[schema.SKILL_URI], row[schema.SENTENCE])):
+        if row[schema.SKILL_URI] not in space:
+            raise StageError(f"{folder}: {row[schema.SKILL_URI]} is not in {schema.SKILLS_FILE}")
+        by_text.setdefault(row[schema.SENTENCE], []).append(row)
+    sentences = [
+        Sentence(
+            text,
+            tuple(space[row[schema.SKILL_URI]] for row in rows),
+            rows[0][schema.STYLE],
+            rows[0][schema.FAMILY],
+            rows[0].get(schema.MODEL) or model,
+        )
+        for text, rows in by_text.items()
+    ]
+    return sentences, tuple(label_space)
+
+
+def _rows_in(path: Path) -> list[dict[str, Any]]:
+    try:
+        return list(pq.read_table(path).to_pylist())
+    except (OSError, pa.ArrowException) as error:
+        raise StageError(f"{path} cannot be read ({' '.join(str(error).split())})") from None

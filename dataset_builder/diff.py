@@ -31,7 +31,7 @@ def compare(old: str | Path, new: str | Path) -> str:
     rows = [
         ("version", before.version, after.version),
         ("taxonomy", before.esco.described, after.esco.described),
-        ("model", before.language_model.model, after.language_model.model),
+        ("model", " and ".join(before.models), " and ".join(after.models)),
         ("prompts", _prompts(before), _prompts(after)),
         ("pairs", f"{_pairs(before):,}", f"{_pairs(after):,}"),
         ("skills with a sentence", f"{before.skills_with_rows:,}", f"{after.skills_with_rows:,}"),

@@ -9,7 +9,6 @@ from dataset_builder.build_options import BuildOptions
 from dataset_builder.contract import StageError
 from dataset_builder.esco import EscoRelease
 from dataset_builder.prompts import FAMILIES
-from dataset_builder.release_folder import manifest_in
 from dataset_builder.round_trip import validation_labels
 from dataset_builder.schema import DatasetManifest
 from dataset_builder.versions import check_more_rows, check_planned
@@ -22,7 +21,7 @@ def check_before_asking(options: BuildOptions, release: EscoRelease) -> None:
         StageError: the folder to write holds something else, or cannot be made; the version before cannot be read, or
             the number hides a change since; the benchmark files cannot be read, or choose no bound of the round trip.
     """
-    if manifest_in(options) is None:
+    if options.place.manifest() is None:
         _check_place(options)
     if options.previous:
         families = {name: FAMILIES[name].version for name in options.families}

@@ -1,15 +1,8 @@
-"""Everything a build found out -> a dataset folder: Parquet, card, and the manifest last.
-
-A folder is written beside its place and moved there when it is whole. A version that exists is never written over:
-the same content leaves it as it is, other content is an error.
-"""
+"""Everything a build found out -> a dataset folder: Parquet, card, and the manifest last."""
 
 from __future__ import annotations
 
-import glob
 import json
-import os
-import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +11,6 @@ from urllib.parse import urlsplit, urlunsplit
 
 from dataset_builder import schema
 from dataset_builder.build_options import BuildOptions
-from dataset_builder.card import write_card
 from dataset_builder.chat_client import with_extra
 from dataset_builder.contract import StageError, code_version, sha256_of_file, write_atomically
 from dataset_builder.dataset_folder import write_tables
@@ -30,7 +22,7 @@ from dataset_builder.quality import histograms, measure
 from dataset_builder.quality_gates import FilterOptions
 from dataset_builder.round_trip import VALIDATION_RECALL
 from dataset_builder.rounds import Outcome
-from dataset_builder.versions import changes_since, check_version
+from dataset_builder.whole_folder import write_whole
 
 MIN_SENTENCES = 2  # one for each split
 FAILURES_FILE = "failed_requests.jsonl"
@@ -55,81 +47,16 @@ def write_release(facts: ReleaseFacts) -> tuple[schema.DatasetManifest, bool]:
         StageError: no sentence was accepted, or the folder holds other content.
     """
     options = facts.options
-    out = options.out
     accepted = facts.outcome.accepted
     if len(accepted) < MIN_SENTENCES:
         count = "no sentence was" if not accepted else "a single sentence was"
         raise StageError(f"{count} accepted{_why(facts)}", "Look at the server's replies in the journal")
-    building = out.with_name(f".{out.name}.{os.getpid()}.building")
-    _clear_left_behind(out)
-    try:
-        building.mkdir(parents=True)
-        files = write_tables(building, accepted, facts.release)
-        manifest = make_manifest(facts, files)
-        if options.previous:
-            check_version(options.previous, manifest, building, options.keeping_replies)
-            changes = changes_since(schema.DatasetManifest.load(options.previous), manifest)
-            manifest = manifest.model_copy(update={"changes": changes})
-        existing = manifest_in(options)
-        if existing and content_of(existing) != content_of(manifest):
-            raise other_content(options, existing)
-        if existing:
-            return existing, False
-        write_card(building, manifest)
-        _write_failures(building, facts)
-        manifest.save(building)
-        if out.exists():
-            out.rmdir()
-        building.rename(out)
-        return manifest, True
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
 
+    def fill(folder: Path) -> schema.DatasetManifest:
+        _write_failures(folder, facts)
+        return make_manifest(facts, write_tables(folder, accepted, facts.release.skills))
 
-def _clear_left_behind(out: Path) -> None:
-    """Remove what builds of this folder left when they were killed while they wrote it."""
-    for folder in out.parent.glob(f".{glob.escape(out.name)}.*.building"):
-        process = folder.name.split(".")[-2]
-        if process.isdigit() and (int(process) == os.getpid() or not _runs(int(process))):
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _runs(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # somebody else's
-        return True
-    return True
-
-
-def manifest_in(options: BuildOptions) -> schema.DatasetManifest | None:
-    """The manifest of the version that the folder to write holds already; None when there is nothing in it.
-
-    Raises:
-        StageError: it holds something else, or another version.
-    """
-    out = options.out
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return None
-    if not (out / schema.DatasetManifest.FILE_NAME).is_file():
-        raise StageError(f"{out} exists and holds no dataset", f"Give another --out{options.keeping_replies}")
-    found = schema.DatasetManifest.load(out)
-    if found.version != options.version:
-        raise other_content(options, found)
-    return found
-
-
-def other_content(options: BuildOptions, found: schema.DatasetManifest) -> StageError:
-    """The error that the folder to write holds what is not to be written over."""
-    remedy = f"Give another --out, and another --version for a new one{options.keeping_replies}"
-    return StageError(f"{options.out} holds version {found.version} with other content", remedy)
-
-
-def content_of(manifest: schema.DatasetManifest) -> dict[str, str]:
-    """Hashes of the data files by path."""
-    return {file.path: file.sha256 for file in manifest.files}
+    return write_whole(options.place, fill)
 
 
 def make_manifest(facts: ReleaseFacts, files: list[schema.DatasetFile]) -> schema.DatasetManifest:

@@ -27,6 +27,7 @@ SKILLS = "skills"
 STYLE = "style"
 FAMILY = "family"
 FOLD = "fold"
+MODEL = "model"  # only where several LLMs wrote
 
 # Config "skills": one row a skill of the label space, in label-space order.
 URI = "uri"
@@ -41,22 +42,24 @@ PAIRS_FILES = {"train": "pairs/train.parquet", "validation": "pairs/validation.p
 SKILLS_FILE = "skills/skills.parquet"
 
 
-def pairs_features() -> Features:
-    """Columns of the config `pairs`. `skills` holds every label the sentence asks for, `skill` first."""
+def pairs_features(with_model: bool = False) -> Features:
+    """Columns of the config `pairs`. `skills` holds every label the sentence asks for, `skill` first.
+
+    `with_model` adds the LLM that wrote the sentence, which a dataset by several has.
+    """
     from datasets import Features, List, Value
 
     text = Value("string")
-    return Features(
-        {
-            SENTENCE: text,
-            SKILL: text,
-            SKILL_URI: text,
-            SKILLS: List(text),
-            STYLE: text,
-            FAMILY: text,
-            FOLD: Value("int8"),
-        }
-    )
+    columns = {
+        SENTENCE: text,
+        SKILL: text,
+        SKILL_URI: text,
+        SKILLS: List(text),
+        STYLE: text,
+        FAMILY: text,
+        FOLD: Value("int8"),
+    }
+    return Features(columns | ({MODEL: text} if with_model else {}))
 
 
 def skills_features() -> Features:
@@ -176,6 +179,35 @@ class DatasetFile(Strict):
     sha256: str
 
 
+class DatasetPart(Strict):
+    """One of the datasets that a merged one was made of: what its own manifest says.
+
+    `data_sha256` are the hashes of its data files by path, `sentences_kept` how many of its sentences are in the merged
+    one.
+    """
+
+    name: str
+    version: str
+    code_version: str
+    seed: int
+    language_model: LanguageModel
+    sentences_per_skill: int
+    families: dict[str, int]
+    filters: FiltersUsed
+    round_trip_k: int | None
+    round_trip_far: int | None
+    at_least: int
+    asked_again: list[int]
+    skills: Outcomes
+    sentences_written: int
+    sentences_accepted: int
+    sentences_kept: int
+    sentences_rejected: dict[str, int]
+    replies: dict[str, int]
+    tokens: TokenUse
+    data_sha256: dict[str, str]
+
+
 class DatasetManifest(Record):
     """Everything needed to know what a dataset folder holds and to make it again."""
 
@@ -213,6 +245,18 @@ class DatasetManifest(Record):
     judge_model: str = ""
     # What changed since the version before, where the build was told which one that is.
     changes: list[str] = Field(default_factory=list)
+    # The datasets that this one merges; none where one build made it. What differs between them stands there alone.
+    parts: list[DatasetPart] = Field(default_factory=list)
+
+    @property
+    def models(self) -> list[str]:
+        """The LLMs that wrote."""
+        return [part.language_model.model for part in self.parts] or [self.language_model.model]
+
+    @property
+    def data_sha256(self) -> dict[str, str]:
+        """Hashes of the data files by path."""
+        return {file.path: file.sha256 for file in self.files}
 
     @property
     def skills_with_rows(self) -> int:

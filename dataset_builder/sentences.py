@@ -28,6 +28,7 @@ class Sentence:
     skills: tuple[Skill, ...]
     style: str
     family: str
+    model: str = ""
 
 
 @dataclass

@@ -6,6 +6,7 @@ rows of the same kind are a minor one; the same rows with another card are a pat
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,16 @@ class VersionStep:
 
     step: str
     reasons: tuple[str, ...]
+
+
+def check_number(version: str) -> None:
+    """Refuse a version that is not three numbers.
+
+    Raises:
+        StageError: it is not.
+    """
+    if not re.fullmatch(r"\d+\.\d+\.\d+", version):
+        raise StageError(f"version {version!r} is not of the form 1.2.3")
 
 
 def columns_of(folder: str | Path) -> dict[str, str]:
@@ -48,7 +59,7 @@ def needed_step(
     major += _other_inputs(old, new.esco, _families(new))
     if major:
         return VersionStep("major", tuple(major))
-    if _hashes(old) != _hashes(new):
+    if old.data_sha256 != new.data_sha256:
         return VersionStep("minor", ("other rows",))
     return VersionStep("none", ())
 
@@ -57,7 +68,7 @@ def changes_since(old: DatasetManifest, new: DatasetManifest) -> list[str]:
     """What changed, in words for the card: the version before, then what differs."""
     facts = {
         "taxonomy": (one.esco.described for one in (old, new)),
-        "model": (one.language_model.model for one in (old, new)),
+        "model": (" and ".join(one.models) for one in (old, new)),
         "prompts": (_named(_families(one)) for one in (old, new)),
         "pairs": (f"{sum(file.rows for file in one.files if file.config == 'pairs'):,}" for one in (old, new)),
         "skills with a sentence": (f"{one.skills_with_rows:,}" for one in (old, new)),
@@ -80,7 +91,7 @@ def check_version(previous: str | Path, new: DatasetManifest, folder: str | Path
         StageError: the new number does not lie above the old one by at least the needed step.
     """
     old = DatasetManifest.load(previous)
-    _check_number(old.version, new.version, needed_step(old, new, columns_of(previous), columns_of(folder)), also)
+    _refuse_hidden(old.version, new.version, needed_step(old, new, columns_of(previous), columns_of(folder)), also)
 
 
 def check_planned(previous: str | Path, version: str, esco: EscoSource, families: dict[str, str], also: str) -> None:
@@ -102,7 +113,7 @@ def check_planned(previous: str | Path, version: str, esco: EscoSource, families
     except (OSError, pa.ArrowException) as error:
         raise StageError(f"--previous {previous} is no whole dataset ({' '.join(str(error).split())})") from None
     major = _other_inputs(old, esco, families)
-    _check_number(old.version, version, VersionStep("major" if major else "none", tuple(major)), also)
+    _refuse_hidden(old.version, version, VersionStep("major" if major else "none", tuple(major)), also)
 
 
 def check_more_rows(previous: str | Path, version: str, also: str) -> None:
@@ -112,10 +123,10 @@ def check_more_rows(previous: str | Path, version: str, also: str) -> None:
         StageError: the number is not a minor step above the old one.
     """
     step = VersionStep("minor", ("replies that are not there yet",))
-    _check_number(DatasetManifest.load(previous).version, version, step, also)
+    _refuse_hidden(DatasetManifest.load(previous).version, version, step, also)
 
 
-def _check_number(old: str, new: str, step: VersionStep, also: str) -> None:
+def _refuse_hidden(old: str, new: str, step: VersionStep, also: str) -> None:
     if step.step == "none":
         return
     before, after = _numbers(old), _numbers(new)
@@ -148,10 +159,6 @@ def _families(manifest: DatasetManifest) -> dict[str, str]:
 
 def _named(families: dict[str, str]) -> str:
     return ", ".join(f"{name} {version}" for name, version in sorted(families.items()))
-
-
-def _hashes(manifest: DatasetManifest) -> dict[str, str]:
-    return {file.path: file.sha256 for file in manifest.files}
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -44,7 +44,7 @@ def test_a_fold_is_the_last_digit_of_the_uris_hash(uri):
 def test_all_rows_of_a_sentence_are_in_one_split_and_about_two_in_a_hundred_are_validation(tmp_path):
     """1,000 sentences with two skills each, 2,000 rows: about 20 sentences, 40 rows of them, are validation."""
     sentences = [sentence(f"line {n}", n % 40, (n + 1) % 40) for n in range(1000)]
-    files = {file.path: file for file in write_tables(tmp_path, sentences, RELEASE)}
+    files = {file.path: file for file in write_tables(tmp_path, sentences, RELEASE.skills)}
     tables = {split: pq.read_table(tmp_path / path) for split, path in schema.PAIRS_FILES.items()}
     texts = {split: set(table["sentence"].to_pylist()) for split, table in tables.items()}
     assert not texts["train"] & texts["validation"]
@@ -64,7 +64,7 @@ def test_all_rows_of_a_sentence_are_in_one_split_and_about_two_in_a_hundred_are_
 def test_the_order_of_sentences_changes_no_byte(tmp_path):
     sentences = [sentence(f"line {n}", n % 40) for n in range(200)]
     for name, given in (("a", sentences), ("b", sentences[::-1])):
-        write_tables(tmp_path / name, given, RELEASE)
+        write_tables(tmp_path / name, given, RELEASE.skills)
     for path in (*schema.PAIRS_FILES.values(), schema.SKILLS_FILE):
         assert (tmp_path / "a" / path).read_bytes() == (tmp_path / "b" / path).read_bytes()
 

@@ -29,7 +29,7 @@ RELEASE = EscoRelease(version="1", language="en", skills=SKILLS)
 @pytest.fixture
 def dataset(tmp_path):
     sentences = [Sentence(f"Line {n} of skill {n % 10}.", (SKILLS[n % 10],), "duty", "styled") for n in range(100)]
-    small_manifest(write_tables(tmp_path, sentences, RELEASE)).save(tmp_path)
+    small_manifest(write_tables(tmp_path, sentences, RELEASE.skills)).save(tmp_path)
     return tmp_path
 
 
@@ -184,7 +184,7 @@ def judging_server():
 def test_the_command_judges_200_pairs_and_prints_the_share_with_its_interval(tmp_path, judging_server, capsys):
     """Lines 0 to 399, a sample of 200: about one in ten ends in 7, and the printed numbers are those of the file."""
     sentences = [Sentence(f"Line {n} of skill {n % 10}.", (SKILLS[n % 10],), "duty", "styled") for n in range(400)]
-    small_manifest(write_tables(tmp_path, sentences, RELEASE)).save(tmp_path)
+    small_manifest(write_tables(tmp_path, sentences, RELEASE.skills)).save(tmp_path)
     (tmp_path / "own.csv").write_text(
         "id,label,description\n" + "".join(f"urn:{n},label {n},Means.\n" for n in range(10))
     )

@@ -24,7 +24,7 @@ def write_dataset(folder, texts, skills=SKILLS, **changes):
     sentences = [Sentence(text, (skills[n % len(skills)],), "duty", "styled") for n, text in enumerate(texts)]
     release = EscoRelease(version="1", language="en", skills=tuple(skills))
     folder.mkdir()
-    manifest = small_manifest(write_tables(folder, sentences, release), **changes)
+    manifest = small_manifest(write_tables(folder, sentences, release.skills), **changes)
     manifest.save(folder)
     return manifest
 
@@ -116,7 +116,7 @@ def test_the_diff_counts_rows_and_skills_of_both(first, tmp_path, capsys):
     sentences += [Sentence(f"line {n}", (renamed[n % 4],), "duty", "styled") for n in (4, 5)]
     sentences += [Sentence("another", (renamed[4],), "duty", "styled")]
     (tmp_path / "v2").mkdir()
-    files = write_tables(tmp_path / "v2", sentences, EscoRelease(version="1", language="en", skills=renamed))
+    files = write_tables(tmp_path / "v2", sentences, renamed)
     small_manifest(files, version="1.1.0", sentences_rejected={"too long": 4}).save(tmp_path / "v2")
     diff.main([str(tmp_path / "v1"), str(tmp_path / "v2")])
     out = capsys.readouterr().out
