@@ -158,8 +158,10 @@ def _round_trip(part: DatasetPart) -> str:
     """The bound of a part's round trip, in a few words."""
     if part.round_trip_k is None:
         return "not asked"
-    nearest = f"; the nearest {part.filters.round_trip_at_least} of a skill among {part.round_trip_far:,}"
-    return f"among {part.round_trip_k:,} names{nearest if part.round_trip_far else ''}"
+    bound = f"among {part.round_trip_k:,} names"
+    if part.round_trip_far is None:
+        return bound
+    return f"{bound}; the nearest {part.filters.round_trip_at_least} of a skill among {part.round_trip_far:,}"
 
 
 def _or_default(value: float | None) -> str:

@@ -110,6 +110,29 @@ def test_the_card_shows_the_parts_side_by_side(tmp_path, two):
     assert "None" not in card
 
 
+def test_the_card_says_how_far_each_part_looked_for_its_skills(tmp_path):
+    """The first within 1,127 names; the second within 10, or its nearest three; the third not at all."""
+    bounds = {
+        "one": ({"round_trip_k": 1127.0}, 0),
+        "two": ({"round_trip_k": 10.0, "round_trip_far": 1127.0}, 3),
+        "three": ({}, 0),
+    }
+    folders = [
+        folder_of(
+            tmp_path,
+            name,
+            [(f"Weld {name} hulls in our dry dock", 0), (f"Answer {name} angry guests by phone", 1)],
+            quality={**small_manifest([]).quality, **quality},
+            filters=FiltersUsed(round_trip_at_least=at_least),
+        )
+        for name, (quality, at_least) in bounds.items()
+    ]
+    command.merge(folders, Place(tmp_path / "out", "2.0.0"))
+    card = (tmp_path / "out" / "README.md").read_text()
+    cells = "among 1,127 names | among 10 names; the nearest 3 of a skill among 1,127 | not asked"
+    assert f"| skill found again (round trip) | {cells} |" in card
+
+
 def test_merging_again_gives_the_same_bytes_and_writes_nothing(tmp_path, two):
     one, _ = command.merge(two, Place(tmp_path / "out", "2.0.0"))
     other, written = command.merge(two, Place(tmp_path / "out", "2.0.0"))

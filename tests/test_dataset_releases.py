@@ -18,7 +18,12 @@ from dataset_builder.schema import DatasetManifest
 
 RELEASES = sorted((Path(__file__).resolve().parent.parent / "dataset_builder" / "releases").glob("v*"))
 MAX_BYTES = 15_000_000
-REPLIES = {"v1.0.0": "replies.parquet", "v2.0.0": "replies_v2.parquet"}  # of the versions that are of all of ESCO
+# Of the versions that are of all of ESCO.
+REPLIES = {
+    "v1.0.0": ["replies.parquet"],
+    "v2.0.0": ["replies_v2.parquet"],
+    "v3.0.0": ["replies_claude.parquet", "replies_v2.parquet"],
+}
 all_releases = pytest.mark.parametrize("folder", RELEASES, ids=lambda folder: folder.name)
 of_all_esco = pytest.mark.parametrize(
     "folder", [one for one in RELEASES if one.name in REPLIES], ids=lambda one: one.name
@@ -38,7 +43,7 @@ def test_load_dataset_opens_both_configs_with_the_rows_that_the_manifest_counts(
     loaded = {config: load_dataset(str(folder), config) for config in ("pairs", "skills")}
     rows = {(config, split): data.num_rows for config, splits in loaded.items() for split, data in splits.items()}
     assert rows == {(file.config, file.split): file.rows for file in manifest.files}
-    assert loaded["pairs"]["train"].features == schema.pairs_features()
+    assert loaded["pairs"]["train"].features == schema.pairs_features(bool(manifest.parts))
     assert loaded["skills"]["train"].features == schema.skills_features()
     assert manifest.version == folder.name.removeprefix("v")
 
@@ -124,7 +129,8 @@ def test_every_sentence_is_a_line_of_a_reply_that_is_kept(folder):
     skills = sorted(label_of)
     chosen = {uri.rsplit("/", 1)[-1]: uri for uri in random.Random(1).sample(skills, len(skills) // 10)}
     lines = defaultdict(set)
-    for reply in pq.read_table(folder.parent / REPLIES[folder.name]).to_pylist():
+    kept = [reply for name in REPLIES[folder.name] for reply in pq.read_table(folder.parent / name).to_pylist()]
+    for reply in kept:
         family, about = re.split("@[0-9.]+ ", reply["about"].rsplit(" ", 1)[0])
         if about in chosen:
             asked = len(FAMILIES[family].sheets[0].styles)
