@@ -145,6 +145,9 @@ def test_the_table_says_what_its_rows_were_trained_on():
     assert told((own,), (other,)) == [f"Trained on {name.format('own')}: 1 row(s); {name.format('other')}: 1 row(s)."]
     assert told((own,), ()) == [f"Trained on {name.format('own')}: 1 row(s); what the file does not say: 1 row(s)."]
     assert told((), ()) == []
+    for dataset in ({"id": "v1.0.0"}, {"id": "v1.0.0", "version": "unknown"}):
+        named = own.model_copy(update={"dataset": own.dataset.model_copy(update=dataset)})
+        assert told((named,), (named,)) == ["Trained on v1.0.0 (pairs 01234567) from minilm."]
 
 
 def test_the_readme_s_table_has_all_that_is_asked_now():

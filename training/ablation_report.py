@@ -19,6 +19,7 @@ from dataset_builder.contract import run_command
 from dataset_builder.markdown_parts import put_part
 from training.ablation_grid import GRID, Row, recipe_of
 from training.ablation_results import AblationResults, AblationRow, Interval
+from training.run_record import DatasetSource
 
 PART = "ablations"  # of training/README.md
 
@@ -95,8 +96,7 @@ def _trained_on(rows: Sequence[AblationRow]) -> str:
         name
         for row in rows
         for name in dict.fromkeys(
-            f"{run.dataset.id} {run.dataset.version} (pairs {run.dataset.sha256[:8]}) from {run.base_model.id}"
-            for run in row.runs
+            f"{_named(run.dataset)} (pairs {run.dataset.sha256[:8]}) from {run.base_model.id}" for run in row.runs
         )
     ]
     unknown = sum(bool(row.seeds) and not row.runs for row in rows)
@@ -104,6 +104,12 @@ def _trained_on(rows: Sequence[AblationRow]) -> str:
         names += ["what the file does not say"] * unknown
     counts = Counter(names)
     return "; ".join(name if len(counts) == 1 else f"{name}: {count} row(s)" for name, count in counts.items())
+
+
+def _named(dataset: DatasetSource) -> str:
+    """Its id, and its version where there is one and the id does not say it."""
+    says = dataset.version == "unknown" or dataset.id == f"v{dataset.version}"
+    return dataset.id if says else f"{dataset.id} {dataset.version}"
 
 
 def _cell(row: AblationRow, name: str) -> str:
