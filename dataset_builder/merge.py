@@ -103,9 +103,10 @@ def _manifest(
     name: str,
 ) -> DatasetManifest:
     first = parts.manifests[0]
-    texts = {sentence.text for sentence in kept}
+    # Two folders may hold the same text, of which the second one's was dropped.
+    left = {id(sentence) for sentence in kept}
     of_parts = [
-        part_of(manifest, sum(sentence.text in texts for sentence in sentences))
+        part_of(manifest, sum(id(sentence) in left for sentence in sentences))
         for manifest, sentences in zip(parts.manifests, parts.sentences, strict=True)
     ]
     return DatasetManifest(

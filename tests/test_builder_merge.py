@@ -90,6 +90,17 @@ def test_counts_are_the_parts_sums_and_the_repeat(tmp_path, two):
     assert [part.data_sha256 for part in manifest.parts] == [part.data_sha256 for part in parts]
 
 
+def test_a_sentence_that_both_have_counts_for_the_first_alone(tmp_path):
+    """Two sentences each, one of them word for word in both: two of the first and one of the second are kept."""
+    folders = [
+        folder_of(tmp_path, "one", [("Weld hulls in the dry dock", 0), ("Prune our old apple trees", 2)]),
+        folder_of(tmp_path, "two", [("Weld hulls in the dry dock", 0), ("Answer calls of angry guests", 1)]),
+    ]
+    manifest, _ = command.merge(folders, Place(tmp_path / "out", "2.0.0"))
+    assert [part.sentences_kept for part in manifest.parts] == [2, 1]
+    assert manifest.sentences_accepted == 3
+
+
 def test_a_skill_without_rows_is_counted(tmp_path):
     """Nobody wrote about the third skill."""
     folders = [
