@@ -1,4 +1,4 @@
-"""A model folder -> an encoder: torch, ONNX or ONNX int8.
+"""A model folder -> an encoder: torch, torch in bfloat16, ONNX or ONNX int8.
 
 ONNX models run on onnxruntime and tokenizers alone, so the page starts without loading torch.
 """
@@ -10,6 +10,7 @@ import json
 import os
 import platform
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,8 +21,8 @@ from narrowing import EncodeTokens, TokenVectors
 from skill_index import SkillFinderError, Vectors
 from token_scores import EncodeSpans
 
-Backend = Literal["auto", "torch", "onnx", "onnx-int8"]
-BACKENDS: tuple[Backend, ...] = ("auto", "torch", "onnx", "onnx-int8")
+Backend = Literal["auto", "torch", "torch-bf16", "onnx", "onnx-int8"]
+BACKENDS: tuple[Backend, ...] = ("auto", "torch", "torch-bf16", "onnx", "onnx-int8")
 BATCH = 32
 # Passages have at most 400 characters; longer input is an own taxonomy's description, cut here.
 MAX_TOKENS = 128
@@ -50,7 +51,9 @@ def load_encoder(folder: Path, backend: Backend = "auto") -> LoadedEncoder:
 
     Args:
         folder: a sentence-transformers folder, with ONNX exports under onnx/ or torch weights or both.
-        backend: "auto" takes int8, then ONNX, then torch, whichever is there and can run.
+        backend: "auto" takes int8, then ONNX, then torch, whichever is there and can run. "torch-bf16" multiplies in
+            bfloat16, which is faster where the processor does so by itself (AVX512-BF16, AMX, a GPU) and slower where
+            not; the third digit of a score may differ, so nothing takes it unasked.
 
     Raises:
         SkillFinderError: not a model folder, or no weights for that backend.
@@ -66,11 +69,15 @@ def load_encoder(folder: Path, backend: Backend = "auto") -> LoadedEncoder:
         "torch": _existing(folder / "model.safetensors") or _existing(folder / "0_Transformer" / "model.safetensors"),
     }
     names = list(candidates) if backend == "auto" else [backend]
+    candidates["torch-bf16"] = candidates["torch"]
     share = token_share_of(folder)
     for name in names:
         weight_file = candidates[name]
         if weight_file:
-            encoder = TorchEncoder(folder) if name == "torch" else OnnxEncoder(folder, weight_file)
+            if name.startswith("torch"):
+                encoder: TorchEncoder | OnnxEncoder = TorchEncoder(folder, bf16=name == "torch-bf16")
+            else:
+                encoder = OnnxEncoder(folder, weight_file)
             return LoadedEncoder(
                 encode=encoder.encode,
                 backend=name,
@@ -114,9 +121,9 @@ def _x86_kind() -> str:
 
 
 class TorchEncoder:
-    """A sentence-transformers folder, a static model too."""
+    """A sentence-transformers folder, a static model too; with `bf16`, matrices are multiplied in bfloat16."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, bf16: bool = False) -> None:
         from sentence_transformers import SentenceTransformer
         from transformers.utils import logging
 
@@ -125,6 +132,7 @@ class TorchEncoder:
             self._model = SentenceTransformer(str(folder), trust_remote_code=False, local_files_only=True)
         except (OSError, ValueError) as error:
             raise SkillFinderError(f"{folder} is not a sentence-transformers folder ({error})") from None
+        self._bf16 = bf16
         self._places: Any = None
         # A static model is a table of tokens that have never seen each other: no limit, and no evidence in its tokens.
         if not hasattr(self._model[0], "auto_model"):
@@ -146,12 +154,18 @@ class TorchEncoder:
         """Vectors of `sentences`, shape (sentences, dimensions), L2-normalised float32."""
         if not sentences:
             return np.zeros((0, self._model.get_embedding_dimension() or 0), dtype=np.float32)
-        vectors = self._model.encode(sentences, batch_size=BATCH, normalize_embeddings=True, show_progress_bar=False)
+        with self._precision():
+            vectors = self._model.encode(
+                sentences, batch_size=BATCH, normalize_embeddings=True, show_progress_bar=False
+            )
         return np.asarray(vectors, dtype=np.float32)
 
     def encode_tokens(self, texts: list[str]) -> list[TokenVectors]:
         """Vectors of the tokens of each text, with their places in it."""
-        vectors = self._model.encode(texts, batch_size=BATCH, output_value="token_embeddings", show_progress_bar=False)
+        with self._precision():
+            vectors = self._model.encode(
+                texts, batch_size=BATCH, output_value="token_embeddings", show_progress_bar=False
+            )
         return [
             TokenVectors(_as_array(of_text), *zip(*encoding.offsets, strict=True))
             for of_text, encoding in zip(vectors, self._places.encode_batch(texts), strict=True)
@@ -159,9 +173,15 @@ class TorchEncoder:
 
     def encode_spans(self, texts: list[str]) -> tuple[Vectors, list[Vectors]]:
         """Vectors of texts, (texts, dimensions), as the model pools them, and of the tokens of each."""
-        outputs = self._model.encode(texts, batch_size=BATCH, output_value=None, show_progress_bar=False)
+        with self._precision():
+            outputs = self._model.encode(texts, batch_size=BATCH, output_value=None, show_progress_bar=False)
         vectors = np.stack([_as_array(output["sentence_embedding"]) for output in outputs])
         return vectors, [_as_array(out["token_embeddings"][out["attention_mask"].bool()]) for out in outputs]
+
+    def _precision(self) -> AbstractContextManager[Any]:
+        import torch
+
+        return torch.autocast(self._model.device.type, torch.bfloat16) if self._bf16 else nullcontext()
 
 
 def _as_array(tensor: Any) -> Vectors:

@@ -28,13 +28,20 @@ class NameWords:
 
     def __init__(self, skills: Sequence[Skill]) -> None:
         self._skills = skills
-        self._labels_with = Counter(word for skill in skills for word in words_of(skill.label))
+        labels_with = Counter(word for skill in skills for word in words_of(skill.label))
+        self._rarities = {word: math.log(1 + len(skills) / (1 + count)) for word, count in labels_with.items()}
+        self._highest = math.log(1 + len(skills))
         self._names: dict[int, tuple[tuple[frozenset[str], float], ...]] = {}
 
     def agreement(self, skill: int, words: frozenset[str]) -> float:
         """Share of a name's words that are among `words`, in [0, 1], of the name of this skill that fits best."""
         return max(
-            sum(map(self._rarity, words & name)) / total if total else 0.0 for name, total in self._names_of(skill)
+            (
+                sum(map(self._rarity, words & name)) / total
+                for name, total in self._names_of(skill)
+                if not words.isdisjoint(name)
+            ),
+            default=0.0,
         )
 
     def _names_of(self, skill: int) -> tuple[tuple[frozenset[str], float], ...]:
@@ -47,7 +54,7 @@ class NameWords:
         return known
 
     def _rarity(self, word: str) -> float:
-        return math.log(1 + len(self._skills) / (1 + self._labels_with[word]))
+        return self._rarities.get(word, self._highest)
 
 
 def forget_words() -> None:

@@ -27,7 +27,7 @@ from token_scores import SpanReader, scores_of
 
 TOP = 10
 K = 5
-IN_ORDER_OF_TRUST: tuple[Backend, ...] = ("torch", "onnx", "onnx-int8")
+IN_ORDER_OF_TRUST: tuple[Backend, ...] = ("torch", "torch-bf16", "onnx", "onnx-int8")
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,8 @@ def measure(model: Path, reference: Path, queries: Sequence[GoldSentence]) -> li
         SkillFinderError: no weights, no label index, or nothing to compare.
     """
     trusted = next(iter(_backends(reference)), None)
-    compared = [one for one in _backends(model) if trusted is None or one.weight_file != trusted.weight_file]
+    there = _backends(model)
+    compared = [one for one in there if trusted is None or (one.backend, one.weight_file) != _run_of(trusted)]
     if trusted is None or not compared:
         raise SkillFinderError(f"{model} holds nothing beside its reference: give a folder with --reference")
     index = read_index(model, compared[0].weight_file)
@@ -110,6 +111,10 @@ def measure(model: Path, reference: Path, queries: Sequence[GoldSentence]) -> li
     sentences = [query.sentence for query in queries]
     expected = top_skills(trusted, index, sentences, TOP)
     return [compare(top_skills(one, index, sentences, TOP), expected, gold, one) for one in compared]
+
+
+def _run_of(encoder: LoadedEncoder) -> tuple[str, Path]:
+    return encoder.backend, encoder.weight_file
 
 
 def _backends(folder: Path) -> list[LoadedEncoder]:

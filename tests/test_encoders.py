@@ -9,6 +9,7 @@ from skill_finder import SkillFinder, SkillFinderError
 from skill_index import sha256_of_file
 from taxonomy import read_skills
 from tests.test_taxonomy import stub_model
+from tests.tiny_finder import tiny_model
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +64,22 @@ def test_int8_comes_first_and_fits_the_processor(folder, tmp_path, monkeypatch):
     assert load_encoder(copy, "onnx").weight_file.name == "model.onnx"
     shutil.copy(plain, copy / "onnx/model_quint8_blocks.onnx")
     assert load_encoder(copy).weight_file.name == "model_quint8_blocks.onnx"
+
+
+def test_bfloat16_is_near_and_only_on_request(tmp_path):
+    """Vectors in bfloat16 differ from float32 in the third digit, not more; torch alone is taken by itself."""
+    folder = tiny_model(tmp_path / "tiny")
+    loaded = {name: load_encoder(folder, name) for name in ("auto", "torch-bf16")}
+    assert [one.backend for one in loaded.values()] == ["torch", "torch-bf16"]
+    texts = ["bake bread", "plan the shifts of all employees"]
+    exact, near = (one.encode(texts) for one in loaded.values())
+    assert 0 < np.abs(exact - near).max() < 0.02
+    assert near.dtype == np.float32
+    for one in loaded.values():
+        vectors, tokens = one.encode_spans(texts) if one.encode_spans else (one.encode(texts), [])
+        assert np.isfinite(vectors).all()
+        assert {of_text.dtype for of_text in tokens} <= {np.dtype(np.float32)}
+        assert one.encode_tokens(texts)[0].vectors.dtype == np.float32
 
 
 def test_refusals(folder, tmp_path):

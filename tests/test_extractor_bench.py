@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from dataset_builder.contract import StageError
+from passage_scores import read_units
 from space import bench, bench_ads
 from space.bench_ads import make_ads, read_sentences
 from space.peak_memory import own_peak_bytes
@@ -81,12 +82,24 @@ def test_every_backend_there_is_timed_and_the_others_are_named(tmp_path, monkeyp
     monkeypatch.setattr(bench.OtherExtractor, "is_installed", lambda: False)
     queries = [bench.GoldSentence("bake bread", ("bake bread",))]
     figures = dict(bench.measure(bench.Task(folder, ["- bake bread\n- sql"], 1, queries=queries)))
-    assert set(figures["left_out"]) == {"torch", "onnx-int8", "esco-skill-extractor"}
+    assert set(figures["left_out"]) == {"torch", "torch-bf16", "onnx-int8", "esco-skill-extractor"}
     assert figures["RP@5, onnx"] == 1.0
     assert figures["ours, onnx"].ads == 1
     assert figures["share of bare encoding, onnx"] > 0
+    # Both passages are encoded once by each: by characters and by passages it is the same.
+    assert figures["share of bare encoding by characters, onnx"] == pytest.approx(
+        figures["share of bare encoding, onnx"]
+    )
     assert set(figures["latency, onnx"]) == {"1", "8", "32"}
     assert figures["memory, onnx"] > 10_000_000
+
+
+def test_items_of_a_list_count_as_what_is_encoded():
+    """ "bake, bread and rolls" is encoded whole and by its items; a passage that comes again, once."""
+    line = "Skills: bake bread, sell rolls, clean ovens"
+    spans = {span.text for unit in read_units(f"- {line}") for span in unit.spans}
+    assert len(spans) > 1
+    assert bench._encoded_characters([f"- {line}\n- {line}"] * 2) == sum(map(len, spans))
 
 
 def test_a_static_model_is_timed_beside_them(tmp_path, monkeypatch):
