@@ -4,7 +4,9 @@
         --version 3.0.0 --out artifacts/dataset/3.0.0
 
 Of two sentences that are alike, that of the folder named first is kept. The folders' own filters have run; repeats and
-the share of sentences that repeat the label are looked at again, over all of them.
+the share of sentences that repeat the label are looked at again, over all of them. With --at-most N, a folder adds to a
+skill only what is missing to N after the folders named before it: the sentences in which the --round-trip-encoder finds
+the skill best, or without one the first.
 """
 
 from __future__ import annotations
@@ -20,10 +22,12 @@ from pathlib import Path
 from dataset_builder import schema
 from dataset_builder.contract import StageError, code_version, run_command
 from dataset_builder.dataset_folder import read_sentences, write_tables
+from dataset_builder.enough import Limit
 from dataset_builder.esco import Skill
 from dataset_builder.filters import EXAMPLES, Report, cap_leakage, drop_duplicates
 from dataset_builder.near_duplicates import drop_near_duplicates
 from dataset_builder.quality import histograms, measure
+from dataset_builder.round_trip import encoder_used, load_encoder
 from dataset_builder.schema import DatasetManifest, DatasetPart
 from dataset_builder.sentences import Sentence
 from dataset_builder.versions import check_number
@@ -67,13 +71,16 @@ def read_parts(folders: Sequence[str | Path]) -> Parts:
     return Parts(manifests, tuple(sentences for sentences, _ in read), first)
 
 
-def merge(folders: Sequence[str | Path], place: Place, name: str | None = None) -> tuple[DatasetManifest, bool]:
+def merge(
+    folders: Sequence[str | Path], place: Place, name: str | None = None, limit: Limit | None = None
+) -> tuple[DatasetManifest, bool]:
     """Write the merged folder.
 
     Args:
         folders: dataset folders, the one whose sentences win first.
         place: where the version goes.
         name: of the dataset; that of the last folder when None.
+        limit: how many sentences a skill; all when None.
 
     Returns:
         The manifest, and whether anything was written (False when the same content is there already).
@@ -85,11 +92,22 @@ def merge(folders: Sequence[str | Path], place: Place, name: str | None = None) 
     parts = read_parts(folders)
     report = Report()
     every = [sentence for sentences in parts.sentences for sentence in sentences]
-    kept = cap_leakage(drop_near_duplicates(drop_duplicates(every, report), report), report)
+    kept = drop_near_duplicates(drop_duplicates(every, report), report)
+    if limit:
+        left = {id(sentence) for sentence in kept}
+        of_parts = [[sentence for sentence in part if id(sentence) in left] for part in parts.sentences]
+        kept = [sentence for part in limit.apply(of_parts, parts.label_space, report) for sentence in part]
+    kept = cap_leakage(kept, report)
 
     def fill(folder: Path) -> DatasetManifest:
         files = write_tables(folder, kept, parts.label_space)
-        return _manifest(parts, kept, report, files, place.version, name or parts.manifests[-1].name)
+        manifest = _manifest(parts, kept, report, files, place.version, name or parts.manifests[-1].name)
+        if limit is None:
+            return manifest
+        encoder, weights_sha256 = encoder_used(limit.encoder_name)
+        of_encoder = {"round_trip_encoder": encoder, "round_trip_weights_sha256": weights_sha256}
+        filters = manifest.filters.model_copy(update=of_encoder)
+        return manifest.model_copy(update={"at_most": limit.at_most, "filters": filters})
 
     return write_whole(place, fill)
 
@@ -220,16 +238,30 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", required=True, metavar="DIR", help="folder to write; one that exists stays as it is")
     parser.add_argument("--previous", metavar="DIR", help="the version before: refuse a number that hides changes")
     parser.add_argument("--name", help="the merged dataset's name (default: that of the last one)")
+    parser.add_argument("--at-most", type=int, metavar="N", help="sentences a skill (default: all)")
+    encoder_help = "with --at-most: later folders add the sentences in which it finds the skill best"
+    parser.add_argument("--round-trip-encoder", metavar="DIR_OR_HUB_ID", help=encoder_help)
     options = parser.parse_args(arguments)
     check_number(options.version)
     place = Place(Path(options.out), options.version, options.previous)
-    manifest, written = merge(options.datasets, place, options.name)
+    manifest, written = merge(options.datasets, place, options.name, _limit(options))
     pairs = sum(file.rows for file in manifest.files if file.config == "pairs")
     print(f"{pairs:,} pairs for {manifest.skills_with_rows:,} of {manifest.esco.skills:,} skills", end=" ")
     print(f"{'written to' if written else 'unchanged in'} {place.out}")
     for part in manifest.parts:
         model = part.language_model.model
         print(f"  {model}: {part.sentences_kept:,} of {part.sentences_accepted:,} sentences of version {part.version}")
+
+
+def _limit(options: argparse.Namespace) -> Limit | None:
+    if options.at_most is None:
+        if options.round_trip_encoder:
+            raise StageError("--round-trip-encoder chooses sentences only with --at-most", "Give --at-most N too")
+        return None
+    if options.at_most < 1:
+        raise StageError(f"--at-most must be at least 1, got {options.at_most}")
+    name = options.round_trip_encoder
+    return Limit(options.at_most, load_encoder(name), name) if name else Limit(options.at_most)
 
 
 if __name__ == "__main__":

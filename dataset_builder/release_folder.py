@@ -20,7 +20,7 @@ from dataset_builder.plan import Plan
 from dataset_builder.prompts import FAMILIES
 from dataset_builder.quality import histograms, measure
 from dataset_builder.quality_gates import FilterOptions
-from dataset_builder.round_trip import VALIDATION_RECALL
+from dataset_builder.round_trip import VALIDATION_RECALL, encoder_used
 from dataset_builder.rounds import Outcome
 from dataset_builder.whole_folder import write_whole
 
@@ -139,13 +139,11 @@ def _number(sent: dict[str, Any], name: str) -> float | None:
 def filters_used(options: FilterOptions) -> schema.FiltersUsed:
     """What the filters were given, without the places of this machine."""
     files = sorted(Path(options.benchmarks).glob("*.csv")) if options.benchmarks else []
-    encoder = Path(options.encoder or "")
-    is_folder = bool(options.encoder) and encoder.is_dir()
-    weights = encoder / "model.safetensors"
+    encoder, weights_sha256 = encoder_used(options.encoder or "")
     chosen = bool(options.encoder) and options.chooses_rank and not options.unfiltered
     return schema.FiltersUsed(
-        round_trip_encoder=encoder.resolve().name if is_folder else options.encoder or "",
-        round_trip_weights_sha256=sha256_of_file(weights) if is_folder and weights.is_file() else "",
+        round_trip_encoder=encoder,
+        round_trip_weights_sha256=weights_sha256,
         round_trip_chosen_on=[file.name for file in files if file.name.endswith("_validation.csv")] if chosen else [],
         round_trip_recall=VALIDATION_RECALL if chosen else None,
         round_trip_at_least=options.round_trip_at_least,

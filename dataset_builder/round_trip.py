@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 
 from dataset_builder.benchmark_files import read_validation_file
-from dataset_builder.contract import StageError
+from dataset_builder.contract import StageError, sha256_of_file
 from dataset_builder.esco import EscoRelease
 from dataset_builder.filters import Report
 from dataset_builder.sentences import Sentence
@@ -45,6 +45,18 @@ def load_encoder(name: str) -> Encoder:
             return np.asarray(model.encode(texts, batch_size=128, show_progress_bar=len(texts) > 5_000), np.float32)
 
     return Wrapped()
+
+
+def encoder_used(name: str) -> tuple[str, str]:
+    """The encoder `name` and the hash of its weights as a manifest has them, without the places of this machine.
+
+    The hash is empty for an encoder of the Hub, and both are for no encoder.
+    """
+    folder = Path(name)
+    if not name or not folder.is_dir():
+        return name, ""
+    weights = folder / "model.safetensors"
+    return folder.resolve().name, sha256_of_file(weights) if weights.is_file() else ""
 
 
 class Remembering:
