@@ -9,7 +9,7 @@ import importlib.util
 import json
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +18,8 @@ from typing import Any, Literal
 import numpy as np
 
 from narrowing import EncodeTokens, TokenVectors
-from skill_index import SkillFinderError, Vectors
-from token_scores import EncodeSpans
+from skill_index import SkillFinderError, Vectors, normalised
+from token_batches import EncodeSpans, SpanBatch, TokenBatch, batches_by_length, read_spans
 
 Backend = Literal["auto", "torch", "torch-bf16", "onnx", "onnx-int8"]
 BACKENDS: tuple[Backend, ...] = ("auto", "torch", "torch-bf16", "onnx", "onnx-int8")
@@ -34,8 +34,8 @@ class LoadedEncoder:
     """An encoder with the weight file it runs on. `encode` gives (sentences, dimensions), L2-normalised float32.
 
     `encode_tokens` gives the vectors of each text's tokens; None where the model has none. `encode_spans` is there for
-    a model that was trained to be scored by them: texts -> their vectors, not normalised, and their tokens'. Its
-    `token_share` is that of the token-level score, the rest being plain cosine.
+    a model that was trained to be scored by them: texts -> batches of their vectors, not normalised, and their tokens'.
+    Its `token_share` is that of the token-level score, the rest being plain cosine.
     """
 
     encode: Callable[[list[str]], Vectors]
@@ -171,12 +171,18 @@ class TorchEncoder:
             for of_text, encoding in zip(vectors, self._places.encode_batch(texts), strict=True)
         ]
 
-    def encode_spans(self, texts: list[str]) -> tuple[Vectors, list[Vectors]]:
-        """Vectors of texts, (texts, dimensions), as the model pools them, and of the tokens of each."""
-        with self._precision():
-            outputs = self._model.encode(texts, batch_size=BATCH, output_value=None, show_progress_bar=False)
-        vectors = np.stack([_as_array(output["sentence_embedding"]) for output in outputs])
-        return vectors, [_as_array(out["token_embeddings"][out["attention_mask"].bool()]) for out in outputs]
+    def encode_spans(self, texts: list[str]) -> Iterator[SpanBatch]:
+        """Vectors of texts and of their tokens, a batch after the other."""
+        import torch
+
+        # By batches of our own: `encode` sorts by characters, which pads more, and gives each token back by itself.
+        def run(batch: TokenBatch) -> tuple[Vectors, Vectors]:
+            features = {"input_ids": torch.from_numpy(batch.ids), "attention_mask": torch.from_numpy(batch.mask)}
+            with torch.inference_mode(), self._precision():
+                output = self._model({name: part.to(self._model.device) for name, part in features.items()})
+            return _as_array(output["sentence_embedding"]), _as_array(output["token_embeddings"])
+
+        return read_spans(self._places.encode_batch_fast(texts), self._model.tokenizer.pad_token_id or 0, run)
 
     def _precision(self) -> AbstractContextManager[Any]:
         import torch
@@ -205,7 +211,8 @@ class OnnxEncoder:
         self._inputs = [entry.name for entry in self._session.get_inputs()]
         self._tokenizer = Tokenizer.from_file(str(tokenizer_file))
         self._tokenizer.enable_truncation(MAX_TOKENS)
-        self._tokenizer.enable_padding(pad_id=_padding_id(self._tokenizer))
+        self._tokenizer.no_padding()
+        self._padding_id = _padding_id(self._tokenizer)
         self._first_token = _pools_first_token(folder)
         outputs = [entry.name for entry in self._session.get_outputs()]
         self._output = next((name for name in outputs if name == "sentence_embedding"), outputs[0])
@@ -218,60 +225,46 @@ class OnnxEncoder:
 
     def encode(self, sentences: list[str]) -> Vectors:
         """Vectors of `sentences`, shape (sentences, dimensions), L2-normalised float32."""
-        order = sorted(range(len(sentences)), key=lambda i: len(sentences[i]))
-        rows: list[Vectors] = []
-        for start in range(0, len(order), BATCH):
-            rows.extend(self._encode_batch([sentences[i] for i in order[start : start + BATCH]]))
-        vectors = np.zeros((len(sentences), len(rows[0]) if rows else 0), dtype=np.float32)
-        if rows:
-            vectors[order] = np.stack(rows)
-        return vectors
+        # The fast way leaves out the places of tokens.
+        encodings = self._tokenizer.encode_batch_fast(sentences)
+        found: dict[int, Vectors] = {}
+        for numbers, batch in batches_by_length(encodings, self._padding_id):
+            found.update(zip(numbers, normalised(self._pooled(self._run(batch), batch.mask)), strict=True))
+        return np.stack([found[i] for i in range(len(sentences))]) if found else np.zeros((0, 0), dtype=np.float32)
 
     def encode_tokens(self, texts: list[str]) -> list[TokenVectors]:
         """Vectors of the tokens of each text, with their places in it."""
-        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+        encodings = self._tokenizer.encode_batch(texts)
         found: dict[int, TokenVectors] = {}
-        for start in range(0, len(order), BATCH):
-            batch = order[start : start + BATCH]
-            output, encodings, _ = self._run([texts[i] for i in batch], self._tokenizer.encode_batch)
-            for i, vectors, encoding in zip(batch, output, encodings, strict=True):
-                starts, ends = zip(*encoding.offsets, strict=True)
-                found[i] = TokenVectors(np.asarray(vectors, np.float32), starts, ends)
+        for numbers, batch in batches_by_length(encodings, self._padding_id):
+            for i, vectors in zip(numbers, self._run(batch), strict=True):
+                starts, ends = zip(*encodings[i].offsets, strict=True)
+                found[i] = TokenVectors(vectors[: len(starts)], starts, ends)
         return [found[i] for i in range(len(texts))]
 
-    def encode_spans(self, texts: list[str]) -> tuple[Vectors, list[Vectors]]:
-        """Vectors of texts, (texts, dimensions), as the model pools them, and of the tokens of each."""
-        vectors: list[Vectors] = []
-        tokens: list[Vectors] = []
-        for start in range(0, len(texts), BATCH):
-            output, _, mask = self._run(texts[start : start + BATCH], self._tokenizer.encode_batch_fast)
-            vectors.append(self._pooled(output, mask))
-            tokens += [of_text[real == 1] for of_text, real in zip(output, mask, strict=True)]
-        return np.concatenate(vectors), tokens
+    def encode_spans(self, texts: list[str]) -> Iterator[SpanBatch]:
+        """Vectors of texts and of their tokens, a batch after the other."""
 
-    def _run(self, sentences: list[str], tokenise: Callable[[list[str]], list[Any]]) -> tuple[Any, list[Any], Any]:
-        """Output of the graph, encodings of the tokenizer, and mask (sentences, tokens)."""
-        encodings = tokenise(sentences)
-        mask = np.array([encoding.attention_mask for encoding in encodings], dtype=np.int64)
+        def run(batch: TokenBatch) -> tuple[Vectors, Vectors]:
+            output = self._run(batch)
+            return self._pooled(output, batch.mask), output
+
+        return read_spans(self._tokenizer.encode_batch_fast(texts), self._padding_id, run)
+
+    def _run(self, batch: TokenBatch) -> Vectors:
+        """Output of the graph: (texts, tokens, dimensions), or (texts, dimensions) where it pools by itself."""
         feeds: dict[str, Any] = {
-            "input_ids": np.array([encoding.ids for encoding in encodings], dtype=np.int64),
-            "attention_mask": mask,
-            "token_type_ids": np.zeros_like(mask),
+            "input_ids": batch.ids,
+            "attention_mask": batch.mask,
+            "token_type_ids": np.zeros_like(batch.mask),
         }
         (output,) = self._session.run([self._output], {name: feeds[name] for name in self._inputs})
-        return output, encodings, mask
+        return np.asarray(output, np.float32)
 
-    def _encode_batch(self, sentences: list[str]) -> Vectors:
-        # The fast way leaves out the places of tokens.
-        output, _, mask = self._run(sentences, self._tokenizer.encode_batch_fast)
-        output = self._pooled(output, mask)
-        lengths = np.linalg.norm(output, axis=1, keepdims=True)
-        return np.asarray(output / np.maximum(lengths, 1e-12), dtype=np.float32)
-
-    def _pooled(self, output: Any, mask: Any) -> Vectors:
-        if output.ndim == 3:
-            output = output[:, 0] if self._first_token else _mean_of_tokens(output, mask)
-        return np.asarray(output, dtype=np.float32)
+    def _pooled(self, output: Vectors, mask: Any) -> Vectors:
+        if output.ndim == 2:
+            return output
+        return output[:, 0] if self._first_token else _mean_of_tokens(output, mask)
 
 
 def _mean_of_tokens(tokens: Vectors, mask: Any) -> Vectors:

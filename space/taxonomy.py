@@ -26,7 +26,7 @@ from skill_index import (
     read_skill_table,
     sha256_of_lines,
 )
-from token_scores import EncodeSpans
+from token_batches import EncodeSpans, span_vectors
 
 MAX_OWN_SKILLS = 200_000
 ENCODE_AT_ONCE = 512
@@ -158,7 +158,7 @@ def encode_skills(
     parts = []
     for start in range(0, len(labels), ENCODE_AT_ONCE):
         part = labels[start : start + ENCODE_AT_ONCE]
-        parts.append(encode_spans(part)[0] if encode_spans else normalised(encoder.encode(part)))
+        parts.append(span_vectors(encode_spans, part) if encode_spans else normalised(encoder.encode(part)))
         if progress:
             progress(min(start + ENCODE_AT_ONCE, len(labels)), len(labels))
     # As they are kept, so that a run that finds them and one that makes them give the same scores.

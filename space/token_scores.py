@@ -9,22 +9,22 @@ longer than encoding.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from blas_threads import one_blas_thread
 from skill_index import Encoder, SkillIndex, Vectors, normalised
+from token_batches import EncodeSpans
 
 NEAREST = 100
-TEXTS_AT_ONCE = 256
 # Passages that come again ("We offer:"): 50,000 vectors of 384 are 77 MB.
 READINGS_KEPT = 50_000
 # Less than any score: a label that is not among the nearest.
 NOT_NEAR = np.float32(-1.0)
-EncodeSpans = Callable[[list[str]], tuple[Vectors, list[Vectors]]]
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ class SpanReader:
     """Reads texts for one index: with scores by tokens where the index has the lengths of its labels.
 
     Args:
-        encoder: gives vectors, and for scores by tokens has `encode_spans`: texts -> (vectors, tokens of each), and
-            `token_share`, the share of these scores where it is not all, the rest being the cosine.
+        encoder: gives vectors, and for scores by tokens has `encode_spans`: texts -> batches of them and their tokens,
+            and `token_share`, the share of these scores where it is not all, the rest being the cosine.
         index: the labels.
         near: how many labels, the nearest by cosine, are scored by tokens; None takes NEAREST.
     """
@@ -71,17 +71,14 @@ class SpanReader:
             return [Reading(vector) for vector in normalised(self._encoder.encode(texts))]
         share: float = getattr(self._encoder, "token_share", 1.0)
         found: dict[int, Reading] = {}
-        # Sorted by length, so that texts encoded together need little padding, in parts, for tokens take much memory.
-        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-        for start in range(0, len(order), TEXTS_AT_ONCE):
-            part = order[start : start + TEXTS_AT_ONCE]
-            vectors, tokens = encode_spans([texts[i] for i in part])
-            vectors = normalised(vectors)
-            cosines = vectors @ self._index.vectors.T
-            for i, vector, row, of_text in zip(part, vectors, cosines, tokens, strict=True):
-                near = nearest(row, self._near)
-                labels = self._index.vectors[near] * self._index.lengths[near, None]
-                found[i] = Reading(vector, near, share * token_scores(of_text, labels) + (1 - share) * row[near])
+        with one_blas_thread():
+            for batch in encode_spans(texts):
+                vectors = normalised(batch.vectors)
+                cosines = vectors @ self._index.vectors.T
+                for i, vector, row, tokens in zip(batch.numbers, vectors, cosines, batch.tokens, strict=True):
+                    near = nearest(row, self._near)
+                    labels = self._index.vectors[near] * self._index.lengths[near, None]
+                    found[i] = Reading(vector, near, share * token_scores(tokens, labels) + (1 - share) * row[near])
         return [found[i] for i in range(len(texts))]
 
 

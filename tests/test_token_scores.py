@@ -15,6 +15,7 @@ from skill_finder import Settings, SkillFinder
 from skill_index import Skill, SkillFinderError, SkillIndex, normalised
 from taxonomy import encode_skills
 from tests.tiny_finder import tiny_model, with_index
+from token_batches import SpanBatch, span_vectors
 from token_scores import NOT_NEAR, Reading, RememberingReader, SpanReader, nearest, scores_of, token_scores
 from training import recipe
 
@@ -33,7 +34,14 @@ class PlantedEncoder:
 
     def encode_spans(self, texts):
         self.calls.append(texts)
-        return np.ones((len(texts), 2), np.float32), [np.eye(2, dtype=np.float32) for _ in texts]
+        numbers = list(range(len(texts)))
+        yield SpanBatch(numbers, np.ones((len(texts), 2), np.float32), [np.eye(2, dtype=np.float32) for _ in texts])
+
+
+def spans_of(encode_spans, texts):
+    """Vectors and tokens in the order of the texts."""
+    tokens = {i: one for batch in encode_spans(texts) for i, one in zip(batch.numbers, batch.tokens, strict=True)}
+    return span_vectors(encode_spans, texts), [tokens[i] for i in range(len(texts))]
 
 
 def index_of(vectors, lengths=None) -> SkillIndex:
@@ -87,12 +95,19 @@ def test_nearest_is_in_the_order_of_labels():
     assert nearest(np.array([0.1, 0.9], np.float32), 5).tolist() == [0, 1]
 
 
-def test_texts_are_read_in_parts_of_like_lengths_and_given_back_in_order(monkeypatch):
-    monkeypatch.setattr(module, "TEXTS_AT_ONCE", 2)
-    encoder = PlantedEncoder()
-    assert len(SpanReader(encoder, index_of([[1, 0]], [1.0])).read(["long text", "a", "of it"])) == 3
-    assert encoder.calls == [["a", "of it"], ["long text"]]
-    assert SpanReader(encoder, index_of([[1, 0]], [1.0])).read([]) == []
+def test_readings_come_in_the_order_of_the_texts():
+    class Backwards:
+        """The last text first, in batches of one; text number i has the vector (cos i, sin i)."""
+
+        def encode_spans(self, texts):
+            for i in reversed(range(len(texts))):
+                vectors = np.array([[math.cos(i), math.sin(i)]], np.float32)
+                yield SpanBatch([i], vectors, [np.eye(2, dtype=np.float32)])
+
+    reader = SpanReader(Backwards(), index_of([[1, 0]], [1.0]))
+    vectors = [reading.vector.tolist() for reading in reader.read(["a", "b", "c"])]
+    assert vectors == [pytest.approx([math.cos(i), math.sin(i)]) for i in range(3)]
+    assert reader.read([]) == []
 
 
 def test_without_lengths_it_is_the_cosine():
@@ -126,7 +141,7 @@ def folder(tmp_path_factory):
 
 def test_torch_and_onnx_give_the_same_spans(folder):
     torch, onnx = (load_encoder(folder, backend).encode_spans for backend in ("torch", "onnx"))
-    (vectors, tokens), (others, other_tokens) = torch(TEXTS), onnx(TEXTS)
+    (vectors, tokens), (others, other_tokens) = spans_of(torch, TEXTS), spans_of(onnx, TEXTS)
     np.testing.assert_allclose(vectors, others, atol=1e-5)
     assert [len(of_text) for of_text in tokens] == [len(of_text) for of_text in other_tokens]
     assert len(tokens[1]) < len(tokens[2])
@@ -139,8 +154,8 @@ def test_a_finder_ranks_as_the_evaluation_does(folder):
     encoder = load_encoder(folder, "torch")
     index = encode_skills([Skill(label, label) for label in LABELS], encoder, "own")
     finder = SkillFinder(encoder, index, Settings())
-    (vector,), (tokens,) = encoder.encode_spans([TEXTS[0]])
-    labels, _ = encoder.encode_spans(LABELS)
+    (vector,), (tokens,) = spans_of(encoder.encode_spans, [TEXTS[0]])
+    labels, _ = spans_of(encoder.encode_spans, LABELS)
     cosines = normalised(labels) @ (vector / np.linalg.norm(vector))
     expected = 0.7 * token_matching_scores(tokens, labels) + 0.3 * cosines
     found = finder.rank(TEXTS[0])
