@@ -182,7 +182,7 @@ class TorchEncoder:
                 output = self._model({name: part.to(self._model.device) for name, part in features.items()})
             return _as_array(output["sentence_embedding"]), _as_array(output["token_embeddings"])
 
-        return read_spans(self._places.encode_batch_fast(texts), self._model.tokenizer.pad_token_id or 0, run)
+        return read_spans(texts, self._places.encode_batch_fast, self._model.tokenizer.pad_token_id or 0, run)
 
     def _precision(self) -> AbstractContextManager[Any]:
         import torch
@@ -226,19 +226,18 @@ class OnnxEncoder:
     def encode(self, sentences: list[str]) -> Vectors:
         """Vectors of `sentences`, shape (sentences, dimensions), L2-normalised float32."""
         # The fast way leaves out the places of tokens.
-        encodings = self._tokenizer.encode_batch_fast(sentences)
+        tokenise = self._tokenizer.encode_batch_fast
         found: dict[int, Vectors] = {}
-        for numbers, batch in batches_by_length(encodings, self._padding_id):
-            found.update(zip(numbers, normalised(self._pooled(self._run(batch), batch.mask)), strict=True))
+        for batch in batches_by_length(sentences, tokenise, self._padding_id):
+            found.update(zip(batch.numbers, normalised(self._pooled(self._run(batch), batch.mask)), strict=True))
         return np.stack([found[i] for i in range(len(sentences))]) if found else np.zeros((0, 0), dtype=np.float32)
 
     def encode_tokens(self, texts: list[str]) -> list[TokenVectors]:
         """Vectors of the tokens of each text, with their places in it."""
-        encodings = self._tokenizer.encode_batch(texts)
         found: dict[int, TokenVectors] = {}
-        for numbers, batch in batches_by_length(encodings, self._padding_id):
-            for i, vectors in zip(numbers, self._run(batch), strict=True):
-                starts, ends = zip(*encodings[i].offsets, strict=True)
+        for batch in batches_by_length(texts, self._tokenizer.encode_batch, self._padding_id):
+            for i, encoding, vectors in zip(batch.numbers, batch.encodings, self._run(batch), strict=True):
+                starts, ends = zip(*encoding.offsets, strict=True)
                 found[i] = TokenVectors(vectors[: len(starts)], starts, ends)
         return [found[i] for i in range(len(texts))]
 
@@ -249,7 +248,7 @@ class OnnxEncoder:
             output = self._run(batch)
             return self._pooled(output, batch.mask), output
 
-        return read_spans(self._tokenizer.encode_batch_fast(texts), self._padding_id, run)
+        return read_spans(texts, self._tokenizer.encode_batch_fast, self._padding_id, run)
 
     def _run(self, batch: TokenBatch) -> Vectors:
         """Output of the graph: (texts, tokens, dimensions), or (texts, dimensions) where it pools by itself."""

@@ -41,7 +41,7 @@ def test_given_back_after_an_error():
 
 
 def test_the_first_to_come_may_be_the_first_to_go():
-    """Two visitors at once: the threads come back with the second, not never."""
+    """Two visitors at once: once both have gone, the threads are back."""
     entered, leave = threading.Event(), threading.Event()
 
     def visitor():
