@@ -22,8 +22,8 @@ TOKENISED_AT_ONCE = 4096
 class TokenBatch:
     """Texts encoded together.
 
-    `numbers`: which texts; `encodings`: what the tokenizer made of them; `ids`, `mask`: (texts, tokens), int64, the mask
-    1 for a token and 0 for padding.
+    `numbers`: which texts; `encodings`: what the tokenizer made of them; `ids`, `mask`: (texts, tokens), int64, the
+    mask 1 for a token and 0 for padding.
     """
 
     numbers: list[int]
