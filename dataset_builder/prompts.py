@@ -244,4 +244,81 @@ _IN_OCCUPATION = PromptFamily(
     names_occupation=True,
 )
 
-FAMILIES = {family.name: family for family in (_STYLED, _PAPER, _CO_MENTION, _IN_OCCUPATION)}
+# Real sentences share about half of the words of the skills that they are labelled with; `styled` asks for none.
+_FULL_TASK = (
+    "You write sentences for job ads. Each sentence must need the given skill and have 12 to 25 words. Say what is "
+    "done, with what and for whom. Answer with 6 numbered sentences, built in different ways: the first three use "
+    "words of the skill's name in other forms, the last three other words for it."
+)
+
+_FULL_SENTENCE = PromptFamily(
+    name="full-sentence",
+    version="1.0",
+    sheets=(
+        Sheet(
+            system=_FULL_TASK,
+            examples=(
+                (
+                    "Skill: manage budgets (Plan, monitor and report on the budget)",
+                    "1. The ideal candidate has managed the budget of a clinic or school and can explain every "
+                    "difference to its board.\n"
+                    "2. You are in charge of budgeting for three wards, from the first plan in autumn to the final "
+                    "report.\n"
+                    "3. Strong budget management skills are a must, since our projects run on public money and are "
+                    "audited yearly.\n"
+                    "4. We need somebody who plans what may be spent on staff and drugs and watches it every "
+                    "month.\n"
+                    "5. Experience in cost planning and financial reporting, preferably in a hospital with several "
+                    "departments.\n"
+                    "6. Together with the head nurses you make sure that new equipment never costs more than was "
+                    "agreed.",
+                ),
+                (
+                    "Skill: JavaScript (The techniques and principles of software development in JavaScript)",
+                    "1. Several years of programming in JavaScript for large websites, and a portfolio that you are "
+                    "glad to show.\n"
+                    "2. Our developers write clean JavaScript code and review each other's work before it reaches "
+                    "customers.\n"
+                    "3. You know JavaScript frameworks such as React or Vue well enough to choose between them for a "
+                    "new shop.\n"
+                    "4. Proven experience in front-end development, with modular scripts that run fast in every "
+                    "browser.\n"
+                    "5. You will build the interactive parts of our booking pages and test them with Jest.\n"
+                    "6. Thanks to you visitors can filter and sort their seats without loading the page a second time.",
+                ),
+            ),
+            styles=(REQUIREMENT, DUTY, EXPLICIT, SENTENCE, REQUIREMENT, IMPLICIT),
+        ),
+        Sheet(
+            system=_FULL_TASK,
+            examples=(
+                (
+                    "Skill: care for animals (Feed and clean animals and watch over their health)",
+                    "1. You take care of the forty animals on our farm, feed them twice a day and keep their boxes "
+                    "clean.\n"
+                    "2. Candidates need experience in animal care, for instance from a shelter, a zoo or a vet's "
+                    "practice.\n"
+                    "3. Caring for sick or young animals at night and on weekends is part of this job.\n"
+                    "4. We look for a person with a good eye for the health of horses, cattle and dogs.\n"
+                    "5. Your working day starts with milking and feeding, and ends with a walk through all the "
+                    "stables.\n"
+                    "6. You tell the vet at once when a cow limps, stops eating or looks unwell.",
+                ),
+                (
+                    "Skill: contract law (Legal principles that govern written agreements between parties)",
+                    "1. A degree in law with a focus on contracts, and some years in the legal team of a trading "
+                    "company.\n"
+                    "2. You advise our buyers on the law of contracts when a supplier delivers late or not at all.\n"
+                    "3. Sound contractual and legal knowledge is needed to draft terms that hold in court.\n"
+                    "4. You negotiate agreements with partners abroad and see to it that each clause protects us.\n"
+                    "5. Familiar with warranties, liability and termination, as they come up in service agreements.\n"
+                    "6. Before anything is signed, the paper lands on your desk and you point out what may cost us "
+                    "dearly.",
+                ),
+            ),
+            styles=(DUTY, REQUIREMENT, EXPLICIT, REQUIREMENT, DUTY, IMPLICIT),
+        ),
+    ),
+)
+
+FAMILIES = {family.name: family for family in (_STYLED, _PAPER, _CO_MENTION, _IN_OCCUPATION, _FULL_SENTENCE)}

@@ -35,7 +35,7 @@ def test_eight_lines_of_a_four_line_sheet_are_two_requests_and_breadth_comes_fir
 
 def test_two_plans_are_the_same_requests_in_the_same_order():
     """Made anew from equal releases, in this process and in others, whose hash() of text differs."""
-    families = {"styled": 8, "paper": 10, "co-mention": 4, "in-occupation": 4}
+    families = {"styled": 8, "paper": 10, "co-mention": 4, "in-occupation": 4, "full-sentence": 12}
     release = read_esco(REPO / SAMPLE)
     plans = [make_plan(one, families) for one in (release, read_esco(REPO / SAMPLE))]
     assert list(plans[0].asks) == list(plans[1].asks)
@@ -260,6 +260,7 @@ def test_a_description_is_cut_at_a_sentence_end_where_one_is_near():
         ("paper", "1.0", "be68d68e798ba57b"),
         ("co-mention", "1.0", "3c4b4fa785dfeef9"),
         ("in-occupation", "1.1", "95ac283250b702fb"),
+        ("full-sentence", "1.0", "93b8f40ec58f45ef"),
     ],
 )
 def test_a_changed_prompt_needs_a_new_version(family, version, sha256):

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 from sentence_transformers import SentenceTransformerTrainingArguments
 from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
+from torch.autograd import DeviceType
 
 from dataset_builder.contract import StageError
 from dataset_builder.markdown_parts import markers_of
@@ -15,6 +16,7 @@ from training.bench_report import Measurement, TrainingSpeed, render
 from training.machine import precision_in_use
 from training.recipe import Loss
 from training.run_record import DatasetSource
+from training.step_times import by_kind, kind_of
 
 GB = 10**9
 
@@ -39,8 +41,13 @@ def test_both_ways_train_and_are_measured(tmp_path: Path, capsys):
     assert record.matrix_flops_per_s > 0
     # The same pairs, none of them longer than 16 tokens: as many operations a pair.
     assert set(record.sentence_lengths) <= {"1-8", "9-16"}
+    assert not plain.step_seconds
+    assert {"matrix products", "optimiser", "element by element"} <= set(ours.step_seconds)
+    assert all(seconds > 0 for seconds in ours.step_seconds.values())
     assert plain.model_flops_per_s / plain.pairs_per_s == pytest.approx(ours.model_flops_per_s / ours.pairs_per_s)
-    assert "| ours |" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "| ours |" in printed
+    assert "| matrix products |" in printed
 
 
 def test_ours_is_measured_with_the_plain_example_s_loss_and_optimiser(tmp_path: Path):
@@ -88,6 +95,7 @@ def speed_of(device: str) -> TrainingSpeed:
         pairs_per_s=80.0,
         peak_memory_bytes=2 * GB,
         model_flops_per_s=0.25e12,
+        step_seconds={"matrix products": 0.5, "dropout": 0.1},
         **one,
     )
     return TrainingSpeed(
@@ -111,9 +119,61 @@ def test_the_tables_are_worked_by_hand():
     text = render(speed_of("cpu"))
     assert "| plain | fp32 | all | 20.0 | 1.00x | - | 50.00 |" in text
     assert "| ours | bf16 | 64 | 80.0 | 4.00x | 62.5% | 50.00 |" in text
+    assert "| A step of ours, 800.0 ms | ms | Share |" in text  # 64 pairs at 80 a second
+    assert "| matrix products | 500.00 | 62.5% |" in text
+    assert "| dropout | 100.00 | 12.5% |" in text
+    assert "| nothing computes: Python, launches, the next batch | 200.00 | 25.0% |" in text
     assert "| plain | 3.00 |" in text
     assert "| ours | 2.00 |" in text
     assert "tiny on pairs, recipe paper, batch 64, a processor, 2 cores. Matrix rate: 0.40 TFLOP/s in bf16." in text
+
+
+class Operator:
+    """What the profiler says of one: on a GPU, kernels are listed beside the operators that launched them."""
+
+    is_user_annotation = False
+
+    def __init__(self, key: str, cpu: float, device: float, device_type: DeviceType = DeviceType.CPU) -> None:
+        self.key, self.self_cpu_time_total, self.self_device_time_total = key, cpu, device
+        self.device_type = device_type
+
+
+def test_a_step_s_parts_are_added_up_by_kind():
+    """On a CPU what an operator takes itself; on a GPU its kernels, of which 4 of 60 belong to no operator."""
+    operators = [
+        Operator("aten::addmm", 10.0, 20.0),
+        Operator("aten::mm", 5.0, 10.0),
+        Operator("aten::scaled_dot_product_attention", 2.0, 8.0),
+        Operator("aten::native_layer_norm", 1.0, 18.0),
+        Operator("sm90_xmma_gemm_bf16", 0.0, 60.0, DeviceType.CUDA),
+    ]
+    matrix, attention, elementwise = "matrix products", "attention", "element by element"
+    assert by_kind(operators, on_device=False) == {matrix: 15.0, attention: 2.0, elementwise: 1.0}
+    assert by_kind(operators, on_device=True) == {matrix: 30.0, elementwise: 18.0, attention: 8.0, "other kernels": 4.0}
+    annotation = Operator("ProfilerStep", 0.0, 500.0, DeviceType.CUDA)
+    annotation.is_user_annotation = True
+    assert by_kind([*operators, annotation], on_device=True)["other kernels"] == 4.0
+
+
+@pytest.mark.parametrize(
+    ("operator", "kind"),
+    [
+        ("aten::baddbmm", "matrix products"),
+        ("aten::addmm_", "matrix products"),
+        ("aten::linear", "matrix products"),
+        ("aten::_scaled_dot_product_flash_attention_backward", "attention"),
+        ("aten::native_dropout", "dropout"),
+        ("aten::bernoulli_", "dropout"),
+        ("aten::_fused_adamw_", "optimiser"),
+        ("aten::_foreach_norm", "optimiser"),
+        ("aten::embedding_dense_backward", "embeddings"),
+        ("aten::_to_copy", "copies and casts"),
+        ("aten::gelu", "element by element"),
+        ("aten::_softmax", "element by element"),
+    ],
+)
+def test_operators_have_a_kind(operator: str, kind: str):
+    assert kind_of(operator) == kind
 
 
 def test_the_gpu_is_named():
@@ -141,7 +201,7 @@ def test_a_packaged_model_goes_by_its_name(tmp_path: Path, monkeypatch: pytest.M
     """Its folder is called `model`."""
     named = []
     monkeypatch.setattr(bench, "packaged_minilm", lambda: str(tmp_path / "model"))
-    monkeypatch.setattr(bench, "_in_child", lambda *_: None)
+    monkeypatch.setattr(bench, "_in_child", lambda *_: speed_of("cpu").speed[0])
     monkeypatch.setattr(bench, "_with_facts", lambda given, name, *_: named.append(name) or speed_of("cpu"))
     bench.main(["--dataset", "pairs.csv", "--no-memory"])
     bench.main(["--dataset", "pairs.csv", "--no-memory", "--base-model", "sentence-transformers/all-mpnet-base-v2"])

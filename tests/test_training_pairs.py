@@ -264,6 +264,17 @@ def test_a_dataset_of_the_paper_s_shape(tmp_path: Path):
     assert read.rows[0] == Row("We need you to bake bread.", "bake bread", ("bake bread",))
 
 
+def test_a_folder_is_read_as_it_is_now(tmp_path: Path):
+    """Folders of one name and one card: the cache of `datasets` takes the second for the first."""
+    card = "---\nconfigs: [{config_name: pairs, data_files: [{split: train, path: pairs.csv}]}]\n---\n"
+    for parent, sentence in (("one", "You bake bread."), ("two", "You mix dough."), ("one", "You knead it.")):
+        folder = tmp_path / parent / "1.0.0"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "README.md").write_text(card)
+        (folder / "pairs.csv").write_text(f"sentence,skill\n{sentence},bake\n")
+        assert [row.sentence for row in read_dataset(str(folder)).rows] == [sentence]
+
+
 def test_a_folder_of_the_paper_s_shape_is_the_same(tmp_path: Path):
     folder = tmp_path / "dataset"
     folder.mkdir()

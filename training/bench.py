@@ -33,12 +33,15 @@ from training.machine import on_cpu, precision_in_use, processor_name, usable_co
 from training.prepare import Prepared, RunOptions, prepare
 from training.recipe import Loss, Stage, read_recipe
 from training.run_record import DatasetSource
+from training.step_times import WARM_UP_STEPS, StepTimes
 
 RECIPE = Path(__file__).with_name("recipes") / "paper.yaml"
 RELEASES = Path(__file__).resolve().parent.parent / "dataset_builder" / "releases"
 PACKAGED = "all-MiniLM-L6-v2"
 MEMORY_BATCHES = (16, 32, 64, 128, 256)
 MEMORY_STEPS = 3
+PROFILED = "ours profiled"  # slower for being watched: for its parts alone
+PROFILED_STEPS = 20
 PART = "training-speed"  # of training/README.md
 
 
@@ -51,7 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if given.one:
         print(measure(given, *given.one.split(":")).model_dump_json())
         return
-    speed = [_in_child(arguments, f"{way}:{given.batch_size}:{given.steps}") for way in WAYS[:2]]
+    plain, ours = (_in_child(arguments, f"{way}:{given.batch_size}:{given.steps}") for way in WAYS[:2])
+    watched = _in_child(arguments, f"{PROFILED}:{given.batch_size}:{min(PROFILED_STEPS, given.steps)}")
+    speed = [plain, ours.model_copy(update={"step_seconds": watched.step_seconds})]
     memory = []
     for way in WAYS:
         memory += [
@@ -176,12 +181,14 @@ def measure(given: argparse.Namespace, way: str, batch_size: str, steps: str) ->
 
     use_threads(None)
     size, count, is_plain = int(batch_size), int(steps), way == "plain"
-    prepared = _prepared(given, size, count, cached=way == "ours cached")
-    encoder, pairs_per_s = _plain(prepared, size, count) if is_plain else _ours(prepared)
+    warm_up = WARM_UP_STEPS if way == PROFILED else 0
+    prepared = _prepared(given, size, count + warm_up, cached=way == "ours cached")
+    watch = StepTimes(count) if way == PROFILED else None
+    encoder, pairs_per_s = _plain(prepared, size, count) if is_plain else _ours(prepared, watch)
     memory = peak_memory_bytes()
     limit = min(encoder.max_seq_length or math.inf, math.inf if is_plain else prepared.recipe.max_tokens)
     values: dict[str, float] = {}
-    if prepared.validation and count > MEMORY_STEPS:
+    if prepared.validation and count > MEMORY_STEPS and not watch:
         values = SkillRanking(prepared.validation, prepared.inputs.labels, load_metric())(encoder)
     return Measurement(
         way=way,
@@ -192,6 +199,7 @@ def measure(given: argparse.Namespace, way: str, batch_size: str, steps: str) ->
         pairs_per_s=pairs_per_s,
         peak_memory_bytes=memory,
         rp_at_5=values,
+        step_seconds=watch.seconds if watch else {},
     )
 
 
@@ -218,7 +226,7 @@ def _prepared(given: argparse.Namespace, size: int, steps: int, cached: bool) ->
     return prepare(recipe, dataclasses.replace(options, pseudo_labels=given.pseudo_labels))
 
 
-def _ours(prepared: Prepared) -> tuple[Any, float]:
+def _ours(prepared: Prepared, watch: StepTimes | None) -> tuple[Any, float]:
     from training.base_model import open_encoder
     from training.stages import StageJob, run_stage
 
@@ -233,6 +241,7 @@ def _ours(prepared: Prepared) -> tuple[Any, float]:
             folder=Path(scratch) / "stage",
             tensorboard=Path(scratch) / "tensorboard",
             evaluator=None,
+            callbacks=(watch,) if watch else (),
         )
         outcome = run_stage(job)
         return open_encoder(job.model_folder), outcome.pairs_seen / outcome.train_seconds

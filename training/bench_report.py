@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from pydantic import Field
+
 from dataset_builder.contract import Record, Strict
 from training.run_record import DatasetSource
 
 WAYS = ("plain", "ours", "ours cached")
+WAITING = "nothing computes: Python, launches, the next batch"
 
 
 class Measurement(Strict):
     """One way of training at one batch size.
 
     `max_tokens` is where texts are cut, None where nowhere; `pairs_per_s` is of the steps alone; `rp_at_5` by set;
-    `model_flops_per_s` as training.model_flops counts them, None for what is no transformer or was not asked.
+    `model_flops_per_s` as training.model_flops counts them, None for what is no transformer or was not asked;
+    `step_seconds` are those of one step by kind of operation, as training.step_times finds them, where it was asked.
     """
 
     way: str
@@ -26,6 +30,7 @@ class Measurement(Strict):
     peak_memory_bytes: int
     rp_at_5: dict[str, float]
     model_flops_per_s: float | None = None
+    step_seconds: dict[str, float] = Field(default_factory=dict)
 
 
 class TrainingSpeed(Record):
@@ -68,6 +73,7 @@ def render(results: TrainingSpeed) -> str:
         f"{results.base_model} on {results.dataset.id}, recipe {results.recipe_name}, batch {plain.batch_size}, "
         f"{device}, {results.cpu_cores} cores. Matrix rate: {results.matrix_flops_per_s / 1e12:.2f} TFLOP/s in bf16.",
     ]
+    lines += _where_a_step_goes(results.speed[-1])
     if results.memory:
         sizes = sorted({one.batch_size for one in results.memory})
         lines += ["", "| Peak memory, GB | " + " | ".join(f"batch {size}" for size in sizes) + " |"]
@@ -76,6 +82,16 @@ def render(results: TrainingSpeed) -> str:
             used = [one.peak_memory_bytes / 1e9 for one in results.memory if one.way == way]
             lines.append(f"| {way} | " + " | ".join(f"{value:.2f}" for value in used) + " |")
     return "\n".join(lines)
+
+
+def _where_a_step_goes(one: Measurement) -> list[str]:
+    """A table of a step's parts and of what is left of it, in which nothing computes."""
+    if not one.step_seconds:
+        return []
+    step = one.batch_size / one.pairs_per_s
+    parts = {**one.step_seconds, WAITING: max(step - sum(one.step_seconds.values()), 0.0)}
+    lines = ["", f"| A step of {one.way}, {1000 * step:.1f} ms | ms | Share |", "|---|--:|--:|"]
+    return lines + [f"| {kind} | {1000 * part:.2f} | {part / step:.1%} |" for kind, part in parts.items()]
 
 
 def _share(one: Measurement, results: TrainingSpeed) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,7 +122,21 @@ def _load(place: str, revision: str | None, config: str | None) -> Any:
         if kind is None:
             raise StageError(f"dataset {place} is not a CSV, Parquet or JSON file", NAMES_REMEDY)
         return _opened(place, lambda: load_dataset(kind, data_files=str(path), split="train"))
+    if path.is_dir():
+        return _opened(place, lambda: _load_folder(path, config))
     return _opened(place, lambda: load_dataset(place, config, revision=revision, split="train"))
+
+
+def _load_folder(folder: Path, config: str | None) -> Any:
+    """A folder's train split as its files are now.
+
+    The library's cache knows a folder by its name and card alone: what it holds may be an older state of the folder,
+    or another folder of that name.
+    """
+    from datasets import load_dataset
+
+    with tempfile.TemporaryDirectory() as cache:
+        return load_dataset(str(folder), config, split="train", cache_dir=cache, keep_in_memory=True)
 
 
 def _opened(place: str, attempt: Any) -> Any:

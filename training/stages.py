@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch.utils.tensorboard import SummaryWriter
+from transformers import TrainerCallback
 from transformers.integrations import TensorBoardCallback
 
 from dataset_builder.contract import Record, StageError
@@ -58,7 +59,7 @@ class StageJob:
     """One stage with everything it runs on.
 
     `start` is the folder of the encoder to begin with, `stock` that of the recipe's base model, whose embeddings say
-    which labels are near each other.
+    which labels are near each other. `callbacks` are more of the trainer's, for who wants to watch.
     """
 
     recipe: Recipe
@@ -71,6 +72,7 @@ class StageJob:
     tensorboard: Path
     evaluator: SkillRanking | None
     watts: float | None = None
+    callbacks: tuple[TrainerCallback, ...] = ()
 
     @property
     def model_folder(self) -> Path:
@@ -98,7 +100,8 @@ def run_stage(job: StageJob) -> StageOutcome:
     trainer = _trainer_of(job, encoder)
     checkpoint = last_whole_checkpoint(job.folder)
     bar = Bar(job.stage.name, _pairs_per_step(job, trainer), job.select_by, trainer.clock)
-    trainer.add_callback(bar)
+    for callback in (bar, *job.callbacks):
+        trainer.add_callback(callback)
     try:
         _with_errors_for_people(job, lambda: trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint)))
     finally:
