@@ -42,7 +42,7 @@ LABEL = $(BIN)/python -m training.pseudo_labels --esco $(ESCO) --spans $(DATA)/s
 minilm: $(MODELS)/2.0.0/training_record.json  ## the released model: twenty minutes a seed on two CPU cores
 static: $(MODELS)/static/training_record.json  ## token vectors without a transformer, distilled from it: minutes
 mpnet: $(MODELS)/mpnet/training_record.json  ## the 110M model: an hour and a quarter a seed on two CPU cores, minutes on a GPU
-student: $(MODELS)/minilm-110m-labels/training_record.json  ## the released recipe on what the 110M model was trained on
+student: $(MODELS)/minilm-110m-labels/training_record.json  ## the released recipe on dataset 1.0.0 and fewer labels
 
 $(MODELS)/2.0.0/training_record.json: $(LABELS)
 	$(TRAIN) $(ON_RELEASE) --recipe training/recipes/minilm_pseudo_token_and_cosine.yaml \
@@ -53,9 +53,9 @@ $(MODELS)/static/training_record.json: $(MODELS)/2.0.0/training_record.json
 	$(TRAIN) $(ON_RELEASE) --recipe training/recipes/static.yaml --base-model $(MODELS)/static-start \
 		--name esco-skill-static --out $(@D)
 
-$(MODELS)/mpnet/training_record.json: $(FEWER_LABELS)
-	$(TRAIN) $(ON_FEWER) --recipe training/recipes/mpnet_pseudo_token_and_cosine.yaml --base-model $(MPNET) \
-		--name esco-skill-biencoder-mpnet --out $(@D)
+$(MODELS)/mpnet/training_record.json: $(LABELS)
+	$(TRAIN) $(ON_RELEASE) --recipe training/recipes/mpnet_pseudo_token_and_cosine.yaml --base-model $(MPNET) \
+		--keep-checkpoints --name esco-skill-biencoder-mpnet --out $(@D)
 
 $(MODELS)/minilm-110m-labels/training_record.json: $(FEWER_LABELS)
 	$(TRAIN) $(ON_FEWER) --recipe training/recipes/minilm_pseudo_token_and_cosine.yaml --base-model $(MINILM) \

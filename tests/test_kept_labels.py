@@ -61,12 +61,12 @@ def test_other_labels_and_other_files_are_refused(tmp_path):
     assert not are_kept_labels("our/teacher.parquet")
 
 
-@pytest.mark.parametrize("name", ["mpnet", "mpnet_mean"])
+@pytest.mark.parametrize("name", ["mpnet", "mpnet_mean_wide"])
 def test_the_labels_of_this_repository_are_of_the_released_label_space(repo, name):
     """They say nothing but hashes, numbers of ESCO's 13,891 labels, and cosines; results lead to their teachers."""
     results = json.loads((repo / "results" / "mpnet.json").read_text(encoding="utf-8"))
     student = TrainingRecord.load(repo / "results" / "minilm-110m-labels")
-    teachers = {"mpnet": student.teacher.weights_sha256, "mpnet_mean": results["system"]["weights_sha256"]}
+    teachers = {"mpnet": student.teacher.weights_sha256, "mpnet_mean_wide": results["system"]["weights_sha256"]}
     table = pq.read_table(repo / "training" / "teacher_labels" / f"{name}.parquet")
     about = table.schema.metadata
     assert about[b"labels_sha256"].decode() == results["label_space"]["sha256"]
