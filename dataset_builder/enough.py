@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from dataset_builder.esco import Skill
 from dataset_builder.filters import Report
-from dataset_builder.round_trip import Encoder, gold_ranks, normalised
+from dataset_builder.round_trip import REASON, Encoder, gold_ranks, normalised
 from dataset_builder.sentences import Sentence
 
 ENOUGH = "its skills have enough sentences"
@@ -20,12 +20,14 @@ class Limit:
 
     The first dataset's sentences come first, in their order; then those of each further one in which `encoder` ranks
     the skill (of several the one that ranks last) highest among all names, or without an encoder in their order. A
-    sentence is kept while any of its skills has fewer than `at_most`, so that a skill may end with a few more.
+    sentence is kept while any of its skills has fewer than `at_most`, so that a skill may end with a few more. With
+    `nearest` a further dataset gives only sentences whose skills all rank among so many names.
     """
 
     at_most: int
     encoder: Encoder | None = None
     encoder_name: str = ""
+    nearest: int | None = None
 
     def apply(
         self, datasets: Sequence[Sequence[Sentence]], label_space: Sequence[Skill], report: Report
@@ -34,23 +36,27 @@ class Limit:
         have: Counter[str] = Counter()
         kept = []
         for number, sentences in enumerate(datasets):
+            ranks = self._ranks(sentences, label_space) if number else []
+            far = {index for index, rank in enumerate(ranks) if self.nearest and rank > self.nearest}
             taken = set()
-            for index in self._nearest_first(sentences, label_space) if number else range(len(sentences)):
+            for index in sorted(range(len(sentences)), key=ranks.__getitem__) if ranks else range(len(sentences)):
+                if index in far:
+                    continue
                 skills = [skill.uri for skill in sentences[index].skills]
                 if any(have[uri] < self.at_most for uri in skills):
                     have.update(skills)
                     taken.add(index)
             for index, sentence in enumerate(sentences):
                 if index not in taken:
-                    report.reject(ENOUGH, sentence)
+                    report.reject(REASON if index in far else ENOUGH, sentence)
             kept.append([sentence for index, sentence in enumerate(sentences) if index in taken])
         return kept
 
-    def _nearest_first(self, sentences: Sequence[Sentence], label_space: Sequence[Skill]) -> Sequence[int]:
+    def _ranks(self, sentences: Sequence[Sentence], label_space: Sequence[Skill]) -> Sequence[int]:
+        """Of each sentence's skill among all names by the encoder, from 1; empty without one."""
         if self.encoder is None or not sentences:
-            return range(len(sentences))
+            return []
         position = {skill.uri: index for index, skill in enumerate(label_space)}
         names = normalised(self.encoder.encode([skill.label for skill in label_space]))
         golds = [[position[skill.uri] for skill in sentence.skills] for sentence in sentences]
-        ranks = gold_ranks(self.encoder, [sentence.text for sentence in sentences], golds, names)
-        return sorted(range(len(ranks)), key=ranks.__getitem__)
+        return gold_ranks(self.encoder, [sentence.text for sentence in sentences], golds, names)

@@ -6,7 +6,8 @@
 Of two sentences that are alike, that of the folder named first is kept. The folders' own filters have run; repeats and
 the share of sentences that repeat the label are looked at again, over all of them. With --at-most N, a folder adds to a
 skill only what is missing to N after the folders named before it: the sentences in which the --round-trip-encoder finds
-the skill best, or without one the first.
+the skill best, or without one the first; with --round-trip-k K only those in which the skill is among the K nearest
+names.
 """
 
 from __future__ import annotations
@@ -107,7 +108,8 @@ def merge(
         encoder, weights_sha256 = encoder_used(limit.encoder_name)
         of_encoder = {"round_trip_encoder": encoder, "round_trip_weights_sha256": weights_sha256}
         filters = manifest.filters.model_copy(update=of_encoder)
-        return manifest.model_copy(update={"at_most": limit.at_most, "filters": filters})
+        chosen = {"at_most": limit.at_most, "nearest": limit.nearest, "filters": filters}
+        return manifest.model_copy(update=chosen)
 
     return write_whole(place, fill)
 
@@ -241,6 +243,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--at-most", type=int, metavar="N", help="sentences a skill (default: all)")
     encoder_help = "with --at-most: later folders add the sentences in which it finds the skill best"
     parser.add_argument("--round-trip-encoder", metavar="DIR_OR_HUB_ID", help=encoder_help)
+    nearest_help = "with it: later folders add only sentences whose skill it ranks among N names (default: any)"
+    parser.add_argument("--round-trip-k", type=int, metavar="N", help=nearest_help)
     options = parser.parse_args(arguments)
     check_number(options.version)
     place = Place(Path(options.out), options.version, options.previous)
@@ -255,13 +259,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _limit(options: argparse.Namespace) -> Limit | None:
     if options.at_most is None:
-        if options.round_trip_encoder:
-            raise StageError("--round-trip-encoder chooses sentences only with --at-most", "Give --at-most N too")
+        if options.round_trip_encoder or options.round_trip_k:
+            flags = "--round-trip-encoder and --round-trip-k"
+            raise StageError(f"{flags} choose sentences only with --at-most", "Give --at-most N too")
         return None
     if options.at_most < 1:
         raise StageError(f"--at-most must be at least 1, got {options.at_most}")
-    name = options.round_trip_encoder
-    return Limit(options.at_most, load_encoder(name), name) if name else Limit(options.at_most)
+    name, nearest = options.round_trip_encoder, options.round_trip_k
+    if nearest is not None and nearest < 1:
+        raise StageError(f"--round-trip-k must be at least 1, got {nearest}")
+    if nearest is not None and not name:
+        raise StageError("--round-trip-k is a rank by an encoder", "Give --round-trip-encoder DIR_OR_HUB_ID too")
+    return Limit(options.at_most, load_encoder(name), name, nearest) if name else Limit(options.at_most)
 
 
 if __name__ == "__main__":

@@ -237,8 +237,10 @@ class DatasetManifest(Record):
     # Skills with fewer sentences than `at_least` were asked about again: how many in each round.
     at_least: int = 0
     asked_again: list[int] = Field(default_factory=list)
-    # A merged dataset's bound on the sentences a skill takes from a part other than the first; None for no bound.
+    # A merged dataset's bounds on the sentences a skill takes from a part other than the first: how many, and among how
+    # many nearest names the skill must be; None for no bound.
     at_most: int | None = None
+    nearest: int | None = None
     # Counts by value, such as sentences by style, and examples of what the filters rejected.
     histograms: dict[str, dict[str, int]] = Field(default_factory=dict)
     rejected_examples: dict[str, list[str]] = Field(default_factory=dict)

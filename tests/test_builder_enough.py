@@ -8,6 +8,7 @@ from dataset_builder.contract import StageError
 from dataset_builder.enough import ENOUGH, Limit
 from dataset_builder.esco import Skill
 from dataset_builder.filters import Report
+from dataset_builder.round_trip import REASON
 from dataset_builder.schema import DatasetManifest
 from dataset_builder.sentences import Sentence
 from dataset_builder.whole_folder import Place
@@ -42,6 +43,17 @@ def test_later_folders_add_what_is_missing_the_clearest_first():
     kept = Limit(2, ByWords()).apply([first, second], SKILLS, report)
     assert kept == [first, second[1:]]
     assert report.rejected == {ENOUGH: 1}
+
+
+def test_later_folders_add_only_what_is_near_enough():
+    """Of "weld cook cook" welding is the second nearest name: it is left out however few sentences the skill has."""
+    first = [sentence("weld cook cook", 0)]
+    second = [sentence("weld prune prune", 0), sentence("weld weld cook", 0), sentence("cook", 1)]
+    report = Report()
+    kept = Limit(5, ByWords(), nearest=1).apply([first, second], SKILLS, report)
+    assert kept == [first, second[1:]]
+    assert report.rejected == {REASON: 1}
+    assert Limit(5, ByWords(), nearest=2).apply([first, second], SKILLS, Report()) == [first, second]
 
 
 def test_without_an_encoder_the_first_are_kept_and_the_first_folder_is_bounded_too():
@@ -90,7 +102,16 @@ def test_the_encoder_that_chose_is_named(tmp_path, monkeypatch):
     command.main([*arguments, "--at-most", "5", "--round-trip-encoder", "somebody/encoder"])
     assert DatasetManifest.load(tmp_path / "out").filters.round_trip_encoder == "somebody/encoder"
     card = (tmp_path / "out" / "README.md").read_text()
-    assert "the ones in which `somebody/encoder` finds the skill best" in card
+    assert "the ones in which `somebody/encoder` finds the skill best.\n\n" in card
+    # By length alone all names are as near as each other: rank 1.
+    for bound, words in (("1", "is not the nearest of"), ("3", "is not among the 3 nearest of")):
+        out = tmp_path / f"within-{bound}"
+        more = ["--at-most", "5", "--round-trip-encoder", "somebody/encoder", "--round-trip-k", bound]
+        command.main([*map(str, folders), "--version", "1.1.0", "--out", str(out), *more])
+        assert DatasetManifest.load(out).nearest == int(bound)
+        assert (
+            f"finds the skill best.\nNone was added whose skill {words} all names.\n" in (out / "README.md").read_text()
+        )
 
 
 class ByLength:
@@ -102,7 +123,13 @@ class ByLength:
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [(("--at-most", "0"), "must be at least 1"), (("--round-trip-encoder", "x"), "only with --at-most")],
+    [
+        (("--at-most", "0"), "must be at least 1"),
+        (("--round-trip-encoder", "x"), "only with --at-most"),
+        (("--round-trip-k", "3"), "only with --at-most"),
+        (("--at-most", "5", "--round-trip-k", "3"), "is a rank by an encoder"),
+        (("--at-most", "5", "--round-trip-k", "0", "--round-trip-encoder", "x"), "round-trip-k must be at least 1"),
+    ],
 )
 def test_what_makes_no_sense_is_one_line(tmp_path, options, message):
     folders = [
