@@ -21,7 +21,8 @@ class Limit:
     The first dataset's sentences come first, in their order; then those of each further one in which `encoder` ranks
     the skill (of several the one that ranks last) highest among all names, or without an encoder in their order. A
     sentence is kept while any of its skills has fewer than `at_most`, so that a skill may end with a few more. With
-    `nearest` a further dataset gives only sentences whose skills all rank among so many names.
+    `nearest` a further dataset gives only sentences whose skill ranks among so many names; of n skills, all among n - 1
+    more, since one name alone can be the nearest.
     """
 
     at_most: int
@@ -37,7 +38,7 @@ class Limit:
         kept = []
         for number, sentences in enumerate(datasets):
             ranks = self._ranks(sentences, label_space) if number else []
-            far = {index for index, rank in enumerate(ranks) if self.nearest and rank > self.nearest}
+            far = {index for index, rank in enumerate(ranks) if self._is_far(sentences[index], rank)}
             taken = set()
             for index in sorted(range(len(sentences)), key=ranks.__getitem__) if ranks else range(len(sentences)):
                 if index in far:
@@ -51,6 +52,9 @@ class Limit:
                     report.reject(REASON if index in far else ENOUGH, sentence)
             kept.append([sentence for index, sentence in enumerate(sentences) if index in taken])
         return kept
+
+    def _is_far(self, sentence: Sentence, rank: int) -> bool:
+        return self.nearest is not None and rank > self.nearest + len(sentence.skills) - 1
 
     def _ranks(self, sentences: Sequence[Sentence], label_space: Sequence[Skill]) -> Sequence[int]:
         """Of each sentence's skill among all names by the encoder, from 1; empty without one."""

@@ -238,7 +238,7 @@ class DatasetManifest(Record):
     at_least: int = 0
     asked_again: list[int] = Field(default_factory=list)
     # A merged dataset's bounds on the sentences a skill takes from a part other than the first: how many, and among how
-    # many nearest names the skill must be; None for no bound.
+    # many nearest names the skill must be (of n skills, all among n - 1 more); None for no bound.
     at_most: int | None = None
     nearest: int | None = None
     # Counts by value, such as sentences by style, and examples of what the filters rejected.

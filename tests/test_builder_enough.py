@@ -56,6 +56,12 @@ def test_later_folders_add_only_what_is_near_enough():
     assert Limit(5, ByWords(), nearest=2).apply([first, second], SKILLS, Report()) == [first, second]
 
 
+def test_several_skills_may_be_the_several_nearest():
+    """Of two skills one is the nearest name and the other the second; with a third name between them it is left out."""
+    near, far = sentence("weld weld prune", 0, 2), sentence("weld cook cook prune prune prune", 0, 2)
+    assert Limit(5, ByWords(), nearest=1).apply([[], [near, far]], SKILLS, Report()) == [[], [near]]
+
+
 def test_without_an_encoder_the_first_are_kept_and_the_first_folder_is_bounded_too():
     first = [sentence(f"seam {number}", 0) for number in range(3)]
     second = [sentence("weld", 0), sentence("cook", 1), sentence("bake", 1), sentence("fry", 1)]
@@ -104,14 +110,15 @@ def test_the_encoder_that_chose_is_named(tmp_path, monkeypatch):
     card = (tmp_path / "out" / "README.md").read_text()
     assert "the ones in which `somebody/encoder` finds the skill best.\n\n" in card
     # By length alone all names are as near as each other: rank 1.
-    for bound, words in (("1", "is not the nearest of"), ("3", "is not among the 3 nearest of")):
+    for bound, words in (
+        ("1", "is not the nearest of all names; of two"),
+        ("3", "is not among the 3 nearest of all names; for each"),
+    ):
         out = tmp_path / f"within-{bound}"
         more = ["--at-most", "5", "--round-trip-encoder", "somebody/encoder", "--round-trip-k", bound]
         command.main([*map(str, folders), "--version", "1.1.0", "--out", str(out), *more])
         assert DatasetManifest.load(out).nearest == int(bound)
-        assert (
-            f"finds the skill best.\nNone was added whose skill {words} all names.\n" in (out / "README.md").read_text()
-        )
+        assert f"finds the skill best.\nNone was added whose skill {words} " in (out / "README.md").read_text()
 
 
 class ByLength:
