@@ -71,11 +71,11 @@ def test_the_paper_family_asks_for_ten_lines_in_one_request(build_sample):
 
 
 def test_the_text_of_every_family_asked_is_in_manifest_and_card(build_sample):
-    """1 + 2 + 1 + 1 sheets, each with its system text, worked examples and version."""
+    """2 + 1 + 1 + 1 + 2 sheets, each with its system text, worked examples and version."""
     folder, _ = build_sample("--families", ",".join(FAMILIES), "--skills-limit", "12")
     manifest, card = DatasetManifest.load(folder), (folder / "README.md").read_text(encoding="utf-8")
     sheets = [(family, number, sheet) for family in FAMILIES.values() for number, sheet in enumerate(family.sheets, 1)]
-    assert len(manifest.prompts) == len(sheets) == 5
+    assert len(manifest.prompts) == len(sheets) == 7
     for prompt, (family, number, sheet) in zip(manifest.prompts, sheets, strict=True):
         assert (prompt.family, prompt.version) == (family.name, f"{family.version} sheet {number}")
         assert (prompt.system, prompt.user) == (sheet.readable(), sheet.user)
