@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from dataset_builder.prompts import FAMILIES
+from dataset_builder.prompt_families import FAMILIES
 
 DEFAULT_NAME = "synthetic-esco-skill-sentences"
 ABOUT = """\

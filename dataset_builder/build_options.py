@@ -16,7 +16,7 @@ from dataset_builder.contract import StageError
 from dataset_builder.extra_body import read_extra_body
 from dataset_builder.limits import Limits, Price
 from dataset_builder.plan import MAX_ATTEMPTS, Endpoint, Sampling
-from dataset_builder.prompts import FAMILIES
+from dataset_builder.prompt_families import FAMILIES
 from dataset_builder.quality_gates import FilterOptions
 from dataset_builder.versions import check_number
 from dataset_builder.whole_folder import Place

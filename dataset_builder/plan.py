@@ -21,7 +21,8 @@ from dataset_builder.co_mentions import CoMentions
 from dataset_builder.contract import StageError
 from dataset_builder.esco import EscoRelease, Skill
 from dataset_builder.extra_body import TOKEN_BOUNDS
-from dataset_builder.prompts import FAMILIES, Message, describe
+from dataset_builder.prompt_families import FAMILIES
+from dataset_builder.prompts import Message, describe
 from dataset_builder.seeded import stable_number
 
 MAX_ATTEMPTS = 3  # the first try and two more with other seeds

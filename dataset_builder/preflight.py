@@ -8,7 +8,7 @@ from dataset_builder.benchmark_overlap import benchmark_sentences
 from dataset_builder.build_options import BuildOptions
 from dataset_builder.contract import StageError
 from dataset_builder.esco import EscoRelease
-from dataset_builder.prompts import FAMILIES
+from dataset_builder.prompt_families import FAMILIES
 from dataset_builder.round_trip import validation_labels
 from dataset_builder.schema import DatasetManifest
 from dataset_builder.versions import check_more_rows, check_planned

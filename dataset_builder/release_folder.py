@@ -17,7 +17,7 @@ from dataset_builder.dataset_folder import write_tables
 from dataset_builder.esco import EscoRelease
 from dataset_builder.outcomes import outcomes_of
 from dataset_builder.plan import Plan
-from dataset_builder.prompts import FAMILIES
+from dataset_builder.prompt_families import FAMILIES
 from dataset_builder.quality import histograms, measure
 from dataset_builder.quality_gates import FilterOptions
 from dataset_builder.round_trip import VALIDATION_RECALL, encoder_used

@@ -10,7 +10,7 @@ from dataset_builder.esco import Skill
 from dataset_builder.generate import Generation
 from dataset_builder.journal import REFUSAL, Entry
 from dataset_builder.plan import Ask
-from dataset_builder.prompts import BULLET_STYLES
+from dataset_builder.prompt_families import BULLET_STYLES
 from dataset_builder.replies import parse_reply
 from dataset_builder.seeded import stable_number
 from dataset_builder.sending import NOT_SENT

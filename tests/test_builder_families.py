@@ -7,7 +7,7 @@ from dataset_builder import build
 from dataset_builder.diff import compare
 from dataset_builder.esco import read_esco
 from dataset_builder.plan import make_plan
-from dataset_builder.prompts import FAMILIES
+from dataset_builder.prompt_families import FAMILIES
 from dataset_builder.schema import PAIRS_FILES, DatasetManifest
 from dataset_builder.stub_server import StubBehaviour, StubServer
 

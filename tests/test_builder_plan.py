@@ -14,7 +14,8 @@ from dataset_builder.co_mentions import CoMentions
 from dataset_builder.contract import StageError
 from dataset_builder.esco import EscoRelease, Occupation, Skill, read_esco
 from dataset_builder.plan import Endpoint, Sampling, make_plan, sample_skills, skills_in_file
-from dataset_builder.prompts import FAMILIES, STYLES, describe
+from dataset_builder.prompt_families import FAMILIES, STYLES
+from dataset_builder.prompts import describe
 
 SKILLS = tuple(Skill(uri=f"urn:{number}", label=f"label {number}", description="Do it well.") for number in range(40))
 BAKER = Occupation(uri="urn:o:baker", label="baker", essential_skills=("urn:0", "urn:1", "urn:2", "urn:missing"))

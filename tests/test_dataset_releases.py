@@ -12,7 +12,7 @@ from dataset_builder import schema
 from dataset_builder.card import example_pairs
 from dataset_builder.contract import sha256_of_file
 from dataset_builder.dataset_card import render_card
-from dataset_builder.prompts import BULLET_STYLES, FAMILIES
+from dataset_builder.prompt_families import BULLET_STYLES, FAMILIES
 from dataset_builder.replies import parse_reply
 from dataset_builder.schema import DatasetManifest
 
