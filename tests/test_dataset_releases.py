@@ -25,6 +25,12 @@ REPLIES = {
     "v3.0.0": ["replies_claude.parquet", "replies_v2.parquet"],
     "v3.1.0": ["replies_claude.parquet", "replies_v2.parquet"],
     "v4.0.0": ["replies_claude.parquet", "replies_full_sentence.parquet", "replies_v2.parquet"],
+    "v4.1.0": [
+        "replies_claude.parquet",
+        "replies_claude_full_sentence.parquet",
+        "replies_full_sentence.parquet",
+        "replies_v2.parquet",
+    ],
 }
 all_releases = pytest.mark.parametrize("folder", RELEASES, ids=lambda folder: folder.name)
 of_all_esco = pytest.mark.parametrize(
