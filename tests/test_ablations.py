@@ -52,11 +52,11 @@ def test_rows_on_file_are_still_recipes():
 
 
 def test_sentences_a_skill_are_each_seen_so_often_that_the_budget_is_the_same():
-    """k sentences a skill, each seen 4 / k times, are 4 a skill; 2,500 skills with 4 are the budget of 10,000."""
+    """k sentences a skill, each seen 10 / k times, are 10 a skill; 1,000 skills with 10 are the budget of 10,000."""
     counts = [recipe_of(row, 1).stages[0].sources["synthetic"] for row in GRID if row.question == "sentence_count"]
-    assert [count.per_skill for count in counts] == [4, 3, 2, 1]
-    assert [(count.per_skill or 0) * count.weight for count in counts] == pytest.approx([4, 4, 4, 4])
-    assert {(count.at_least, count.skills) for count in counts} == {(4, 2_500)}
+    assert [count.per_skill for count in counts] == [10, 5, 3, 1]
+    assert [(count.per_skill or 0) * count.weight for count in counts] == pytest.approx([10, 10, 10, 10])
+    assert {(count.at_least, count.skills) for count in counts} == {(10, 1_000)}
 
 
 def test_the_released_dataset_has_the_skills_that_sentence_counts_need():
@@ -269,10 +269,10 @@ def test_another_llm_s_dataset_that_is_none_costs_its_row_alone(tmp_path: Path, 
 
 
 def test_a_row_that_fails_does_not_cost_the_others(tmp_path: Path, arguments: list[str]):
-    """No skill of the dataset has four sentences: that question says so, and the next is measured."""
+    """No skill of the dataset has ten sentences: that question says so, and the next is measured."""
     ablations.main([*arguments, "--only", "sentence_count", "negatives"])
     rows = {(row.question, row.name): row for row in AblationResults.load(tmp_path / "ablations.json").rows}
-    assert "at_least: 4 keeps none of its 120 pairs" in (rows["sentence_count", "4_a_skill"].not_run or "")
+    assert "at_least: 10 keeps none of its 120 pairs" in (rows["sentence_count", "10_a_skill"].not_run or "")
     assert rows["negatives", "in_batch"].seeds == [1]
 
 
