@@ -55,9 +55,10 @@ def test_command_exists_with_its_flags(module: str, words: tuple[str, ...]):
 
 
 def test_the_first_lines_of_python_find_skills():
-    (block, *_) = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
+    block, shown = re.findall(r"```python\n(.*?)```\n+```\n(.*?)```", TEXT, flags=re.DOTALL)[0]
     done = subprocess.run([sys.executable, "-c", block], cwd=REPO, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    assert done.stdout == shown
     lines = done.stdout.splitlines()
     assert len(lines) == 5
     assert all("  http://data.europa.eu/esco/skill/" in line for line in lines)
