@@ -18,7 +18,7 @@ import openai
 from openai.types import Batch
 
 from dataset_builder.batch_lines import BatchStep, asked_in, read_results, request_lines, results_in
-from dataset_builder.chat_client import NO_KEY, checked_url, read_key
+from dataset_builder.chat_client import NO_KEY, checked_url, read_key, without_key
 from dataset_builder.contract import StageError, write_atomically
 from dataset_builder.generate import Generation
 from dataset_builder.journal import REFUSAL, Entry, Journal
@@ -140,7 +140,9 @@ class BatchSender:
         results = [
             result
             for file_id in filter(None, (batch.output_file_id, batch.error_file_id))
-            for result in results_in(self._safe(self._client.files.content(file_id).text), f"batch {batch.id}")
+            for result in results_in(
+                without_key(self._client.files.content(file_id).text, self._key), f"batch {batch.id}"
+            )
         ]
         read = read_results(results, asked, generation)
         if read.no:

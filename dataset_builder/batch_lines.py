@@ -10,11 +10,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dataset_builder.chat_client import JSON_SCHEMA, Reply, reply_in, with_extra
+from dataset_builder.chat_client import JSON_SCHEMA, Reply, is_about_content, reply_in, with_extra
 from dataset_builder.contract import StageError
 from dataset_builder.generate import Generation
 from dataset_builder.journal import REFUSAL, Entry
-from dataset_builder.plan import Ask
+from dataset_builder.plan import MAX_ATTEMPTS, Ask
 from dataset_builder.sending import MAX_REFUSALS_AT_START, bound_of_reply, entry_of
 
 STOP_STATUSES = frozenset({401, 403, 404})
@@ -69,11 +69,11 @@ def request_lines(
 
 
 def asked_in(generation: Generation) -> dict[str, tuple[Ask, int]]:
-    """Every request of the plan with its attempt, by its key."""
+    """Every request of the plan with its attempt, by its key; also those that a higher --asks-again has sent."""
     return {
         ask.key(generation.endpoint, generation.sampling, attempt): (ask, attempt)
         for ask in generation.plan.asks
-        for attempt in range(generation.limits.attempts)
+        for attempt in range(MAX_ATTEMPTS)
     }
 
 
@@ -101,10 +101,10 @@ def read_results(
     """What a batch's results are; outages are left out, so that they are asked again."""
     ours = [(result, *asked[key]) for result in results if (key := str(result.get("custom_id"))) in asked]
     entries = [entry for one in ours if (entry := _entry(*one, generation))]
-    no = next((result for result, *_ in ours if _status(result) in STOP_STATUSES), None)
+    no = next((result for result, *_ in ours if _status(result) in STOP_STATUSES and not _is_refusal(result)), None)
     refused = sum(entry.kind == REFUSAL for entry in entries)
     if no is None and refused == len(entries) >= MAX_REFUSALS_AT_START:
-        no = next(result for result, *_ in ours if _status(result) in REFUSAL_STATUSES)
+        no = next(result for result, *_ in ours if _is_refusal(result))
     says_no = "" if no is None else f"the server says no ({_status(no)}): {_body(no)}"
     return ReadResults(entries, len(results) - len(ours), says_no)
 
@@ -147,7 +147,7 @@ def _entry(result: dict[str, Any], ask: Ask, attempt: int, generation: Generatio
         reply = reply_in(result["response"].get("body"))
         if isinstance(reply, Reply):
             return entry_of(ask, attempt, reply, generation.endpoint, generation.sampling, generation.language)
-    elif status in REFUSAL_STATUSES:
+    elif _is_refusal(result):
         key = ask.key(generation.endpoint, generation.sampling, attempt)
         return Entry(key, REFUSAL, f"http {status}: {_body(result)}", "", 0, 0, True, ask.about)
     return None
@@ -158,5 +158,15 @@ def _status(result: dict[str, Any]) -> int:
     return int(response.get("status_code") or 0) if isinstance(response, dict) else 0
 
 
+def _is_refusal(result: dict[str, Any]) -> bool:
+    """Whether a result says no to its request alone."""
+    status = _status(result)
+    return status in REFUSAL_STATUSES or (status == 403 and is_about_content(_whole_body(result)))
+
+
 def _body(result: dict[str, Any]) -> str:
-    return json.dumps(result["response"].get("body"))[:200]
+    return _whole_body(result)[:200]
+
+
+def _whole_body(result: dict[str, Any]) -> str:
+    return json.dumps(result["response"].get("body"))

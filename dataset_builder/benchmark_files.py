@@ -15,7 +15,7 @@ from pathlib import Path
 from dataset_builder.contract import StageError
 
 UNUSABLE_LABELS = frozenset({"LABEL NOT PRESENT", "UNDERSPECIFIED"})
-TEST_FILES = "*_test.csv"
+TEST_FILES = ("*_test.csv", "test.csv")
 
 
 @dataclass(frozen=True)
@@ -55,15 +55,20 @@ def text_key(text: str) -> str:
     return "".join(character for character in text.casefold() if character.isalnum())
 
 
+def test_files_in(folder: Path) -> list[Path]:
+    """The test files of a folder by their names: tech_test.csv and its like, and test.csv."""
+    return sorted(file for pattern in TEST_FILES for file in folder.glob(pattern))
+
+
 def read_validation_file(path: str | Path) -> BenchmarkFile:
-    """Read a CSV to choose by: without the sentences that a `*_test.csv` beside it holds too (TECH shares some).
+    """Read a CSV to choose by: without the sentences that a test file beside it holds too (TECH shares some).
 
     Raises:
         StageError: as `read_benchmark_file`, for this file and the test files; or no sentence with a label is left.
     """
     path = Path(path)
     content = read_benchmark_file(path)
-    tests = [read_benchmark_file(file) for file in sorted(path.parent.glob(TEST_FILES))]
+    tests = [read_benchmark_file(file) for file in test_files_in(path.parent)]
     kept = content.without({text_key(sentence) for test in tests for sentence in test.sentences})
     if not kept.queries:
         raise StageError(f"{path} has no sentence that does not stand in a test file beside it")

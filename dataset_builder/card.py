@@ -6,6 +6,8 @@ python -m dataset_builder.card DATASET
 from __future__ import annotations
 
 import argparse
+import csv
+import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +15,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from dataset_builder import schema
-from dataset_builder.contract import run_command, write_atomically
+from dataset_builder.contract import StageError, run_command, write_atomically
 from dataset_builder.dataset_card import render_card
 from dataset_builder.judge import BY_LLM, SWAPPED, Accuracy, by_hand_file, read_accuracy
 from dataset_builder.pictures import draw_pictures
@@ -30,10 +32,12 @@ def with_verdicts(manifest: DatasetManifest, folder: str | Path) -> DatasetManif
     quality, judge = dict(manifest.quality), {"judge": manifest.judge, "judge_model": manifest.judge_model}
     by_llm, by_hand = Path(folder) / BY_LLM, by_hand_file(folder)
     if by_llm.exists():
+        rows = csv.DictReader(io.StringIO(_text_of(by_llm), newline=""))
+        has_swapped = any(row.get("pair") == SWAPPED for row in rows)
         accuracy = read_accuracy(by_llm)
         quality |= _figures("judged", accuracy)
         judge = {"judge": accuracy.judge, "judge_model": accuracy.model}
-        if SWAPPED in by_llm.read_text(encoding="utf-8"):
+        if has_swapped:
             quality |= _figures("judged_swapped", read_accuracy(by_llm, SWAPPED))
     if by_hand.exists() and not _is_empty(by_hand):
         quality |= _figures("judged_by_hand", read_accuracy(by_hand))
@@ -66,8 +70,15 @@ def example_pairs(folder: str | Path) -> list[tuple[str, str, str]]:
 
 
 def _is_empty(path: Path) -> bool:
-    lines = path.read_text(encoding="utf-8-sig").strip().splitlines()
+    lines = _text_of(path).strip().splitlines()
     return all(line.endswith(",") for line in lines[1:])
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise StageError(f"{path} is not UTF-8 text ({error.reason})", "Save it as CSV UTF-8") from None
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,6 +24,7 @@ from dataset_builder.prompts import Message
 
 KEY_VARIABLE = "OPENAI_API_KEY"
 NO_KEY = "not-needed"
+MIN_KEY_CHARACTERS = 12  # what is shorter stands in for a key ("EMPTY", "test"), and is a word that replies may hold
 MAX_BODY_BYTES = 4_000_000
 CONNECT_S = 30.0  # until a server that does not even take a connection counts as absent
 NOTHING_SENT = (
@@ -34,6 +36,9 @@ STOP_CODES = frozenset({"insufficient_quota", "invalid_api_key", "model_not_foun
 NO_MONEY = ("credit balance", "insufficient balance", "insufficient credit")
 # What a 429 about one minute's quota says as well: elsewhere it means that the account is empty.
 PERHAPS_NO_MONEY = ("exceeded your current quota", "billing")
+# What a 403 says that means this one request, as a provider's moderation does.
+ABOUT_CONTENT = ("moderation", "flagged", "content policy", "content_policy")
+LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
 JSON_SCHEMA = {
     "type": "json_schema",
     "json_schema": {
@@ -101,8 +106,9 @@ class ChatClient:
         self, base_url: str, model: str, timeout_s: float = 120.0, extra_body: dict[str, Any] | None = None
     ) -> None:
         self.model = model
+        self.base_url = base_url
+        self.extra_body = extra_body or None
         self._timeout_s = timeout_s
-        self._extra = extra_body or None
         self._key = read_key()
         url, timeout = checked_url(base_url), openai.Timeout(timeout_s, connect=min(timeout_s, CONNECT_S))
         self._openai = openai.AsyncOpenAI(base_url=url, api_key=self._key, timeout=timeout, max_retries=0)
@@ -130,7 +136,7 @@ class ChatClient:
             "seed": seed,
             **({"response_format": JSON_SCHEMA} if json_schema else {}),
         }
-        request = with_extra(request, self._extra)
+        request = with_extra(request, self.extra_body)
         try:
             async with asyncio.timeout(self._timeout_s):  # the client's own timeout begins anew with every byte
                 # The typed method walks through every message twice, a third of a request's whole cost; the body is
@@ -145,7 +151,9 @@ class ChatClient:
             raise WaitError(_connection_kind(error)) from None
         except openai.OpenAIError as error:
             raise WaitError(type(error).__name__) from None
-        return _read_reply(body)
+        reply = _read_reply(body)
+        text, reason = without_key(reply.text, self._key), without_key(reply.finish_reason, self._key)
+        return replace(reply, text=text, finish_reason=reason)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -153,6 +161,8 @@ class ChatClient:
 
     def _meaning(self, error: openai.APIStatusError, request: dict[str, Any]) -> Exception:
         status, text = error.status_code, self._safe(error.message)
+        if status == 403 and is_about_content(error.message):  # which may repeat the prompt, whatever that is about
+            return RefusedError(f"http {status}: {text}")
         wait_s = _retry_after_s(error.response.headers)
         if status >= 500 or (status == 429 and wait_s is not None):  # who says when to come back says "wait"
             return WaitError(f"http {status}", wait_s, crowded=status in (429, 503))
@@ -172,6 +182,7 @@ class ChatClient:
 
     def _safe(self, text: str) -> str:
         """One short line of the server's text, without the key should the server repeat it."""
+        text = without_surrogates(text)
         short = " ".join(text.replace(self._key, "***").split()) if self._key != NO_KEY else " ".join(text.split())
         return short[:200]
 
@@ -188,6 +199,21 @@ def read_key() -> str:
         # Not the character itself, nor what is beside it: they are parts of a secret.
         raise StageError(f"{KEY_VARIABLE} holds a character that no key has, at place {wrong}", "Copy the key again")
     return key
+
+
+def without_key(text: str, key: str) -> str:
+    """A reply's text without the key, should the server repeat it; a key too short to be one is left as a word."""
+    return text.replace(key, "***") if key != NO_KEY and len(key) >= MIN_KEY_CHARACTERS else text
+
+
+def without_surrogates(text: str) -> str:
+    """Text that can be written: a half of an emoji, which JSON can carry and UTF-8 cannot, becomes U+FFFD."""
+    return LONE_SURROGATE.sub("\ufffd", text)
+
+
+def is_about_content(text: str) -> bool:
+    """Whether a server's no is about what this request says, and about no other request."""
+    return any(phrase in text.lower() for phrase in ABOUT_CONTENT)
 
 
 def checked_url(base_url: str) -> str:
@@ -234,7 +260,7 @@ def _connection_kind(error: openai.APIConnectionError) -> str:
 
 
 def _retry_after_s(headers: Any) -> float | None:
-    """Seconds of a Retry-After header; a date is read as well; None where there is none that makes sense."""
+    """Seconds of a Retry-After header, 0 for a time that is past; None where there is none that makes sense."""
     value = headers.get("retry-after-ms")
     try:
         if value is not None:
@@ -272,8 +298,8 @@ def reply_in(values: Any) -> Reply | None:
         choice = values["choices"][0]
         usage = values.get("usage") or {}
         return Reply(
-            text=str(choice["message"]["content"] or ""),
-            finish_reason=str(choice.get("finish_reason") or ""),
+            text=without_surrogates(str(choice["message"]["content"] or "")),
+            finish_reason=without_surrogates(str(choice.get("finish_reason") or "")),
             prompt_tokens=int(usage.get("prompt_tokens") or 0),
             completion_tokens=int(usage.get("completion_tokens") or 0),
         )

@@ -77,12 +77,7 @@ def _checked_rows(text: io.TextIOBase, where: str, columns: Sequence[str]) -> It
             raise StageError(f"{where} has no column {missing[0]!r} (found: {found})", "Is it an ESCO CSV file?")
         begins = reader.line_num + 1
         for row in reader:
-            for column in columns:
-                if row[column] is None:
-                    raise StageError(f"{where} line {reader.line_num}: the row ends before column {column!r}")
-            if None in row:
-                problem = surplus_cells(row, reader.fieldnames or ())
-                raise StageError(f"{where} line {reader.line_num}: {problem}", "Is a quote missing?")
+            check_cells(row, reader.fieldnames or (), f"{where} line {reader.line_num}")
             yield reader.line_num, row
             begins = reader.line_num + 1
     except UnicodeDecodeError as error:
@@ -94,7 +89,16 @@ def _checked_rows(text: io.TextIOBase, where: str, columns: Sequence[str]) -> It
         raise StageError(problem, "Is a quote missing?") from None
 
 
-def surplus_cells(row: Mapping[Any, Any], columns: Sequence[str]) -> str:
-    """What is wrong with a row of `csv.DictReader` that has cells after its last column."""
-    cells = len(columns) + len(row[None])
-    return f"more cells than columns: {cells} cells, {len(columns)} columns, the last is {columns[-1]!r}"
+def check_cells(row: Mapping[Any, Any], columns: Sequence[str], where: str) -> None:
+    """Refuse a row of `csv.DictReader` that is shorter or longer than its header.
+
+    Raises:
+        StageError: it is, named by `where` and the column.
+    """
+    missing = [column for column in columns if row[column] is None]
+    if missing:
+        raise StageError(f"{where}: the row ends before column {missing[0]!r}")
+    if None in row:
+        cells = len(columns) + len(row[None])
+        problem = f"more cells than columns: {cells} cells, {len(columns)} columns, the last is {columns[-1]!r}"
+        raise StageError(f"{where}: {problem}", "Is a quote missing?")

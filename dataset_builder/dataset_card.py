@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from datasets import Features
 
 TEMPLATE = "dataset_card.md.jinja"
+_MODELS = "model: "  # how a change of the models begins among a manifest's changes
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 # What each column holds.
 PAIRS_COLUMNS = {
@@ -80,7 +81,8 @@ def render_card(
         skills_columns=_columns(skills_features(), SKILLS_COLUMNS | other),
         judged=judged_rows(manifest),
         parts_table=parts_table(manifest.parts),
-        writers=" and ".join(f"`{model}`" for model in dict.fromkeys(manifest.models)),
+        writers=" and ".join(f"`{model}`" for model in manifest.models),
+        changes=changes_of(manifest),
         validation_share=VALIDATION_SHARE,
     )
 
@@ -127,12 +129,31 @@ def judged_rows(manifest: DatasetManifest) -> list[tuple[str, str]]:
     ]
 
 
+def changes_of(manifest: DatasetManifest) -> list[str]:
+    """What changed, each model named once: older manifests name one as often as there are parts by it."""
+    changes = []
+    for change in manifest.changes:
+        if change.startswith(_MODELS):
+            sides = [dict.fromkeys(side.split(" and ")) for side in change.removeprefix(_MODELS).split(" -> ")]
+            if all(side.keys() == sides[0].keys() for side in sides):
+                continue
+            change = _MODELS + " -> ".join(" and ".join(side) for side in sides)
+        changes.append(change)
+    return changes
+
+
 def parts_table(parts: Sequence[DatasetPart]) -> list[list[str]]:
-    """The table of a merged dataset's parts, a column each: rows of cells, the heading and its rule first."""
+    """The table of a merged dataset's parts, a column each: rows of cells, the heading and its rule first.
+
+    A part is known by its model, its prompt families and its files: its own number need not be that of a published
+    version.
+    """
     rows = {
-        "": [_as_code(part.language_model.model) for part in parts],
+        "": [", ".join([_as_code(part.language_model.model), *part.families]) for part in parts],
         "---": ["---"] * len(parts),
-        "dataset": [f"{part.name} {part.version}" for part in parts],
+        "its `pairs/train.parquet`, SHA-256": [
+            _as_code(part.data_sha256.get(PAIRS_FILES["train"], "")[:12]) for part in parts
+        ],
         "lines asked for a skill": [
             ", ".join(f"{lines} {family}" for family, lines in part.families.items()) for part in parts
         ],

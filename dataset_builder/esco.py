@@ -14,11 +14,21 @@ from pathlib import Path
 
 from dataset_builder.contract import StageError, sha256_of_lines
 from dataset_builder.csv_files import CsvFiles
-from dataset_builder.esco_relations import BROADER, RELATED, RELATION_TYPES, filled, is_obsolete, read_links, read_needs
+from dataset_builder.esco_relations import (
+    BROADER,
+    RELATED,
+    RELATION_TYPES,
+    filled,
+    is_obsolete,
+    known,
+    read_links,
+    read_needs,
+)
 from dataset_builder.schema import EscoSource
 
 SKILL_COLUMNS = ("conceptUri", "preferredLabel", "altLabels", "description", "skillType")
 OCCUPATION_COLUMNS = ("conceptUri", "preferredLabel")
+SKILL_TYPES = ("knowledge", "skill/competence")  # or none: of a few skills ESCO says no type
 # A folder may state its version here; otherwise the version is looked for in the names of zips and folders.
 VERSION_FILE = "version.txt"
 _FILE_PATTERN = re.compile(r"(?:^|/)(skills|occupations)_([a-z]{2})\.csv$")
@@ -155,13 +165,14 @@ def _read_skills(files: CsvFiles, language: str, obsolete: set[str], notes: Coun
     skills: dict[str, Skill] = {}
     labels: Counter[str] = Counter()
     for line, row in files.rows(name, SKILL_COLUMNS):
-        if is_obsolete(row):
+        where = f"{name} line {line}"
+        if is_obsolete(row, notes):
             obsolete.add(row["conceptUri"].strip())
             notes["obsolete concepts left out"] += 1
             continue
-        uri, label = filled(row, ("conceptUri", "preferredLabel"), f"{name} line {line}")
+        uri, label = filled(row, ("conceptUri", "preferredLabel"), where)
         if uri in skills:
-            raise StageError(f"{name} line {line}: column 'conceptUri' repeats {uri}")
+            raise StageError(f"{where}: column 'conceptUri' repeats {uri}")
         notes["labels with outer whitespace stripped"] += label != row["preferredLabel"]
         notes["labels with commas"] += "," in label
         notes["skills without description"] += not row["description"].strip()
@@ -172,7 +183,7 @@ def _read_skills(files: CsvFiles, language: str, obsolete: set[str], notes: Coun
             alternative_labels=_labels_in(row["altLabels"], without=label),
             hidden_labels=_labels_in(row.get("hiddenLabels") or "", without=label),
             description=" ".join(row["description"].split()),
-            skill_type=row["skillType"].strip().removeprefix("skill/"),
+            skill_type=known(row["skillType"], SKILL_TYPES, "skillType", notes).removeprefix("skill/"),
             reuse_level=(row.get("reuseLevel") or "").strip(),
         )
     if not skills:
@@ -193,12 +204,13 @@ def _read_occupations(files: CsvFiles, language: str, skills: set[str], notes: C
         return ()
     labels: dict[str, str] = {}
     for line, row in files.rows(name, OCCUPATION_COLUMNS):
-        if is_obsolete(row):
+        where = f"{name} line {line}"
+        if is_obsolete(row, notes):
             notes["obsolete occupations left out"] += 1
             continue
-        uri, label = filled(row, OCCUPATION_COLUMNS, f"{name} line {line}")
+        uri, label = filled(row, OCCUPATION_COLUMNS, where)
         if uri in labels:
-            raise StageError(f"{name} line {line}: column 'conceptUri' repeats {uri}")
+            raise StageError(f"{where}: column 'conceptUri' repeats {uri}")
         labels[uri] = label
     needs = read_needs(files, language, labels, skills, notes)
     return tuple(
@@ -210,11 +222,12 @@ def _read_group_labels(files: CsvFiles, language: str, obsolete: set[str], notes
     name = f"skillGroups_{language}.csv"
     labels: dict[str, str] = {}
     for line, row in files.rows(name, OCCUPATION_COLUMNS) if name in files else ():
-        if is_obsolete(row):
+        where = f"{name} line {line}"
+        if is_obsolete(row, notes):
             obsolete.add(row["conceptUri"].strip())
             notes["obsolete skill groups left out"] += 1
             continue
-        uri, label = filled(row, OCCUPATION_COLUMNS, f"{name} line {line}")
+        uri, label = filled(row, OCCUPATION_COLUMNS, where)
         labels[uri] = label
     return labels
 

@@ -11,6 +11,7 @@ from dataset_builder.csv_files import CsvFiles
 
 RELATION_COLUMNS = ("occupationUri", "relationType", "skillUri")
 RELATION_TYPES = ("essential", "optional")
+STATUSES = ("released", "obsolete")
 # Files of links between concepts, with their columns: from, to.
 BROADER = ("broaderRelationsSkillPillar", "conceptUri", "broaderUri")
 RELATED = ("skillSkillRelations", "originalSkillUri", "relatedSkillUri")
@@ -19,9 +20,17 @@ DANGLING = "relations with unknown or obsolete concepts left out"
 REPEATED = "repeated relations left out"
 
 
-def is_obsolete(row: Mapping[str, str]) -> bool:
-    """Whether a concept's row says so; one without a status is not."""
-    return row.get("status", "released") == "obsolete"
+def is_obsolete(row: Mapping[str, str], notes: Counter[str]) -> bool:
+    """Whether a concept's row says so; one without a status, or with one that is unknown here, is not."""
+    return known(row.get("status", ""), STATUSES, "status", notes).casefold() == "obsolete"
+
+
+def known(cell: str, values: Sequence[str], column: str, notes: Counter[str]) -> str:
+    """A cell without outer whitespace; a value that no release had so far is counted: the next one may have it."""
+    value = cell.strip()
+    if value and value.casefold() not in values:
+        notes[f"values of {column} that are unknown here"] += 1
+    return value
 
 
 def filled(row: Mapping[str, str], columns: Sequence[str], where: str) -> list[str]:

@@ -9,6 +9,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from unicodedata import category, normalize
 
 from rapidfuzz import fuzz
 
@@ -26,12 +27,24 @@ MAX_LEAKAGE = 0.095
 EXAMPLES = 5
 BULLET_CHARACTERS = "*-• "
 
-_MARKUP = re.compile(r"```|</?\w+[^>]*>|\*\*|\[[^\]]{2,}\]|\{[^}]*\}|https?://|\bskills?:\s", re.IGNORECASE)
-_TALK = re.compile(
-    r"^(?:here (?:are|is)|sure\b|certainly\b|of course\b|the (?:given|following) skill|this (?:line|skill|sentence)\b)"
-    r"|\b(?:for|in|of) (?:a|the|this) job ad\b|\bas an? (?:ai\b|(?:\w+ )?language model\b)",
+_MARKUP = re.compile(
+    r"```|</?\w+[^>]*>|\*\*|\[[^\]]{2,}\]|\{[^}]*\}|https?://|^\W*(?:(?:required|essential|key) )?skills?:\s",
     re.IGNORECASE,
 )
+_TALK = re.compile(
+    r"^(?:here (?:are|is)|sure(?: thing)?\s*[,!.:]|certainly\b|of course\b|the (?:given|following) skill"
+    r"|this (?:line|skill|sentence)\b)|\b(?:for|in|of) (?:a|the|this) job ad\b"
+    r"|\bas an? (?:ai(?: assistant| model)?(?:,| i\b)|(?:\w+ )?language model\b)",
+    re.IGNORECASE,
+)
+# Marks that belong to the letter before them, as in Hindi, Thai or an accent of its own; \w has none of them. Those
+# that choose how a sign looks, as after an emoji, belong to no word.
+_MARKS = "".join(
+    mark
+    for mark in map(chr, range(0x300, 0x10000))
+    if category(mark) in ("Mn", "Mc") and not "\ufe00" <= mark <= "\ufe0f"
+)
+_WORD = re.compile(rf"[\w+#]+(?:[{_MARKS}]+[\w+#]*)*")
 
 
 @dataclass
@@ -157,5 +170,8 @@ def _between_spaces(text: str) -> str:
 
 
 def normal_form(text: str) -> str:
-    """Lower-case words with single spaces; punctuation away, but for characters of names such as C++ and C#."""
-    return " ".join(re.findall(r"[\w+#]+", text.casefold()))
+    """Lower-case words with single spaces; punctuation away, but for characters of names such as C++ and C#.
+
+    An accent is the same whether it is a sign of its own or part of the letter (NFC).
+    """
+    return " ".join(_WORD.findall(normalize("NFC", text.casefold())))

@@ -6,8 +6,9 @@ from dataset_builder.build_options import BuildOptions
 from dataset_builder.esco import EscoRelease
 from dataset_builder.journal import Journal
 from dataset_builder.limits import Price, Progress, Tokens
-from dataset_builder.plan import Plan, ask_again
-from dataset_builder.rounds import generation_of
+from dataset_builder.pacing import bucket_of
+from dataset_builder.plan import Plan
+from dataset_builder.rounds import generation_of, widest_plan
 from dataset_builder.sending import bound_of_reply
 
 
@@ -46,12 +47,18 @@ def slowest_pace(plan: Plan, options: BuildOptions) -> tuple[float, str]:
     at_once = f"{limits.concurrency} at once and {options.seconds_per_request:g} s a request"
     paces = [(requests * options.seconds_per_request / limits.concurrency / 3600, at_once)]
     if limits.requests_per_minute:
-        paces.append((requests / limits.requests_per_minute / 60, f"{limits.requests_per_minute:g} requests a minute"))
+        paces.append(
+            (_hours(requests, limits.requests_per_minute), f"{limits.requests_per_minute:g} requests a minute")
+        )
     if limits.tokens_per_minute:
         # As the sender counts them: before a reply is there, it may be as long as it can.
         tokens = sum(ask.prompt_tokens + bound_of_reply(ask, options.sampling) for ask in plan.asks)
-        paces.append((tokens / limits.tokens_per_minute / 60, f"{limits.tokens_per_minute:g} tokens a minute"))
+        paces.append((_hours(tokens, limits.tokens_per_minute), f"{limits.tokens_per_minute:g} tokens a minute"))
     return max(paces)
+
+
+def _hours(amount: int, per_minute: float) -> float:
+    return amount / bucket_of(per_minute)[1] / 3600
 
 
 def _most(
@@ -70,10 +77,7 @@ def _most(
         return "not known: --extra-body leaves replies without a bound"
     attempts = options.limits.attempts
     asks = [(plan.asks[index], attempts - attempt) for index, attempt in todo]
-    wider = plan
-    for _ in range(options.rounds):
-        wider = ask_again(wider, release, list(options.families), options.seed, plan.skills)
-    asks += [(ask, attempts) for ask in wider.asks[len(plan.asks) :]]
+    asks += [(ask, attempts) for ask in widest_plan(options, release, plan).asks[len(plan.asks) :]]
     most = Tokens()
     for ask, times in asks:
         most.add(times * progress.prompt_bound(ask), times * bound_of_reply(ask, options.sampling))

@@ -19,7 +19,7 @@ from dataset_builder.chat_client import ChatClient, StopError
 from dataset_builder.journal import REFUSAL, Entry, Journal
 from dataset_builder.languages import prepare_languages
 from dataset_builder.limits import Limits, Progress
-from dataset_builder.plan import Ask, Endpoint, Plan, Sampling
+from dataset_builder.plan import MAX_ATTEMPTS, Ask, Endpoint, Plan, Sampling
 from dataset_builder.sending import NOT_SENT, Sender
 
 # So many places in flight have one worker more, who waits with the next request while a reply is read and written down.
@@ -29,7 +29,10 @@ BLOCK = 10_000  # asks looked up at once: few reads, and memory for few replies
 
 @dataclass(frozen=True)
 class Chain:
-    """An ask with the replies that the journal has for it, first attempt first; `next_attempt` is None when done."""
+    """An ask with the replies that the journal has for it, first attempt first; `next_attempt` is None when done.
+
+    The attempt before one that is on file may be missing: its row was damaged.
+    """
 
     entries: tuple[Entry, ...]
     next_attempt: int | None
@@ -45,10 +48,18 @@ class Generation:
         sampling: how.
         limits: how much and how fast.
         language: two-letter code of the language that replies must be in.
+        later: requests that further rounds may make; those that are on file count as spent.
     """
 
     def __init__(
-        self, plan: Plan, journal: Journal, endpoint: Endpoint, sampling: Sampling, limits: Limits, language: str = "en"
+        self,
+        plan: Plan,
+        journal: Journal,
+        endpoint: Endpoint,
+        sampling: Sampling,
+        limits: Limits,
+        language: str = "en",
+        later: Sequence[Ask] = (),
     ) -> None:
         self.plan = plan
         self.journal = journal
@@ -56,31 +67,36 @@ class Generation:
         self.sampling = sampling
         self.limits = limits
         self.language = language
+        self.later = later
         self.progress = Progress()
         self._held: list[Entry] = []
         self._no: StopError | None = None
 
     def chains(self) -> Iterator[Chain]:
         """What the journal has for each ask, in the plan's order."""
-        for start in range(0, len(self.plan.asks), BLOCK):
-            yield from self._chains_of(self.plan.asks[start : start + BLOCK])
+        return self._chains_of(self.plan.asks)
 
-    def _chains_of(self, asks: Sequence[Ask]) -> list[Chain]:
+    def _chains_of(self, asks: Sequence[Ask]) -> Iterator[Chain]:
+        for start in range(0, len(asks), BLOCK):
+            yield from self._look_up(asks[start : start + BLOCK])
+
+    def _look_up(self, asks: Sequence[Ask]) -> list[Chain]:
+        """Every attempt on file up to a settled one, however often a bad reply may be asked again from now on."""
         entries: list[list[Entry]] = [[] for _ in asks]
         next_attempt: list[int | None] = [None] * len(asks)
         unsettled = list(range(len(asks)))
-        for attempt in range(self.limits.attempts):
+        for attempt in range(MAX_ATTEMPTS):
             keys = [asks[index].key(self.endpoint, self.sampling, attempt) for index in unsettled]
             found = self.journal.get_many(keys)
             looking, unsettled = unsettled, []
             for index, key in zip(looking, keys, strict=True):
                 entry = found.get(key)
-                if entry is None:
-                    next_attempt[index] = attempt
-                else:
+                if entry is not None:
                     entries[index].append(entry)
-                    if not entry.settled:
-                        unsettled.append(index)
+                elif next_attempt[index] is None and attempt < self.limits.attempts:
+                    next_attempt[index] = attempt
+                if entry is None or not entry.settled:
+                    unsettled.append(index)
         return [Chain(tuple(those), attempt) for those, attempt in zip(entries, next_attempt, strict=True)]
 
     def missing(self) -> list[tuple[int, int]]:
@@ -92,6 +108,9 @@ class Generation:
                 self.progress.spend(entry, self.plan.asks[index])
             if chain.next_attempt is not None:
                 todo.append((index, chain.next_attempt))
+        for ask, chain in zip(self.later, self._chains_of(self.later), strict=True):
+            for entry in chain.entries:
+                self.progress.spend(entry, ask)
         return todo
 
     def run(self, client: ChatClient, todo: list[tuple[int, int]] | None = None) -> Progress:
@@ -165,8 +184,13 @@ class Generation:
                 self.progress.failed[index] = NOT_SENT
                 return
             for attempt in range(first, self.limits.attempts):
+                ask = self.plan.asks[index]
+                if attempt > first and (known := self._on_file(ask, attempt)):
+                    if known.settled:
+                        break
+                    continue
                 try:
-                    entry = await sender.answer(self.plan.asks[index], attempt)
+                    entry = await sender.answer(ask, attempt)
                 except StopError as no:
                     # What is in flight is paid for: it may finish before the run ends with this.
                     self._no = self._no or no
@@ -176,11 +200,15 @@ class Generation:
                     self.progress.failed[index] = entry
                     break
                 self._keep(entry)
-                self.progress.spend(entry, self.plan.asks[index])
+                self.progress.spend(entry, ask)
                 if entry.settled:
                     break
             bar.update(1)
             bar.set_postfix(self._postfix(), refresh=False)
+
+    def _on_file(self, ask: Ask, attempt: int) -> Entry | None:
+        """The entry of an attempt after one that is damaged; `missing` has counted its tokens."""
+        return self.journal.get(ask.key(self.endpoint, self.sampling, attempt))
 
     def _keep(self, entry: Entry) -> None:
         """Put an entry into the journal; a refusal only when a reply follows, or the run ends well.

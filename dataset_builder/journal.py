@@ -119,10 +119,9 @@ class Journal:
 
     def put_many(self, entries: Sequence[Entry]) -> None:
         """Keep several entries in one transaction."""
-        with self._errors():
+        with self._errors(), self._db:  # which commits at the end, and rolls back after any error
             self._db.execute("BEGIN")
             self._db.executemany(_INSERT, [(*entry, entry.checksum) for entry in entries])
-            self._db.execute("COMMIT")
         self.corrupt.difference_update(entry.key for entry in entries)
 
     def entries(self) -> Iterator[Entry]:
@@ -210,11 +209,11 @@ class Journal:
             raise StageError(f"journal {self.path}: {error}", remedy) from error
 
 
-def export_journal(journal: str | Path, target: str | Path) -> int:
-    """Write every entry to one zstd Parquet file, a small fraction of the journal's size.
+def export_journal(journal: str | Path, target: str | Path) -> tuple[int, int]:
+    """Write every entry that can be trusted to one zstd Parquet file, a small fraction of the journal's size.
 
     Returns:
-        Number of entries written.
+        Number of entries written, and of damaged rows that were left out.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -223,12 +222,13 @@ def export_journal(journal: str | Path, target: str | Path) -> int:
         raise StageError(f"{journal} does not exist", "Name the journal that a build has written")
     with Journal(journal) as source:
         entries = list(source.entries())
+        damaged = len(source) - len(entries)
     table = pa.table({name: [getattr(entry, name) for entry in entries] for name in _NAMES})
     temporary = Path(f"{target}.tmp")
     temporary.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(table, temporary, compression="zstd", compression_level=19)
     temporary.replace(target)
-    return len(entries)
+    return len(entries), damaged
 
 
 def import_journal(journal: str | Path, source: str | Path) -> int:
@@ -264,8 +264,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("journal", help="the SQLite journal of a build")
     parser.add_argument("parquet", help="the Parquet file to write or to read")
     options = parser.parse_args(arguments)
-    act = export_journal if options.action == "export" else import_journal
-    print(f"{options.action}ed {act(options.journal, options.parquet):,} replies")
+    if options.action == "import":
+        print(f"imported {import_journal(options.journal, options.parquet):,} replies")
+        return
+    written, damaged = export_journal(options.journal, options.parquet)
+    print(f"exported {written:,} replies")
+    if damaged:
+        print(f"warning: {damaged:,} damaged rows of {options.journal} were left out", file=sys.stderr)
 
 
 if __name__ == "__main__":

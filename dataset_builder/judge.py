@@ -6,8 +6,9 @@
 The first writes judged_by_llm.csv into the dataset folder: the sample as it was written, and the same sentences with
 the skill of another pair, for a judge that says yes to everything says nothing. The second writes a CSV beside the
 folder, DATASET.judge_by_hand.csv, with ESCO's descriptions and an empty column `verdict` (yes or no) for a person to
-fill in. The sample is the same for both. `dataset_builder.card` puts the results into the card. The server's key is
-read from OPENAI_API_KEY.
+fill in. The sample is the same for both. Verdicts of a run that ended early lie beside the folder as well, in
+DATASET.judged_so_far.sqlite, until the same command has got the others. `dataset_builder.card` puts the results into
+the card. The server's key is read from OPENAI_API_KEY.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import csv
+import hashlib
 import io
+import json
 import re
 import sys
 from collections.abc import Sequence
@@ -26,10 +29,11 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from dataset_builder import schema
-from dataset_builder.chat_client import ChatClient, RefusedError, WaitError
+from dataset_builder.chat_client import ChatClient, RefusedError, Reply, WaitError
 from dataset_builder.contract import StageError, run_command, without_folders, write_atomically
 from dataset_builder.esco import EscoRelease
 from dataset_builder.extra_body import read_extra_body
+from dataset_builder.journal import REPLY, Entry, Journal
 from dataset_builder.prompts import Message
 from dataset_builder.quality import wilson_interval
 from dataset_builder.replies import without_thoughts
@@ -133,6 +137,12 @@ def by_hand_file(folder: str | Path) -> Path:
     return folder.with_name(f"{folder.name}.judge_by_hand.csv")
 
 
+def so_far_file(folder: str | Path) -> Path:
+    """Where verdicts are kept until all are there: beside the folder, as no part of the dataset."""
+    folder = Path(folder).resolve()
+    return folder.with_name(f"{folder.name}.judged_so_far.sqlite")
+
+
 def messages_for(pair: Judged) -> list[Message]:
     """Chat messages that ask whether a pair is right."""
     turns = [
@@ -151,9 +161,11 @@ def verdict_of(text: str) -> str:
 
 
 async def judge_pairs(
-    pairs: Sequence[Judged], client: ChatClient, concurrency: int = 8, judge: str = ""
+    pairs: Sequence[Judged], client: ChatClient, concurrency: int = 8, judge: str = "", so_far: Journal | None = None
 ) -> list[Judged]:
     """Ask a server about every pair, `concurrency` at once, at temperature 0; `judge` stands for the model's name.
+
+    What `so_far` holds is not asked again, and each yes or no is put there as it comes.
 
     Raises:
         StageError: the server says no, gives no verdict however often it is asked, or seldom says yes or no.
@@ -166,7 +178,7 @@ async def judge_pairs(
     async def one(pair: Judged) -> Judged:
         async with free:
             try:
-                verdict = await _verdict(pair, client)
+                verdict = await _verdict(pair, client, so_far)
             except RefusedError as error:
                 refusals.append(str(error))
                 verdict = UNCLEAR
@@ -188,12 +200,30 @@ async def judge_pairs(
     return judged
 
 
-async def _verdict(pair: Judged, client: ChatClient) -> str:
+async def _verdict(pair: Judged, client: ChatClient, so_far: Journal | None) -> str:
+    messages = messages_for(pair)
+    key = _key(messages, client)
+    if so_far is not None and (entry := so_far.get(key)):
+        return verdict_of(entry.text)
+    reply = await _reply(messages, client)
+    verdict = verdict_of(reply.text)
+    if so_far is not None and verdict != UNCLEAR:  # what is unclear may be clear after the server is mended
+        tokens = reply.prompt_tokens, reply.completion_tokens
+        so_far.put(Entry(key, REPLY, verdict, reply.finish_reason, *tokens, True, f"judge, {pair.pair}"))
+    return verdict
+
+
+def _key(messages: Sequence[Message], client: ChatClient) -> str:
+    """SHA-256 over all that a verdict depends on: who is asked, and what."""
+    asked = json.dumps([client.base_url, client.model, client.extra_body, messages], sort_keys=True)
+    return hashlib.sha256(asked.encode("ascii")).hexdigest()
+
+
+async def _reply(messages: Sequence[Message], client: ChatClient) -> Reply:
     kind = ""
     for wait_s in (FIRST_WAIT_S * 2**tries for tries in range(MAX_TRIES)):
         try:
-            reply = await client.ask(messages_for(pair), max_tokens=4, temperature=0.0, top_p=1.0, seed=0)
-            return verdict_of(reply.text)
+            return await client.ask(messages, max_tokens=4, temperature=0.0, top_p=1.0, seed=0)
         except WaitError as error:
             kind = error.kind
             if (error.retry_after_s or 0.0) > LONGEST_WAIT_S:
@@ -223,16 +253,19 @@ def read_accuracy(path: str | Path, pair: str = WRITTEN) -> Accuracy:
     """Count the verdicts of a judged sample: of the pairs as they were written, or of the swapped ones.
 
     Raises:
-        StageError: no such file, no column `verdict`, no verdict yet, or one that is not yes, no or unclear.
+        StageError: no such file, not UTF-8, no column `verdict`, no verdict yet, or one that is not yes, no or unclear.
     """
     path = Path(path)
     if not path.is_file():
         raise StageError(f"{path} does not exist", "Judge a sample with python -m dataset_builder.judge")
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
-        if "verdict" not in (reader.fieldnames or ()):
-            raise StageError(f"{path} has no column 'verdict'")
-        rows = [(reader.line_num, row) for row in reader if (row.get("pair") or WRITTEN) == pair]
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise StageError(f"{path} is not UTF-8 text ({error.reason})", "Save it as CSV in UTF-8") from None
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    if "verdict" not in (reader.fieldnames or ()):
+        raise StageError(f"{path} has no column 'verdict'")
+    rows = [(reader.line_num, row) for row in reader if (row.get("pair") or WRITTEN) == pair]
     given, judges = [], set()
     for line, row in rows:
         verdict = (row["verdict"] or "").strip().lower()
@@ -280,10 +313,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise StageError("a judge needs --base-url and --model", "Or write a file for people with --by-hand")
     client = ChatClient(options.base_url, options.model, extra_body=read_extra_body(options.extra_body))
     pairs += swapped_pairs(pairs)
-    judged = asyncio.run(judge_pairs(pairs, client, options.concurrency, options.model_name))
+    so_far_at = so_far_file(options.dataset)
+    with Journal(so_far_at) as so_far:
+        judged = asyncio.run(judge_pairs(pairs, client, options.concurrency, options.model_name, so_far))
     target = Path(options.dataset) / BY_LLM
     # A dataset goes out without ESCO's descriptions; the judge has seen them, the file need not.
     write_judged(target, judged)
+    so_far_at.unlink(missing_ok=True)
     for pair, words in ((WRITTEN, "right"), (SWAPPED, "called right with the skill of another sentence")):
         if any(one.pair == pair for one in judged):
             found = read_accuracy(target, pair)

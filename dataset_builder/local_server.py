@@ -177,6 +177,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.command == "unpack":
         print(unpack_gguf(options.gguf, options.folder))
         return
+    # As after Ctrl-C, the server ends with us: it has a process group of its own, where the signal does not come.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     with serving(options.folder, options.port, options.log) as base_url:
         print(f"--base-url {base_url} --model {options.folder}", flush=True)
         signal.pause()

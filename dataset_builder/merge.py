@@ -50,7 +50,7 @@ def read_parts(folders: Sequence[str | Path]) -> Parts:
     """Read the folders.
 
     Raises:
-        StageError: fewer than two; one cannot be read, or is a merged one itself; or their label spaces differ.
+        StageError: fewer than two; one cannot be read, is a merged or an unfiltered one; or label spaces differ.
     """
     if len(folders) < 2:
         raise StageError(f"{len(folders)} folder to merge", "Name at least two")
@@ -58,6 +58,9 @@ def read_parts(folders: Sequence[str | Path]) -> Parts:
     for folder, manifest in zip(folders, manifests, strict=True):
         if manifest.parts:
             raise StageError(f"{folder} is merged already", "Name the folders that it was made of")
+        # In it different skills may have the same text, which reads back as one sentence for all of them.
+        if manifest.filters.unfiltered:
+            raise StageError(f"{folder} was built with --unfiltered", "Merge datasets that were filtered")
     read = [
         read_sentences(folder, manifest.language_model.model)
         for folder, manifest in zip(folders, manifests, strict=True)
@@ -247,7 +250,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--round-trip-k", type=int, metavar="N", help=nearest_help)
     options = parser.parse_args(arguments)
     check_number(options.version)
-    place = Place(Path(options.out), options.version, options.previous)
+    out = Path(options.out)
+    out = out if out.name not in ("", "..") else out.resolve()  # it is written beside, under its name
+    place = Place(out, options.version, options.previous)
     manifest, written = merge(options.datasets, place, options.name, _limit(options))
     pairs = sum(file.rows for file in manifest.files if file.config == "pairs")
     print(f"{pairs:,} pairs for {manifest.skills_with_rows:,} of {manifest.esco.skills:,} skills", end=" ")

@@ -50,12 +50,17 @@ class AdaptiveConcurrency:
 
 
 class MinuteBudget:
-    """At most `per_minute` of something each minute, as a bucket that fills evenly; None means no bound."""
+    """At most `per_minute` of something in any 60 s, as a bucket that fills evenly; None means no bound.
+
+    Amounts are whole numbers. One that is larger than the bucket may bring a minute above the bound, by less than
+    itself.
+    """
 
     def __init__(self, per_minute: float | None) -> None:
-        self._rate_per_s = per_minute / 60 if per_minute else None
-        # A bucket of five seconds lets a start be quick and keeps any minute near the bound.
-        self._size = max(1.0, per_minute / 12) if per_minute else 0.0
+        self._rate_per_s: float | None = None
+        self._size = 0.0
+        if per_minute:
+            self._size, self._rate_per_s = bucket_of(per_minute)
         self._level = self._size
         self._filled_at = time.monotonic()
 
@@ -70,6 +75,12 @@ class MinuteBudget:
         self._level -= amount
         if self._level < 0:
             await sleep(-self._level / self._rate_per_s)
+
+
+def bucket_of(per_minute: float) -> tuple[float, float]:
+    """Size of a minute's bucket, and what flows into it each second: together less than `per_minute` + 1 in 60 s."""
+    size = max(1.0, per_minute / 12)  # five seconds' worth lets a start be quick
+    return size, (per_minute + 1 - size) / 60
 
 
 def backoff_s(tries: int, base_s: float, jitter: random.Random) -> float:

@@ -257,12 +257,16 @@ def skills_in_file(release: EscoRelease, path: str | Path) -> tuple[Skill, ...]:
     """The skills whose URIs a text file lists, one a line, in the release's order.
 
     Raises:
-        StageError: no such file, or a URI that the release lacks.
+        StageError: no such file, one that is not UTF-8, or a URI that the release lacks.
     """
     if not Path(path).is_file():
         raise StageError(f"{path} does not exist", "Give a text file with one skill URI a line")
     wanted: set[str] = set()
-    for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), 1):
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise StageError(f"{path} is not UTF-8 text ({error.reason})") from None
+    for number, line in enumerate(text.splitlines(), 1):
         uri = line.strip()
         if uri and uri not in release.by_uri:
             raise StageError(f"{path} line {number}: {uri} is no skill of {release.source.name}")

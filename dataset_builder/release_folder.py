@@ -156,6 +156,7 @@ def bare_url(url: str) -> str:
     """The URL without credentials, query and fragment."""
     parts = urlsplit(url)
     host = parts.hostname or ""
+    host = f"[{host}]" if ":" in host else host
     return urlunsplit((parts.scheme, f"{host}:{parts.port}" if parts.port else host, parts.path, "", ""))
 
 

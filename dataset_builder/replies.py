@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, replace
 
 from dataset_builder.languages import is_foreign
-from dataset_builder.reply_lines import NUMBERED, STYLES, find_lines
+from dataset_builder.reply_lines import STYLES, find_lines
 
 MAX_REPLY_CHARACTERS = 20_000
 
@@ -37,8 +37,8 @@ _THOUGHT_BEGINS = re.compile(r"<think(?:ing)?>", re.IGNORECASE)
 _THOUGHT_ENDS = re.compile(r"</think(?:ing)?>", re.IGNORECASE)
 # English alone: in other languages a refusal shows as a reply without the lines asked for.
 _REFUSING = (
-    r"\b(?:i(?:['’]m| am) (?:sorry|unable|not able)|i can(?:['’]t|not| not)|i apologi[sz]e|as an ai\b"  # noqa: RUF001
-    r"|cannot (?:assist|help|comply))"
+    r"\b(?:i(?:['’]m| am) (?:sorry|unable|not able)|i can(?:['’]t|not| not)|i apologi[sz]e"  # noqa: RUF001
+    r"|as an ai(?: (?:language )?model| assistant)?(?:,| i\b)|cannot (?:assist|help|comply))"
 )
 _REFUSAL = re.compile(_REFUSING, re.IGNORECASE)
 # A line that begins so; elsewhere in a line it may be what a skill is about, such as an apology to translate.
@@ -104,6 +104,9 @@ def _parse_answer(text: str, asked: int, finish_reason: str, language: str) -> P
     marks = ((found.unnumbered, UNNUMBERED), (found.preamble, PREAMBLE), (found.cut, TRUNCATED))
     faults += [name for present, name in marks if present]
     lines = _clean_lines(found.lines, asked, faults)
+    # After a refusal may stand advice, in lines too; where there are as many as asked for, it was none.
+    if len(lines) < asked and (found.preamble or found.unnumbered) and _REFUSAL.search(text.strip().splitlines()[0]):
+        return ParsedReply({}, (REFUSAL,), asked)
     if not lines:
         reason = REFUSAL if _REFUSAL.search(text) else NO_LINES
         return ParsedReply({}, (*dict.fromkeys([*faults, reason]),), asked)
@@ -117,10 +120,7 @@ def _parse_answer(text: str, asked: int, finish_reason: str, language: str) -> P
 def _whole_fault(text: str) -> str | None:
     if not text.strip():
         return EMPTY
-    if re.match(r"\s*<(?:!doctype|html|body|head)\b", text, re.IGNORECASE):
-        return HTML
-    first = text.strip().splitlines()[0]
-    return REFUSAL if _REFUSAL.search(first) and not NUMBERED.match(first) else None
+    return HTML if re.match(r"\s*<(?:!doctype|html|body|head)\b", text, re.IGNORECASE) else None
 
 
 def _clean_lines(numbered: dict[int, str], asked: int, faults: list[str]) -> dict[int, str]:

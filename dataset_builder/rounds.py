@@ -16,7 +16,7 @@ from dataset_builder.filters import Report
 from dataset_builder.generate import Generation
 from dataset_builder.journal import Journal
 from dataset_builder.limits import Tokens
-from dataset_builder.plan import Plan, ask_again
+from dataset_builder.plan import Ask, Plan, ask_again
 from dataset_builder.quality_gates import run_filters
 from dataset_builder.round_trip import Encoder, Remembering, load_encoder
 from dataset_builder.sentences import Collected, Sentence, collect
@@ -61,8 +61,11 @@ def run_rounds(
     remembering = Remembering(encoder) if encoder else None
     asked_again: tuple[int, ...] = ()
     lost = Tokens()
+    may_be_asked = _asks_of_rounds(options, release, plan)
     while True:
-        generation = generation_of(options, plan, journal)
+        asked = set(plan.asks) if may_be_asked else set()
+        later = [ask for ask in may_be_asked if ask not in asked]
+        generation = generation_of(options, plan, journal, later)
         generation.progress.lost = lost  # what one round lost is paid for in the next one as well
         if not get_replies(generation):
             return None
@@ -96,6 +99,20 @@ def _next_round(options: BuildOptions, release: EscoRelease, outcome: Outcome, j
     return wider
 
 
-def generation_of(options: BuildOptions, plan: Plan, journal: Journal) -> Generation:
-    """The plan with the options' server, sampling and limits."""
-    return Generation(plan, journal, options.endpoint, options.sampling, options.limits, options.language)
+def _asks_of_rounds(options: BuildOptions, release: EscoRelease, plan: Plan) -> tuple[Ask, ...]:
+    """All that rounds after the first can ask, for a budget to count; none where there is no budget."""
+    if options.limits.budget_tokens is None and options.limits.budget_usd is None:
+        return ()
+    return widest_plan(options, release, plan).asks[len(plan.asks) :]
+
+
+def widest_plan(options: BuildOptions, release: EscoRelease, plan: Plan) -> Plan:
+    """The first round's plan with all that further rounds can ask: about each skill, in each round."""
+    for _ in range(options.rounds):
+        plan = ask_again(plan, release, list(options.families), options.seed, plan.skills)
+    return plan
+
+
+def generation_of(options: BuildOptions, plan: Plan, journal: Journal, later: Sequence[Ask] = ()) -> Generation:
+    """The plan with the options' server, sampling and limits; what is on file of `later` rounds counts as spent."""
+    return Generation(plan, journal, options.endpoint, options.sampling, options.limits, options.language, later)

@@ -160,7 +160,10 @@ class Outcomes(Strict):
 
 
 class TokenUse(Strict):
-    """Tokens as the server counted them, and their price where one was given."""
+    """Tokens, and their price where one was given.
+
+    They are the server's counts, and the builder's estimate of replies that came without: nothing here says which.
+    """
 
     requests: int
     prompt_tokens: int
@@ -254,8 +257,8 @@ class DatasetManifest(Record):
 
     @property
     def models(self) -> list[str]:
-        """The LLMs that wrote."""
-        return [part.language_model.model for part in self.parts] or [self.language_model.model]
+        """The LLMs that wrote, each once."""
+        return list(dict.fromkeys(part.language_model.model for part in self.parts)) or [self.language_model.model]
 
     @property
     def data_sha256(self) -> dict[str, str]:

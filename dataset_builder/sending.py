@@ -119,7 +119,8 @@ class Sender:
                 return entry_of(ask, attempt, reply, self._endpoint, self._sampling, self._language)
             tries += not crowded
             now = time.monotonic()
-            wait_s = backoff_s(tries, self._limits.backoff_base_s, self._jitter) if wait_s is None else wait_s
+            # A server that says 0, or a date that is past, says no more than one that says nothing.
+            wait_s = wait_s or backoff_s(tries, self._limits.backoff_base_s, self._jitter)
             if tries >= self._limits.max_tries or now + wait_s > patient_until:
                 return kind
             await self._sleep(wait_s)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dataset_builder.contract import StageError, sha256_of_file
-from dataset_builder.csv_files import surplus_cells
+from dataset_builder.csv_files import check_cells
 from dataset_builder.esco import EscoRelease, Skill, read_esco
 
 ID = "id"
@@ -68,9 +68,8 @@ def _skills_in(reader: csv.DictReader[str], path: Path) -> tuple[tuple[Skill, ..
     notes: Counter[str] = Counter()
     for row in reader:
         where = f"{path} line {reader.line_num}"
-        if None in row:
-            raise StageError(f"{where}: {surplus_cells(row, columns)}", "Is a quote missing?")
-        uri, label = ((row[column] or "").strip() for column in (ID, LABEL))
+        check_cells(row, columns, where)
+        uri, label = (row[column].strip() for column in (ID, LABEL))
         for column, value in ((ID, uri), (LABEL, label)):
             if not value:
                 raise StageError(f"{where}: column {column!r} is empty")

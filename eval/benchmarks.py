@@ -14,14 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dataset_builder.benchmark_files import (
-    TEST_FILES,
-    UNUSABLE_LABELS,
-    BenchmarkFile,
-    GoldSentence,
-    group_rows,
-    text_key,
-)
+from dataset_builder.benchmark_files import UNUSABLE_LABELS, BenchmarkFile, GoldSentence, group_rows, text_key
 from dataset_builder.contract import StageError, sha256_of_file, sha256_of_lines
 
 HUB_BENCHMARKS = {
@@ -63,7 +56,8 @@ def load_benchmarks(sources: Sequence[str], split: str) -> list[Benchmark]:
     Args:
         sources: each one of: "hub" (TECH, HOUSE and TECHWOLF by their Hub names), a folder with files such as
             tech_test.csv, a CSV, a Hub id with an optional @revision; `NAME=` before a CSV or a Hub id names it.
-        split: "test" or "validation". Of a CSV it is only recorded, unless its name says which one it holds.
+        split: "test" or "validation". A CSV whose name says which one it holds must hold this one; of any other it is
+            taken at your word. Validation is left without the sentences of the test files beside it.
 
     Raises:
         StageError: nothing there, the file of another split, a column is missing, no usable row, none of validation
@@ -98,9 +92,14 @@ def _open(source: str, split: str) -> list[Benchmark]:
 
 
 def _refuse_other_split(path: Path, split: str) -> None:
-    named = next((known for known in SPLITS if path.stem.endswith(f"_{known}")), split)
-    if named != split:
+    named = _split_in_name(path)
+    if named not in ("", split):
         raise StageError(f"{path} is of the split {named} by its name, not of {split}", f"Give --split {named}")
+
+
+def _split_in_name(path: Path) -> str:
+    """The split that a file such as tech_test.csv or test.csv is of by its name; "" where the name says none."""
+    return next((split for split in SPLITS if path.stem == split or path.stem.endswith(f"_{split}")), "")
 
 
 def _from_folder(folder: Path, split: str) -> list[Benchmark]:
@@ -114,9 +113,9 @@ def _from_folder(folder: Path, split: str) -> list[Benchmark]:
 
 def _from_csv(path: Path, split: str, name: str) -> Benchmark:
     benchmark = _benchmark(name, split, _grouped(csv_rows(path), str(path)), sha256_of_file(path))
-    if not path.name.endswith("_validation.csv"):
+    if split != "validation":
         return benchmark
-    tests = sorted(path.parent.glob(TEST_FILES))
+    tests = sorted(file for file in path.parent.glob("*.csv") if _split_in_name(file) == "test")
     return without_shared(benchmark, [_grouped(csv_rows(test), str(test)) for test in tests])
 
 

@@ -1,7 +1,7 @@
 """Results of several systems -> Markdown tables with intervals, published numbers, paired tests, and figures.
 
 python -m eval.compare results/*.json
-python -m eval.compare --seeds "ours, 22M" results/ours-seed*.json --against all-MiniLM-L6-v2 results/stock-*.json
+python -m eval.compare --seeds "ours" results/biencoder-seed*.json --against all-MiniLM-L6-v2 results/stock-*.json
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def group_as_markdown(group: Group, published: Sequence[Published], metrics: Seq
 
 
 def metric_table(group: Group, published: Sequence[Published], metric: str) -> list[str]:
-    """Lines of a Markdown table: a row a system, a column a benchmark; published numbers are marked."""
+    """Lines of a Markdown table: a row a system, a column a benchmark; published numbers are marked and linked."""
     benchmarks = group.benchmarks
     rows = [[f"system, {display_name(metric)}", *benchmarks, "from"]]
     rows += [
@@ -108,7 +108,8 @@ def metric_table(group: Group, published: Sequence[Published], metric: str) -> l
         found = [system.scores.get(name, {}).get(metric) for name in benchmarks]
         if any(value is not None for value in found):
             cells = ["-" if value is None else percent(value) for value in found]
-            rows.append([f"*{system.name}* ({system.size})", *cells, f"published: {system.source}"])
+            source = f"[{system.source}]({system.url})" if system.url else system.source
+            rows.append([f"*{system.name}* ({system.size})", *cells, f"published: {source}"])
     return markdown_rows(rows)
 
 

@@ -82,12 +82,16 @@ class Group:
 
 @dataclass(frozen=True)
 class Published:
-    """A system's numbers as its authors gave them: benchmark -> metric -> fraction. No interval can be given."""
+    """A system's published numbers: benchmark -> metric -> fraction. No interval can be given.
+
+    `url` is where `source` can be read; "" where no address is known.
+    """
 
     name: str
     size: str
     source: str
     scores: Mapping[str, Mapping[str, float]]
+    url: str = ""
 
 
 @dataclass(frozen=True)
@@ -180,6 +184,7 @@ def read_published(path: Path = PUBLISHED_FILE) -> list[Published]:
                 benchmark: {metric: value / 100 for metric, value in scores.items()}
                 for benchmark, scores in system["scores"].items()
             },
+            system.get("url", ""),
         )
         for system in content["systems"]
     ]

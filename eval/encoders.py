@@ -91,9 +91,6 @@ def open_model(spec: str, options: EncoderOptions) -> Any:
     Raises:
         StageError: not there, not a model, or its backend is not installed.
     """
-    from sentence_transformers import SentenceTransformer
-    from transformers.utils import logging
-
     place, revision = place_and_revision(spec)
     folder = Path(place)
     if folder.exists() and not any((folder / name).is_file() for name in ("modules.json", "config.json")):
@@ -103,6 +100,10 @@ def open_model(spec: str, options: EncoderOptions) -> Any:
     if options.backend != "torch":
         kind = OnnxModel if options.backend == "onnx" else OpenvinoModel
         return kind(folder if folder.exists() else _downloaded(place, revision), options.weights_file)
+    # Here, so that an export runs without torch, as it does where torch is not installed.
+    from sentence_transformers import SentenceTransformer
+    from transformers.utils import logging
+
     logging.disable_progress_bar()
     try:
         model = SentenceTransformer(place, revision=revision, device=options.device, model_kwargs={"dtype": "float32"})

@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from dataset_builder.contract import run_command
+from dataset_builder.contract import StageError, run_command
 from eval.per_query import QueryResult, read_per_query
 from eval.relations import GOLD, KINDS, OTHER, kind_of_query
 from eval.tables import aligned
@@ -28,8 +28,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     results = read_per_query(Path(options.result).with_suffix(".jsonl"))
     if options.benchmark:
-        results = [result for result in results if result.benchmark in options.benchmark]
+        results = _of_benchmarks(results, options.benchmark)
     print("\n".join([*summary(results), "", *examples(results, options.examples)]))
+
+
+def _of_benchmarks(results: Sequence[QueryResult], names: Sequence[str]) -> list[QueryResult]:
+    known = list(dict.fromkeys(result.benchmark for result in results))
+    for name in names:
+        if name not in known:
+            raise StageError(f"no query is of the benchmark {name!r}", f"There are: {', '.join(known)}")
+    return [result for result in results if result.benchmark in names]
 
 
 def errors_by_kind(results: Sequence[QueryResult]) -> dict[str, list[QueryResult]]:
@@ -89,9 +97,9 @@ def _mark(found: str, kind: str) -> str:
 
 
 def _badness(result: QueryResult) -> tuple[float, float]:
-    """Low RP@5 first, then the gold label that stands furthest down."""
+    """Low RP@5 first; of equal ones, the query whose last gold label stands furthest down, or is not there at all."""
     ranks = [float("inf") if rank is None else rank for rank in result.gold_ranks]
-    return result.rp_at_5, -min(ranks)
+    return result.rp_at_5, -max(ranks)
 
 
 def _parser() -> argparse.ArgumentParser:

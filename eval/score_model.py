@@ -3,8 +3,8 @@
     python -m eval.score_model MODEL --benchmarks DIR_OR_hub --esco ESCO_ZIP_OR_FOLDER_OR_VERSION \
         --split test --out results/NAME.json
 
-MODEL is a model folder, a Hub id[@revision], literal, tfidf-words, tfidf-chars, tfidf-chars-alt, bm25,
-fusion:A+B, or python:MODULE:NAME.
+MODEL is a model folder, a Hub id[@revision], literal, tfidf-words, tfidf-words-alt, tfidf-chars, tfidf-chars-alt,
+bm25, fusion:0.6*A+0.4*B, or python:MODULE:NAME.
 """
 
 from __future__ import annotations
@@ -73,6 +73,11 @@ def _check(options: argparse.Namespace) -> None:
             raise StageError(f"--{name.replace('_', '-')} must be 1 or more, got {getattr(options, name)}")
     if options.threshold is not None and not math.isfinite(options.threshold):
         raise StageError(f"--threshold must be a number, got {options.threshold}")
+    # An export runs on the CPU, and torch takes the folder's own weights: neither would heed the other's option.
+    if options.device and options.backend != "torch":
+        raise StageError(f"--device is for torch, and --backend is {options.backend}", "Exports run on the CPU")
+    if options.weights_file and options.backend == "torch":
+        raise StageError(f"--weights-file {options.weights_file} is not for torch", "Give --backend onnx or openvino")
     wrong = [fold for fold in options.held_out_folds or () if not 0 <= fold < FOLDS]
     if wrong:
         raise StageError(f"there is no fold {wrong[0]}", f"Folds are numbered 0 to {FOLDS - 1}")
@@ -81,8 +86,8 @@ def _check(options: argparse.Namespace) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m eval.score_model", description="Measure how good a system is.")
     add = parser.add_argument
-    add("model", metavar="MODEL", help="folder, Hub id[@revision], or a name such as tfidf-chars or fusion:A+B")
-    add("--benchmarks", nargs="+", required=True, metavar="PLACE", help="folder, CSV, Hub id, or hub for all three")
+    add("model", metavar="MODEL", help="folder, Hub id[@revision], tfidf-chars, fusion:A+B, python:MODULE:NAME, ...")
+    add("--benchmarks", nargs="+", required=True, metavar="PLACE", help="folder, [NAME=]CSV or Hub id, or hub for all")
     space = parser.add_mutually_exclusive_group(required=True)
     space.add_argument("--esco", nargs="+", metavar="PLACE", help="ESCO zips or folders, or a version such as 1.1.0")
     space.add_argument("--label-space", metavar="DATASET", help="dataset folder or Hub id[@revision] instead of --esco")
@@ -92,11 +97,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--details", action="store_true", help="also print slices and thresholds")
     add("--per-query", metavar="FILE.jsonl", help="also write the ten best labels of every query")
     add("--threshold", type=float, metavar="SCORE", help="also measure this threshold, chosen on validation")
-    add("--without-skill", metavar="FILE", help="SkillSpan's JSON lines: sentences without skills, for thresholds")
+    add("--without-skill", metavar="FILE", help="SkillSpan's JSON lines: sentences without skills for TECH and HOUSE")
     add("--backend", choices=("torch", "onnx", "openvino"), default="torch", help="default: torch")
-    add("--weights-file", default="", metavar="NAME", help="which ONNX or OpenVINO file of the model folder")
+    add("--weights-file", default="", metavar="NAME", help="which ONNX or OpenVINO file, with its --backend")
     add("--batch-size", type=int, default=64, metavar="N", help="texts encoded at once; default: 64")
-    add("--device", help="cpu, cuda, ...; default: the best there is")
+    add("--device", help="cpu, cuda, ... for torch; default: the best there is")
     add("--score", choices=SCORES, default="auto", help="default: what the model was trained for")
     add(
         "--held-out-folds",

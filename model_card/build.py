@@ -4,7 +4,8 @@ r"""Write the card and the label index of a trained model into its folder.
         --dataset artifacts/dataset/0.1.0 --esco ESCO_ZIP_OR_FOLDER_OR_VERSION
 
 The results must hold at least one file of this very model; the others are the systems that the card compares it with.
-A second run keeps the label index where weights and labels are the same. Ends with README.md, which is written last.
+A second run keeps the label index where weights and labels are the same. A model that puts prompts before its texts is
+refused: the index and the extractor use none. Ends with README.md, which is written last.
 """
 
 from __future__ import annotations

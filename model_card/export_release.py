@@ -5,7 +5,8 @@ r"""Write the release of a trained model: one int8 ONNX file with tokenizer, lab
 
 Small enough for git, so that a clone finds skills without a Hub. The model folder must have its exports
 (`training.export`) and its card and label index (`model_card.build`); the results must hold some of the int8 file
-(`eval.score_model MODEL_DIR --backend onnx --weights-file FILE`). The folder appears whole or not at all.
+(`eval.score_model MODEL_DIR --backend onnx --weights-file FILE`). The folder appears whole or not at all. Its tokenizer
+cuts texts where the results of the int8 file were cut, whatever length training left in it.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ from training.run_record import TrainingRecord
 
 RESULTS_FOLDER = "results"
 _MODULES = "modules.json"
-_NEEDED = (_MODULES, "config.json", "tokenizer.json", EMBEDDINGS_FILE, SKILLS_FILE, TrainingRecord.FILE_NAME)
+_TOKENIZER = "tokenizer.json"
+_WHICH = "Name one with --weights; model_quint8_blocks.onnx runs on every processor and is nearest to the model"
+_NEEDED = (_MODULES, "config.json", _TOKENIZER, EMBEDDINGS_FILE, SKILLS_FILE, TrainingRecord.FILE_NAME)
 _TAKEN_WHERE_THERE = (
     "config_sentence_transformers.json",
     "sentence_bert_config.json",
@@ -77,6 +80,7 @@ def export_release(source: Source, out: Path) -> CardFacts:
         results = filter(is_evaluation, source.results)
         copies = [_copy(path, building / RESULTS_FOLDER / path.name) for path in results]
         facts = gather_facts(building, copies, source.dataset)
+        _cut_as_measured(building, facts)
         write_atomically(building / "README.md", render_card(facts, source.repo_id, source.licence))
         collect_files(building, NAMESPACE)
         if out.exists():
@@ -96,12 +100,25 @@ def _chosen_weights(source: Source) -> str:
             f"{folder} holds no int8 ONNX file", "Run `python -m training.export` and `python -m model_card.build`"
         )
     if len(found) > 1:
-        raise StageError(f"{folder} holds {', '.join(found)}", "Name one with --weights; avx2 runs on every PC")
+        raise StageError(f"{folder} holds {', '.join(found)}", _WHICH)
     if not (folder / found[0]).is_file() or not found[0].endswith(".onnx"):
         raise StageError(
             f"{folder} holds no ONNX file {found[0]}", "Name one as it lies there, such as onnx/model.onnx"
         )
     return found[0]
+
+
+def _cut_as_measured(folder: Path, facts: CardFacts) -> None:
+    """Training may leave its own, shorter length in tokenizer.json, which the card's lines take as it is."""
+    from tokenizers import Tokenizer
+
+    length = facts.main[0].system.settings.get("max_sequence_length", "")
+    if not length.isdecimal():
+        return
+    path = str(folder / _TOKENIZER)
+    tokenizer = Tokenizer.from_file(path)
+    tokenizer.enable_truncation(int(length))
+    tokenizer.save(path)
 
 
 def _refuse_other_pooling(folder: Path) -> None:

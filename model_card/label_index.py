@@ -18,6 +18,7 @@ import numpy.typing as npt
 from dataset_builder.contract import StageError, sha256_of_file, sha256_of_lines, write_atomically
 from dataset_builder.esco import EscoRelease
 
+PROMPTS_FILE = "config_sentence_transformers.json"
 INDEX_FORMAT = "1"
 SKILLS_FILE = "label_index/skills.parquet"
 EMBEDDINGS_FILE = "label_index/label_embeddings.safetensors"
@@ -55,7 +56,7 @@ class LabelIndex:
 
 
 def weight_files(model_dir: str | Path) -> dict[str, str]:
-    """SHA-256 of every weight file of a model folder, by its relative path; the index itself is left out.
+    """SHA-256 of every safetensors and ONNX file of a model folder, by its relative path, but for the index itself.
 
     Raises:
         StageError: the folder holds no weights.
@@ -88,10 +89,14 @@ def build_label_index(
         model_name: kept in the index for people.
         advance: called with the number of labels done, for a progress bar.
         by_tokens: whether the model scores by tokens, which takes the lengths of its labels' vectors.
+
+    Raises:
+        StageError: the model puts prompts before its texts, holds no weights, or gives a label no usable vector.
     """
     from safetensors.numpy import save
 
     folder = Path(model_dir)
+    _refuse_prompts(folder)
     hashes = weight_files(folder)
     kept = index_fits(folder, release, by_tokens)
     _write_skills(release, folder / SKILLS_FILE)
@@ -109,6 +114,18 @@ def build_label_index(
     tensors = {"embeddings": embeddings, **({"lengths": lengths} if by_tokens else {})}
     write_atomically(folder / EMBEDDINGS_FILE, save(tensors, metadata=metadata))
     return open_label_index(folder)
+
+
+def _refuse_prompts(folder: Path) -> None:
+    """The index and the extractor encode without prompts, and the evaluation with them: two different rankings."""
+    path = folder / PROMPTS_FILE
+    found = json.loads(path.read_text(encoding="utf-8")).get("prompts") if path.is_file() else None
+    named = [name for name, prompt in (found or {}).items() if prompt]
+    if named:
+        raise StageError(
+            f"{path} has the prompts {', '.join(named)}, and labels and sentences are ranked here without any",
+            "If the model was trained without prompts, empty them there and evaluate it again",
+        )
 
 
 def encode_labels(

@@ -20,7 +20,7 @@ from training.run_record import TrainingRecord
 
 
 def check_model(folder: Path) -> TrainingRecord:
-    """The training record of a folder whose card and label index belong to its weights.
+    """The training record of a folder with a card of its version and a label index of its weights.
 
     Raises:
         StageError: no record, no card of ours, or an index for other weights.

@@ -26,10 +26,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataset_builder.benchmark_files import (
-    TEST_FILES,
     GoldSentence,
     read_benchmark_file,
     read_validation_file,
+    test_files_in,
     text_key,
 )
 from dataset_builder.contract import StageError, code_version, run_command, write_atomically
@@ -123,7 +123,7 @@ def read_validation(files: Sequence[Path]) -> list[GoldSentence]:
 
 def test_sentences(files: Sequence[Path]) -> set[str]:
     """Keys of all sentences in the test files beside the validation files: SkillSpan holds some of them too."""
-    tests = {test for file in files for test in file.parent.glob(TEST_FILES)}
+    tests = {test for file in files for test in test_files_in(file.parent)}
     return {text_key(sentence) for test in tests for sentence in read_benchmark_file(test).sentences}
 
 

@@ -118,8 +118,16 @@ def test_sentences_of_any_test_file_beside_it_are_no_validation(tmp_path: Path):
     assert len(read_benchmark_file(path).queries) == 3
 
 
-def test_a_test_file_is_no_validation(tmp_path: Path):
-    path = tmp_path / "one_test.csv"
+def test_a_test_file_of_no_other_name_counts_as_well(tmp_path: Path):
+    path = tmp_path / "validation.csv"
+    path.write_text("sentence,label\nWe bake.,bake\nWe weld.,weld\n")
+    (tmp_path / "test.csv").write_text("sentence,label\nWe bake.,bake\n")
+    assert read_validation_file(path).queries == (GoldSentence("We weld.", ("weld",)),)
+
+
+@pytest.mark.parametrize("name", ["one_test.csv", "test.csv"])
+def test_a_test_file_is_no_validation(tmp_path: Path, name: str):
+    path = tmp_path / name
     path.write_text("sentence,label\nWe bake.,bake\n")
     with pytest.raises(StageError, match="no sentence that does not stand in a test file"):
         read_validation_file(path)

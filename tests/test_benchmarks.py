@@ -58,7 +58,26 @@ def test_a_file_of_the_other_split_is_refused_with_the_remedy(tmp_path, named, s
     file = write(tmp_path, f"tech_{named}.csv", TECH)
     with pytest.raises(StageError, match=rf"is of the split {named} by its name.*Give --split {named}"):
         load_benchmarks([f"OWN={file}"], split)
-    assert load_benchmarks([write(tmp_path, "own.csv", TECH)], split)[0].split == split
+    assert load_benchmarks([write(tmp_path, "own.csv", "sentence,label\nNew,y\n")], split)[0].split == split
+
+
+@pytest.mark.parametrize(("named", "split"), [("validation", "test"), ("test", "validation")])
+def test_a_file_named_by_its_split_alone_is_of_that_split(tmp_path, named, split):
+    file = write(tmp_path, f"{named}.csv", TECH)
+    with pytest.raises(StageError, match=rf"is of the split {named} by its name.*Give --split {named}"):
+        load_benchmarks([file], split)
+
+
+@pytest.mark.parametrize("validation", ["validation.csv", "tech_validation.csv", "dev.csv"])
+@pytest.mark.parametrize("test", ["test.csv", "tech_test.csv"])
+def test_validation_leaves_out_test_however_the_files_are_named(tmp_path, validation, test):
+    """Of two sentences one stands in the test file beside it; a file of another name is no test file."""
+    write(tmp_path, test, "sentence,label\nUse Python,Python\n")
+    write(tmp_path, "contest.csv", "sentence,label\nNew,y\n")
+    file = write(tmp_path, validation, "sentence,label\nuse python!,Python\nNew,y\n")
+    (found,) = load_benchmarks([file], "validation")
+    assert [query.sentence for query in found.queries] == ["New"]
+    assert found.left_out == 1
 
 
 def test_validation_that_test_holds_whole_is_refused(tmp_path):

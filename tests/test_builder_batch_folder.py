@@ -149,3 +149,38 @@ def test_an_engine_that_refuses_everything_is_an_error_and_not_kept(arguments, t
 def test_options_that_contradict_each_other(arguments, change, problem):
     with pytest.raises(StageError, match=problem):
         build.main(change(arguments))
+
+
+def test_a_flagged_request_and_half_an_emoji_hold_up_nobody(arguments, tmp_path):
+    """Of six results one is refused by moderation, and one ends in half an emoji: all six are kept."""
+    build.main(arguments)
+    answer(tmp_path / "b")
+    results = [json.loads(line) for line in (tmp_path / "b" / "replies.jsonl").read_text().splitlines()]
+    flagged = {"error": {"message": "x" * 300 + " Your input was flagged"}}
+    results[0]["response"] = {"status_code": 403, "body": flagged}
+    results[1]["response"]["body"]["choices"][0]["message"]["content"] += " \ud83d"
+    (tmp_path / "b" / "replies.jsonl").write_text("\n".join(map(json.dumps, results)))
+    build.main(arguments)
+    with Journal(tmp_path / "d.journal.sqlite") as journal:
+        entries = list(journal.entries())
+    assert [entry.kind for entry in entries].count(REFUSAL) == 1
+    assert len(entries) == SKILLS
+    assert sum(entry.text.endswith(" \ufffd") for entry in entries) == 1
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_another_no_to_the_key_stops(arguments, tmp_path, status):
+    build.main(arguments)
+    answer(tmp_path / "b", statuses={2: status})
+    with pytest.raises(StageError, match=rf"the server says no \({status}\)"):
+        build.main(arguments)
+
+
+def test_replies_are_read_that_a_higher_asks_again_has_sent(arguments, tmp_path):
+    """A second attempt and a first one are answered when the command says --asks-again 0: 6 + 1 replies are read."""
+    build.main(arguments)
+    answer(tmp_path / "b", statuses={2: 500}, faults={3: "empty reply"})
+    build.main(arguments)
+    answer(tmp_path / "b")
+    build.main([*arguments, "--asks-again", "0"])
+    assert DatasetManifest.load(tmp_path / "d").tokens.requests == SKILLS + 1

@@ -267,3 +267,38 @@ def test_a_key_that_no_header_takes_is_one_line(monkeypatch, key, sender):
 def test_what_is_no_web_address_is_one_line(url, sender):
     with pytest.raises(StageError, match=r"--base-url '.*' is no web address\. One looks like http://"):
         sender(url, "tiny")
+
+
+def test_half_an_emoji_is_a_mark_and_a_whole_one_stays(server):
+    r"""JSON can carry "\ud83d" alone, which no file takes: it becomes U+FFFD."""
+    body = rb'{"choices": [{"message": {"content": "1. \ud83d\ude00 and \ud83d"}, "finish_reason": "\udc00stop"}]}'
+    server.gives = (200, body, {})
+    assert ask(server) == Reply("1. \U0001f600 and \ufffd", "\ufffdstop", 0, 0)
+    server.gives = (400, rb'{"error": {"message": "not \ud83d"}}', {})
+    with pytest.raises(RefusedError) as caught:
+        ask(server)
+    assert str(caught.value).encode("utf-8")
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Your chosen model requires moderation and your input was flagged for violence",
+        "Blocked by our content policy. Input: Skill: billing",  # whose words of money are the prompt's
+    ],
+)
+def test_a_403_about_what_a_request_says_refuses_that_request_alone(server, message):
+    server.gives = (403, {"error": {"message": message, "code": 403}}, {})
+    with pytest.raises(RefusedError, match="http 403: "):
+        ask(server)
+
+
+@pytest.mark.parametrize(
+    ("key", "text"), [("sk-very-secret", "1. You say ***."), ("EMPTY", "1. You say sk-very-secret.")]
+)
+def test_a_key_that_a_reply_repeats_is_taken_out_and_a_word_in_place_of_a_key_is_not(server, monkeypatch, key, text):
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    content = "1. You say sk-very-secret." if key != "EMPTY" else text
+    choice = {"message": {"content": f"{content} EMPTY"}, "finish_reason": "stop"}
+    server.gives = (200, {"choices": [choice]}, {})
+    assert ask(server).text == f"{text} EMPTY"

@@ -16,6 +16,7 @@ from dataset_builder.filters import (
     check_talk,
     drop_duplicates,
     leaks,
+    normal_form,
 )
 from dataset_builder.quality import histograms, measure, wilson_interval
 from dataset_builder.quality_gates import FilterOptions, run_filters
@@ -42,6 +43,11 @@ def sentence(text, *skills, style="duty", family="styled"):
         ("You work at [Company Name].", check_markup, "markup"),
         ("See https://example.com for more.", check_markup, "markup"),
         ("Skill: manage budgets", check_markup, "markup"),
+        ("* Required skills: budgets", check_markup, "markup"),
+        ("Essential skills: budgets", check_markup, "markup"),
+        ("Sure! Plans costs", check_talk, "talk about the task"),
+        ("As an AI, I plan costs", check_talk, "talk about the task"),
+        ("As an AI model I plan costs", check_talk, "talk about the task"),
         ("Here are the lines:", check_talk, "talk about the task"),
         ("This skill is needed for the job.", check_talk, "talk about the task"),
         ("* Here are the tools", check_talk, "talk about the task"),
@@ -63,6 +69,10 @@ def test_a_check_names_its_reason(text, check, reason):
         "Java, React and C++ (3+ years)",
         "You plan what 5 < 10 people may spend.",
         "You write every job ad and train the language model behind our search.",
+        "Sure-footed on ladders and roofs",
+        "As an AI technician, you place sensors.",
+        "We test three skills: planning, reporting and saying no.",
+        "Knife skills: paring, peeling, filleting.",
     ],
 )
 def test_good_lines_pass_every_check(text):
@@ -244,6 +254,29 @@ def test_each_gate_rejects_its_own_and_what_is_right_outlives_its_copies(tmp_pat
     assert kept == [given[4], *given[8:]]
     # Nothing of a benchmark is published with the examples.
     assert not any("village" in example for examples in report.examples.values() for example in examples)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("हिन्दी में योजना", "हिन्दी में योजना"),
+        ("การวางแผน, ที่ดี", "การวางแผน ที่ดี"),
+        ("Re\u0301sume\u0301 of a cafe\u0301", "r\u00e9sum\u00e9 of a caf\u00e9"),
+        ("\u2714\ufe0f Plans costs, in C++ & C#", "plans costs in c++ c#"),
+    ],
+)
+def test_marks_stay_with_their_letters(text, words):
+    assert normal_form(text) == words
+
+
+def test_an_accent_of_its_own_makes_no_other_sentence():
+    """Five words in both spellings, of which the fourth is the label: one sentence."""
+    skill = Skill(uri="urn:cafe", label="r\u00e9sum\u00e9")
+    given = [sentence("You sort r\u00e9sum\u00e9s: r\u00e9sum\u00e9 1", skill)]
+    given.append(sentence("You sort re\u0301sume\u0301s: re\u0301sume\u0301 1", skill))
+    assert [leaks(one) for one in given] == [True, True]
+    assert drop_duplicates(given, Report()) == given[:1]
+    assert measure(given[1:], 1)["mean_words"] == 5.0
 
 
 def test_wilson_interval_of_five_in_ten():

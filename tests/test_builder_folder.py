@@ -100,6 +100,7 @@ def test_every_skill_has_one_outcome_and_the_sums_match():
     [
         ("http://me:secret@127.0.0.1:8000/v1?key=sk-1#x", "http://127.0.0.1:8000/v1"),
         ("https://api.example.com/v1", "https://api.example.com/v1"),
+        ("http://me@[::1]:8000/v1", "http://[::1]:8000/v1"),
     ],
 )
 def test_the_manifest_names_the_server_without_credentials(url, bare):

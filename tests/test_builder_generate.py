@@ -271,6 +271,41 @@ def test_a_damaged_row_is_asked_again(journal):
         assert server.requests == 6
 
 
+def attempts_of(generation, index=0):
+    return [generation.plan.asks[index].key(generation.endpoint, generation.sampling, number) for number in range(3)]
+
+
+def test_a_damaged_first_attempt_is_asked_again_and_those_after_it_are_not(journal):
+    """Every reply is bad: three attempts. The first one's row is damaged: one request more, and all three are read.
+
+    Before it is sent, the two that are intact count as spent.
+    """
+    with StubServer(StubBehaviour(fault_share=1.0, faults=("fewer lines",))) as server:
+        spent = run(generation_for(server, journal, count=1), server)
+        generation = generation_for(server, journal, count=1)
+        keys = attempts_of(generation)
+        journal._db.execute("UPDATE entries SET text = 'changed' WHERE key = ?", [keys[0]])
+        assert generation.missing() == [(0, 0)]
+        intact = [journal.get(key) for key in keys[1:]]
+        assert generation.progress.prompt_tokens == sum(entry.prompt_tokens for entry in intact) > 0
+        again = run(generation_for(server, journal, count=1), server)
+        assert server.requests == 4
+        assert (again.prompt_tokens, again.completion_tokens) == (spent.prompt_tokens, spent.completion_tokens)
+        assert collect(generation_for(server, journal, count=1)).replies == 3
+
+
+@pytest.mark.parametrize("attempts", [1, 2])
+def test_fewer_attempts_on_a_resume_hide_none_that_are_on_file(journal, attempts):
+    """Two skills with three bad replies each: all six count, and no more is asked."""
+    with StubServer(StubBehaviour(fault_share=1.0, faults=("fewer lines",))) as server:
+        spent = run(generation_for(server, journal, count=2), server)
+        fewer = generation_for(server, journal, count=2, limits=Limits(attempts=attempts))
+        assert fewer.missing() == []
+        assert fewer.progress.prompt_tokens == spent.prompt_tokens
+        assert collect(fewer).replies == 6
+        assert server.requests == 6
+
+
 def test_a_reply_that_was_settled_is_never_asked_again_by_a_stricter_parser(journal, monkeypatch):
     with StubServer() as server:
         run(generation_for(server, journal, count=4), server)

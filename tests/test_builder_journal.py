@@ -105,7 +105,7 @@ def test_export_and_import_give_the_same_entries_and_keep_newer_ones(tmp_path):
         journal.put_many([entry(number) for number in range(5)])
     with Journal(tmp_path / "b.sqlite") as journal:
         journal.put(entry(1, text="already here"))
-    assert export_journal(tmp_path / "a.sqlite", tmp_path / "replies.parquet") == 5
+    assert export_journal(tmp_path / "a.sqlite", tmp_path / "replies.parquet") == (5, 0)
     assert import_journal(tmp_path / "b.sqlite", tmp_path / "replies.parquet") == 4
     with Journal(tmp_path / "b.sqlite") as journal:
         assert len(journal) == 5
@@ -127,6 +127,18 @@ def test_the_command_says_what_it_did(tmp_path, capsys):
     main(["export", str(tmp_path / "a.sqlite"), str(tmp_path / "r.parquet")])
     main(["import", str(tmp_path / "new.sqlite"), str(tmp_path / "r.parquet")])
     assert capsys.readouterr().out == "exported 1 replies\nimported 1 replies\n"
+
+
+def test_an_export_says_which_rows_it_left_out(tmp_path, capsys):
+    """Of three rows one is damaged: two are exported."""
+    with Journal(tmp_path / "a.sqlite") as journal:
+        journal.put_many([entry(number) for number in range(3)])
+        journal._db.execute("UPDATE entries SET text = 'changed' WHERE key = 'key001'")
+    assert export_journal(tmp_path / "a.sqlite", tmp_path / "r.parquet") == (2, 1)
+    main(["export", str(tmp_path / "a.sqlite"), str(tmp_path / "r.parquet")])
+    said = capsys.readouterr()
+    assert said.out == "exported 2 replies\n"
+    assert said.err == f"warning: 1 damaged rows of {tmp_path / 'a.sqlite'} were left out\n"
 
 
 def test_wrong_files_are_errors(tmp_path):
@@ -158,3 +170,12 @@ def test_a_killed_writer_loses_nothing_that_it_had_reported(tmp_path):
         assert all(journal.get(f"k{number}") for number in range(reported))
         assert journal._db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     assert sqlite3.connect(path).execute("SELECT COUNT(*) FROM entries").fetchone()[0] >= reported
+
+
+def test_after_a_write_that_fails_nothing_of_it_is_there_and_the_next_one_is(tmp_path):
+    """A half of an emoji is no UTF-8: the transaction is over, and its other entry is not on file."""
+    with Journal(tmp_path / "j.sqlite") as journal:
+        with pytest.raises(UnicodeEncodeError):
+            journal.put_many([entry(1), entry(2, text="\ud83d")])
+        journal.put(entry(3))
+        assert list(journal.entries()) == [entry(3)]

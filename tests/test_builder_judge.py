@@ -88,6 +88,12 @@ def test_a_file_that_cannot_be_counted_is_an_error(tmp_path, text, words):
         read_accuracy(tmp_path / "j.csv")
 
 
+def test_a_file_in_another_encoding_is_one_line(tmp_path):
+    (tmp_path / "j.csv").write_bytes("sentence,verdict\ncaf\u00e9,yes\n".encode("cp1252"))
+    with pytest.raises(StageError, match=r"j\.csv is not UTF-8 text \(.*\)\. Save it as CSV in UTF-8"):
+        read_accuracy(tmp_path / "j.csv")
+
+
 def test_a_server_that_does_not_judge_is_an_error(dataset):
     """The stub answers with lines of a job ad, whose first word is neither yes nor no; another refuses to answer."""
     pairs = sample_pairs(dataset, RELEASE, 12)
@@ -152,6 +158,31 @@ def test_a_quota_that_is_used_up_is_not_slept_through(dataset):
     hour = StubBehaviour(fault_share=1.0, faults=("429 with retry-after",), retry_after_s=3600.0)
     with StubServer(hour) as server, pytest.raises(StageError, match=r"come back in 3,600 s \(http 429\)"):
         asyncio.run(judge.judge_pairs(sample_pairs(dataset, RELEASE, 3), ChatClient(server.url, "stub")))
+
+
+def test_verdicts_before_an_outage_are_kept_and_not_asked_for_again(dataset, tmp_path_factory, monkeypatch):
+    """Ten pairs and ten swapped ones; an outage after twelve verdicts: the same command asks for the other eight.
+
+    Another model is asked about all twenty.
+    """
+    monkeypatch.setattr(judge, "FIRST_WAIT_S", 0.001)
+    own = tmp_path_factory.mktemp("esco") / "own.csv"
+    own.write_text("id,label,description\n" + "".join(f"urn:{n},label {n},Means.\n" for n in range(10)))
+    reply = b'{"choices": [{"message": {"content": "Yes."}, "finish_reason": "stop"}]}'
+    with StubServer() as server:
+        given = [str(dataset), "--esco", str(own), "--base-url", server.url, "--sample", "10", "--concurrency", "1"]
+        server._answer = lambda *_: (200, reply, "") if server.requests <= 12 else (500, b"{}", "")
+        with pytest.raises(StageError, match="no verdict after 7 tries"):
+            judge.main([*given, "--model", "referee"])
+        assert not (dataset / judge.BY_LLM).exists()
+        server.requests, server._answer = 0, lambda *_: (200, reply, "")
+        judge.main([*given, "--model", "referee"])
+        assert server.requests == 20 - 12
+        assert read_accuracy(dataset / judge.BY_LLM).judged == 10
+        # All are in the file: a run that begins anew asks anew.
+        assert not judge.so_far_file(dataset).exists()
+        judge.main([*given, "--model", "another"])
+        assert server.requests == 20 - 12 + 20
 
 
 @pytest.fixture

@@ -177,6 +177,9 @@ def test_what_cannot_be_merged_is_one_line(tmp_path, two, capsys):
         command.merge([two[0], tmp_path / "merged"], Place(tmp_path / "out", "2.0.0"))
     with pytest.raises(StageError, match=r"'2\.0' is not of the form"):
         command.main([*map(str, two), "--version", "2.0", "--out", str(tmp_path / "out")])
+    raw = folder_of(tmp_path, "raw", [("Sing to guests", 0)], filters=FiltersUsed(unfiltered=True))
+    with pytest.raises(StageError, match="raw was built with --unfiltered"):
+        command.merge([two[0], raw], Place(tmp_path / "out", "2.0.0"))
     (two[0] / "pairs" / "train.parquet").write_bytes(b"no Parquet")
     with pytest.raises(StageError, match=r"train\.parquet cannot be read"):
         command.merge(two, Place(tmp_path / "out", "2.0.0"))
@@ -189,6 +192,27 @@ def test_the_command_says_what_it_wrote(tmp_path, two, capsys):
     assert "5 pairs for 3 of" in said
     assert "qwen: 2 of 3 sentences of version 1.0.0" in said
     assert json.loads((tmp_path / "out" / "manifest.json").read_text())["name"] == "both"
+
+
+def test_the_folder_one_stands_in_is_a_place(tmp_path, two, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    command.main([*map(str, two), "--version", "2.0.0", "--out", "."])
+    assert DatasetManifest.load(tmp_path / "here").version == "2.0.0"
+
+
+def test_parts_by_one_model_are_named_once_and_told_apart_by_their_prompts(tmp_path, two):
+    """Three parts by two models; the third writes as the first does, to other prompts."""
+    (tmp_path / "more").mkdir()
+    lines = [("Prune our young pear trees", 2)]
+    third = folder_of(tmp_path / "more", "claude", lines, families={"full-sentence": 6})
+    manifest, _ = command.merge([*two, third], Place(tmp_path / "out", "2.0.0"))
+    assert manifest.models == ["claude", "qwen"]
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "|  | `claude` | `qwen` | `claude`, full-sentence |\n" in card
+    digests = (DatasetManifest.load(one).data_sha256["pairs/train.parquet"][:12] for one in (*two, third))
+    assert "| its `pairs/train.parquet`, SHA-256 | " + " | ".join(f"`{one}`" for one in digests) in card
+    assert "small 1.0.0" not in card
 
 
 def test_benchmark_hashes_stay_where_all_parts_agree(tmp_path):

@@ -114,3 +114,27 @@ def test_waits_double_up_to_a_bound_with_jitter(tries, low, high):
     waits = {backoff_s(tries, 1.0, random.Random(seed)) for seed in range(50)}
     assert all(low <= wait <= high for wait in waits)
     assert len(waits) == 50
+
+
+@pytest.mark.parametrize("per_minute", [1, 2, 7, 12, 30, 60, 500])
+def test_no_minute_sees_more_than_its_bound(monkeypatch, per_minute):
+    """Four minutes at full speed: at most the bound in the 60 s from any request on, and nearly as many in each minute.
+
+    The clock is the test's own: whoever sleeps moves it.
+    """
+    clock, sent = [0.0], []
+    monkeypatch.setattr("dataset_builder.pacing.time.monotonic", lambda: clock[0])
+
+    async def sleep(seconds):
+        clock[0] += seconds
+
+    async def run():
+        budget = MinuteBudget(per_minute)
+        while clock[0] < 240:
+            await budget.take(1, sleep)
+            sent.append(clock[0])
+
+    asyncio.run(run())
+    most = max(sum(start <= moment < start + 59.999 for moment in sent) for start in sent)
+    assert most <= per_minute
+    assert len(sent) >= 4 * per_minute * 0.9

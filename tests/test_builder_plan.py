@@ -158,6 +158,11 @@ def test_a_file_names_skills(tmp_path):
         skills_in_file(RELEASE, path)
     with pytest.raises(StageError, match="does not exist"):
         skills_in_file(RELEASE, tmp_path / "none.txt")
+    path.write_text("urn:7\n", encoding="utf-8-sig")  # as Windows editors save it
+    assert [skill.uri for skill in skills_in_file(RELEASE, path)] == ["urn:7"]
+    path.write_text("urn:7\nurn:Öl\n", encoding="cp1252")
+    with pytest.raises(StageError, match=r"skills\.txt is not UTF-8 text"):
+        skills_in_file(RELEASE, path)
 
 
 @pytest.mark.parametrize(("families", "words"), [({"poem": 4}, "no prompt family"), ({"styled": 0}, "at least 1")])

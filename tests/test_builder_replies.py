@@ -82,10 +82,46 @@ def test_a_refused_line_goes_and_the_rest_is_kept():
         'You translate short texts like "I\'m sorry" into full sentences.',
         "You explain to callers that we cannot help without a date.",
         "Sorry states of repair are your challenge.",
+        "As an AI engineer, you train models.",
+        "As an AI model trainer you check labels.",
     ],
 )
 def test_a_line_about_refusing_is_no_refusal(line):
     assert parse_reply(f"1. {line}", 1).lines == {0: line}
+
+
+REFUSING = [
+    ("As an AI assistant, here are your lines:", replies.PREAMBLE),
+    ("I can't name companies, but here are your lines:", replies.PREAMBLE),
+    ("You learn why a firm cannot comply.", replies.UNNUMBERED),
+]
+
+
+@pytest.mark.parametrize(("first", "fault"), REFUSING)
+def test_words_of_refusal_before_all_lines_lose_none(first, fault):
+    """With the lines that were asked for, two after a preamble or with it, nothing was refused."""
+    lines = ["You plan costs.", "You report costs."]
+    text = f"{first}\n1. {lines[0]}\n2. {lines[1]}" if fault == replies.PREAMBLE else f"{first}\n{lines[0]}"
+    expected = lines if fault == replies.PREAMBLE else [first, lines[0]]
+    parsed = parse_reply(text, 2)
+    assert (list(parsed.lines.values()), parsed.faults) == (expected, (fault,))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I cannot write these lines. You could:\n1. Ask a colleague\n2. Read about it",
+        "I'm sorry, but I can't help.\nIs there anything else?\nLet me know!",
+    ],
+)
+def test_advice_after_a_refusal_is_no_lines(text):
+    """Three lines are asked for."""
+    assert parse_reply(text, 3) == replies.ParsedReply({}, (replies.REFUSAL,), 3)
+
+
+def test_json_on_one_line_keeps_the_lines_about_refusing():
+    text = '{"lines": ["You list what cannot comply with the code.", "Fire codes"]}'
+    assert parse_reply(text, 2).lines == {0: "You list what cannot comply with the code.", 1: "Fire codes"}
 
 
 def test_a_line_that_the_token_limit_cut_is_left_out_and_a_whole_last_line_is_not():

@@ -100,6 +100,46 @@ def test_what_a_round_lost_counts_in_the_next_one(arguments, tmp_path):
         assert server.requests - before == 2 + 6 + 1
 
 
+def test_what_later_rounds_used_counts_before_the_first_round_is_complete(arguments, tmp_path):
+    """A request of the first round fails in both: five replies and six of the second. They used the budget up.
+
+    Where those of the second round were forgotten, half of it would be left for the one that is missing.
+    """
+    more = ["--at-least", "5", "--rounds", "1", "--asks-again", "0", "--most-failed", "1", "--max-tries", "1"]
+    more += ["--concurrency", "1"]
+    with StubServer() as server:
+        failing = iter([500, 500])
+        answer_by_skill(server, lambda number: next(failing, 200) if number == 0 else 200)
+        build.main(arguments(server.url, *more, skills=6))
+        tokens = DatasetManifest.load(tmp_path / "d").tokens
+        assert tokens.requests == 5 + 6
+        before, budget = server.requests, str(tokens.prompt_tokens + tokens.completion_tokens)
+        given = arguments(server.url, *more, "--budget-tokens", budget, skills=6, out="e")
+        with pytest.raises(StageError, match="the budget ends before request 1 of this run"):
+            build.main([*given, "--journal", str(tmp_path / "d.journal.sqlite")])
+        assert server.requests == before
+
+
+def test_a_wait_of_no_time_backs_off(run, monkeypatch):
+    """Retry-After: 0 is no reason to send at once: waits of 0.1 s leave three tries in 0.25 s."""
+    monkeypatch.setattr(sending, "backoff_s", lambda *_: 0.1)
+    with StubServer(StubBehaviour(fault_share=1.0, faults=("429 with retry-after",), retry_after_s=0.0)) as server:
+        progress, _ = run(server.url, 1, patience_s=0.25)
+        assert 2 <= server.requests <= 3
+    assert progress.failed == {0: "http 429"}
+
+
+def test_a_403_about_one_request_is_kept_as_its_refusal(run):
+    """Moderation flags one of ten requests: the others are answered, and none is asked again."""
+    flagged = b'{"error": {"message": "Your chosen model requires moderation and your input was flagged"}}'
+    with StubServer() as server:
+        answer = server._answer
+        server._answer = lambda body, fault: (403, flagged, "") if b"label 3" in body else answer(body, fault)
+        for _ in range(2):
+            progress, on_file = run(server.url, 10, concurrency=1)
+            assert (progress.stopped, progress.failed, on_file, server.requests) == ("", {}, 10, 10)
+
+
 def test_a_reply_that_drips_is_given_up_when_its_time_is_over(run):
     """A byte every 0.15 s: no single read ever waits for the 0.6 s that the whole reply has."""
     with StubServer(StubBehaviour(fault_share=1.0, faults=("drip",), hang_s=3.0)) as server:
@@ -232,19 +272,22 @@ def test_the_most_that_a_build_can_cost_counts_what_is_on_file_and_the_rounds(ar
 
 
 def test_the_bound_that_further_fields_set_is_what_a_minutes_tokens_are_booked_by(arguments, tmp_path, capsys):
-    """2,000 tokens a reply in place of 136: a tenth of that with the prompts is ten minutes."""
+    """2,000 tokens a reply in place of 136: a tenth of that with the prompts is ten minutes, at 11/12 of it 0.18 h."""
     arguments("", skills=SKILLS)
     asks = make_plan(read_taxonomy(tmp_path / "skills.csv"), {"styled": 4}).asks
     rate = sum(ask.prompt_tokens + 2000 for ask in asks) / 10
     fields = ["--extra-body", '{"max_tokens": null, "max_completion_tokens": 2000}']
     build.main(arguments(NOBODY, "--dry-run", "--tokens-per-minute", str(rate), *fields))
-    assert f"time                0.17 h at {rate:g} tokens a minute" in capsys.readouterr().out
+    assert f"time                0.18 h at {rate:g} tokens a minute" in capsys.readouterr().out
 
 
 def test_tokens_a_minute_may_be_what_takes_longest(arguments, tmp_path, capsys):
-    """A tenth of what the requests may use, each 4 x 32 + 8 = 136 written, are ten minutes at that rate."""
+    """A tenth of what the requests may use, each 4 x 32 + 8 = 136 written, are ten minutes at that rate.
+
+    A bucket of a twelfth leaves 11/12 for the minute: 10 min x 12/11 = 0.18 h.
+    """
     arguments("", skills=SKILLS)
     asks = make_plan(read_taxonomy(tmp_path / "skills.csv"), {"styled": 4}).asks
     rate = sum(ask.prompt_tokens + 136 for ask in asks) / 10
     build.main(arguments(NOBODY, "--dry-run", "--requests-per-minute", "60", "--tokens-per-minute", str(rate)))
-    assert f"time                0.17 h at {rate:g} tokens a minute" in capsys.readouterr().out
+    assert f"time                0.18 h at {rate:g} tokens a minute" in capsys.readouterr().out

@@ -191,7 +191,8 @@ def test_two_columns_are_enough(tmp_path):
         ("id,label\n", "holds no skill"),
         ('id,label\n1,bake\n2,"cook"x\n', "line 3: ',' expected after"),
         ('id,label\n1,"bake\n', "line 2: unexpected end of data"),
-        ("id,label\n1\n", "line 2: column 'label' is empty"),
+        ("id,label\n1\n", "line 2: the row ends before column 'label'"),
+        ("id,label,description\n1,bake,\n2,cook\n", "line 3: the row ends before column 'description'"),
     ],
 )
 def test_a_wrong_row_is_named_by_file_line_and_column(tmp_path, text, words):

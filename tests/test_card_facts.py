@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from dataset_builder.contract import StageError, sha256_of_file
-from eval.results import EvalResults
+from eval.results import Estimate, EvalResults
 from model_card.facts import gather_facts, sha256_of_rows
 from tests.card_folders import retrain, write_everything
 from tests.card_records import OWN_BENCHMARKS, benchmark_result, estimate, manifest, own_results
@@ -37,6 +37,14 @@ def test_what_agrees_passes(made):
     assert [one.system.name for one in facts.main] == ["tiny"]
     assert [one.system.name for one in facts.others] == ["stock encoder"]
     assert (facts.skills, facts.dimensions, facts.esco_version, facts.language) == (3, 32, "1.1.0", "en")
+
+
+@pytest.mark.parametrize(("value", "low", "high"), [(0.7, 0.7 + 1e-16, 0.7 + 1e-16), (1.0, 1.0, 1.0 + 1e-15)])
+def test_bounds_that_miss_the_mean_by_rounding_pass(work, value, low, high):
+    """All queries score alike, and the bootstrap's sums end one bit higher or lower than the mean's."""
+    alike = Estimate(value=value, low=low, high=high)
+    benchmarks(work, [benchmark_result("tech", {"rp@5": alike, "mrr": estimate(0.5)})])
+    assert facts_of(work).main[0].benchmarks[0].metrics["rp@5"] == alike
 
 
 def forms(sha256: str) -> ExportResults:

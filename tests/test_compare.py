@@ -91,8 +91,10 @@ def test_published_numbers_stand_only_where_they_belong():
     """They were measured on 338 and 262 queries of test with ESCO 1.1.0's 13,891 English names."""
     full = {"TECH": [(1,)] * 338, "HOUSE": [(1,)] * 262}
     text = published_beside(full)
-    assert "| 54.62 | 45.74 | published: Decorte et al. 2023, arXiv 2307.10778 |" in text
-    assert "| 63.98 | - | published: WorkRB's tests |" in text
+    paper = "[Decorte et al. 2023, arXiv 2307.10778](https://arxiv.org/abs/2307.10778)"
+    assert f"| 54.62 | 45.74 | published: {paper} |" in text
+    assert "| 63.98 | - | published: [WorkRB's tests](https://github.com/techwolf-ai/workrb) |" in text
+    assert "| 53.80 | 46.62 | published: tiny-skill-linker |" in text  # no address is known
     assert "published" not in published_beside(full, version="1.1.1", size=13_896, labels_sha256="1.1.1")
     assert "published" not in published_beside(full, labels_sha256="the German names, as many")
     assert "published" not in published_beside(full, split="validation")
@@ -102,7 +104,7 @@ def test_published_numbers_stand_only_where_they_belong():
 def test_published_numbers_stand_beside_the_benchmarks_that_are_whole():
     """TECH is cut down to 20 queries: its column has none, and a system with numbers for TECH alone no row."""
     text = published_beside({"TECH": [(1,)] * 20, "HOUSE": [(1,)] * 262})
-    assert "| - | 45.74 | published: Decorte et al. 2023, arXiv 2307.10778 |" in text
+    assert "| - | 45.74 | published: [Decorte et al. 2023, arXiv 2307.10778](" in text
     assert "63.98" not in text
     assert "ConTeXT-match" not in text
 

@@ -7,7 +7,11 @@ import yaml
 from huggingface_hub import DatasetCard
 from matplotlib.figure import Figure
 
+from dataset_builder.card import with_verdicts
+from dataset_builder.contract import StageError
 from dataset_builder.dataset_card import render_card
+from dataset_builder.judge import BY_LLM, SWAPPED, WRITTEN, Judged, by_hand_file, write_judged
+from dataset_builder.merge import part_of
 from dataset_builder.pictures import draw_pictures
 from dataset_builder.schema import (
     DatasetFile,
@@ -126,6 +130,44 @@ def test_a_nearer_bound_says_what_skills_with_few_sentences_have():
         "among the first 20 of 1,234 names. A skill with fewer than 3 such sentences has its nearest ones, up to "
         "that many, among the first 1,127, the rank that 95% of the labels in a1_validation.csv reach."
     ) in card
+
+
+@pytest.mark.parametrize(
+    ("nearest", "words"),
+    [
+        (
+            2,
+            "None was added whose skill is not among the 2 nearest of all names; a sentence for two skills must have\n"
+            "both among the 3 nearest, one for three all among the 4 nearest.",
+        ),
+        (1, "whose skill is not the nearest of all names; of two or three skills, whose skills are not the two or"),
+    ],
+)
+def test_how_near_a_skill_must_be(nearest, words):
+    """By `Limit`: of n skills, all among n - 1 more names."""
+    part = part_of(MANIFEST, 1)
+    assert words in render_card(MANIFEST.model_copy(update={"parts": [part], "at_most": 12, "nearest": nearest}))
+
+
+def test_the_card_says_how_to_hold_a_fold_out_and_whose_count_of_tokens_it_is():
+    words = " ".join(render_card(MANIFEST).split())
+    assert "to hold one out, leave out every row any of whose `skills` is in it" in words
+    assert (
+        "of replies that came without them, as in a batch file that holds no usage, they are the builder's est" in words
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "shown"),
+    [
+        ("model: a and b and b -> a and b and a", []),  # as older manifests say it of the same two models
+        ("model: a and b and b -> b and c and c", ["- model: a and b -> b and c"]),
+        ("model: a -> b", ["- model: a -> b"]),
+    ],
+)
+def test_a_change_names_each_model_once(change, shown):
+    card = render_card(MANIFEST.model_copy(update={"changes": ["since 2.2.0", change, "pairs: 3 -> 4"]}))
+    assert card.split("What changed since 2.2.0:\n\n")[1].split("\n\n")[0].splitlines() == [*shown, "- pairs: 3 -> 4"]
 
 
 def test_what_the_hub_reads():
@@ -273,3 +315,30 @@ def test_skills_a_sentence_are_drawn_where_some_have_several(counts, panels, tmp
     if panels == 4:
         shown = drawn[0].axes[2]
         assert (shown.get_xlabel(), [bar.get_height() for bar in shown.patches]) == ("skills a sentence", [2, 7])
+
+
+@pytest.fixture
+def judged(tmp_path):
+    """A dataset folder without rows, whose one judged line is about what is swapped."""
+    folder = tmp_path / "dataset"
+    folder.mkdir()
+    write_judged(folder / BY_LLM, [Judged("Tyres are swapped by you", "tyres", "", "yes", judge="referee")])
+    return folder
+
+
+def test_the_word_for_a_swapped_pair_in_a_line_makes_none(judged):
+    quality = with_verdicts(small_manifest([]), judged).quality
+    assert quality["judged_sample"] == 1.0
+    assert "judged_swapped_sample" not in quality
+    pairs = [Judged("Tyres", "tyres", "", "yes", pair) for pair in (WRITTEN, SWAPPED)]
+    write_judged(judged / BY_LLM, pairs)
+    assert with_verdicts(small_manifest([]), judged).quality["judged_swapped_sample"] == 1.0
+
+
+@pytest.mark.parametrize("by_hand", [True, False])
+def test_verdicts_in_another_encoding_are_one_line(judged, by_hand):
+    """As a spreadsheet on Windows saves them."""
+    path = by_hand_file(judged) if by_hand else judged / BY_LLM
+    path.write_text("sentence,skill,description,verdict\nCafé,bake,,yes\n", encoding="cp1252")
+    with pytest.raises(StageError, match=rf"{re.escape(path.name)} is not UTF-8 text .*\. Save it as CSV UTF-8"):
+        with_verdicts(small_manifest([]), judged)

@@ -75,6 +75,25 @@ def test_command_groups_the_worst_queries(tmp_path, capsys):
     assert "perfect" not in printed
 
 
+def test_of_several_gold_labels_the_one_furthest_down_counts(tmp_path, capsys):
+    """Ranks 7 and 8, 6 and 900, 6 and none: by the first gold label alone the pair of 7 and 8 would be the worst."""
+    ranks = {"near": (7, 8), "far": (6, 900), "gone": (6, None)}
+    answers = [
+        QueryResult("TECH", name, ("one", "two"), found, ("x",), (0.5,), ("other",), 0.0)
+        for name, found in ranks.items()
+    ]
+    write_per_query(tmp_path / "run.jsonl", answers)
+    assert run_command(errors.main, [str(tmp_path / "run.json")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line in ranks] == ["gone", "far", "near"]
+
+
+def test_a_benchmark_that_was_not_asked_is_no_benchmark_without_errors(tmp_path, capsys):
+    write_per_query(tmp_path / "run.jsonl", [answer("far", 0.0, ["other"], rank=900)])
+    assert run_command(errors.main, [str(tmp_path / "run.jsonl"), "--benchmark", "HOUSE"]) == 2
+    assert "no query is of the benchmark 'HOUSE'. There are: TECH" in capsys.readouterr().err
+
+
 def test_only_some_benchmarks_and_nothing_missed(tmp_path, capsys):
     write_per_query(tmp_path / "run.jsonl", [answer("perfect", 1.0, ["gold"], rank=1)])
     assert run_command(errors.main, [str(tmp_path / "run.jsonl"), "--benchmark", "TECH"]) == 0

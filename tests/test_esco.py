@@ -87,6 +87,11 @@ class TestCells:
             "preferred labels shared by several skills": 2,
         }
 
+    def test_type_and_status_may_be_empty(self, tmp_path: Path):
+        """As the type of six skills is in ESCO 1.1.1."""
+        skill = read_esco(write_skills(tmp_path, skill_row(1, skillType="", status=" ", reuseLevel=""))).skills[0]
+        assert (skill.skill_type, skill.reuse_level) == ("", "")
+
     def test_optional_columns_may_be_missing(self, tmp_path: Path):
         header = "conceptUri,preferredLabel,altLabels,description,skillType"
         folder = write_skills(tmp_path, f"{URI}1,bake bread,,,skill/competence", header=header)
@@ -168,6 +173,29 @@ class TestRefusals:
         folder = write_skills(tmp_path, skill_row(1), f"{URI}2,bake bread")
         with pytest.raises(StageError, match=r"skills_en.csv line 3: the row ends before column 'altLabels'"):
             read_esco(folder)
+
+    def test_row_that_ends_before_a_column_nobody_must_have(self, tmp_path: Path):
+        """Cut off before its status, an obsolete skill would pass as released."""
+        folder = write_skills(tmp_path, skill_row(1).removesuffix(",released"))
+        with pytest.raises(StageError, match=r"skills_en.csv line 2: the row ends before column 'status'"):
+            read_esco(folder)
+
+    def test_values_that_are_unknown_are_counted(self, tmp_path: Path):
+        """A coming release may have a new one; "Obsolete" is an old one."""
+        rows = (
+            skill_row(1),
+            skill_row(2, skillType="attitude"),
+            skill_row(3, status="withdrawn"),
+            skill_row(4, status="Obsolete"),
+        )
+        release = read_esco(write_skills(tmp_path, *rows))
+        assert [skill.skill_type for skill in release.skills] == ["knowledge", "attitude", "knowledge"]
+        assert release.notes["values of skillType that are unknown here"] == 1
+        assert release.notes["values of status that are unknown here"] == 1
+        assert release.notes["obsolete concepts left out"] == 1
+
+    def test_nothing_is_said_of_values_that_are_known(self, tmp_path: Path):
+        assert not [note for note in read_esco(write_skills(tmp_path, skill_row(1))).notes if "unknown here" in note]
 
     def test_extra_cells(self, tmp_path: Path):
         found = (

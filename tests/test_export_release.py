@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tokenizers import Tokenizer
 
 from dataset_builder.contract import StageError, run_command, sha256_of_file
 from eval.results import EvalResults
@@ -62,6 +63,9 @@ def make_release(root: Path) -> Path:
     write_esco(root / "v1.1.0")
     (root / "tiny_test.csv").write_text(SENTENCES)
     quantise(export_onnx(open_encoder(root / "model"), root / "model"), "avx2")
+    short = Tokenizer.from_file(str(root / "model/tokenizer.json"))
+    short.enable_truncation(5)
+    short.save(str(root / "model/tokenizer.json"))
     (root / "model/optimizer.pt").write_bytes(b"left by training")
     (root / "model/skill_finder.json").write_text('{"format": 1, "threshold": -1.0, "calibrated_on": "nothing"}')
     score(root, str(root / "model"), "torch")
@@ -248,6 +252,18 @@ def test_it_is_published_as_it_lies_and_used_by_name(made, tmp_path):
         assert found.stdout == f"onnx-int8 {best}\n"
 
 
+def test_its_tokenizer_cuts_where_its_results_were_cut(made):
+    """Training left 5 tokens in tokenizer.json, and the results were measured with the model's own maximum."""
+    lengths = [Tokenizer.from_file(str(made / name / "tokenizer.json")).truncation for name in ("model", "out")]
+    measured = EvalResults.load(made / "int8.json").system.settings["max_sequence_length"]
+    assert [one["max_length"] for one in lengths] == [5, int(measured)]
+    code = re.search(r"```python\n(.*?)tokens = ", (made / "out/README.md").read_text(), re.DOTALL)[1]
+    code = code.replace("NAMESPACE/esco-skill-biencoder", str(made / "out"))
+    count = f"{code}print(len(tokenizer.encode('bread ' * 999).ids))"
+    done = subprocess.run([sys.executable, "-c", count], capture_output=True, text=True)
+    assert done.stdout == f"{measured}\n", done.stderr
+
+
 def test_a_release_is_never_written_over(made):
     before = (made / "out/README.md").stat().st_mtime_ns
     with pytest.raises(StageError, match="never written over"):
@@ -301,7 +317,7 @@ def test_several_int8_files_need_a_name(work, capsys):
     build_card([*words, "--esco", str(work / "v1.1.0")])
     release = [words[0], str(work / "out"), *words[1:]]
     assert run_command(main, release) == 2
-    assert "Name one with --weights" in capsys.readouterr().err
+    assert "Name one with --weights; model_quint8_blocks.onnx runs on every processor" in capsys.readouterr().err
     assert run_command(main, [*release, "--weights", "onnx/nothing.onnx"]) == 2
     assert "holds no ONNX file onnx/nothing.onnx" in capsys.readouterr().err
     main([*release, "--weights", f"onnx/{other.name}"])

@@ -162,6 +162,18 @@ def test_broken_and_missing_files(folder, tmp_path_factory):
         weight_files(tmp_path_factory.mktemp("empty"))
 
 
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_model_with_prompts_is_refused(folder, kept):
+    """Whether or not an index is there already; empty prompts, which sentence-transformers always writes, are none."""
+    settings = folder / "config_sentence_transformers.json"
+    settings.write_text('{"prompts": {"query": "", "document": ""}}')
+    if kept:
+        build_label_index(RELEASE, PlantedEncoder, folder, "tiny")
+    settings.write_text('{"prompts": {"query": "find: ", "document": ""}}')
+    with pytest.raises(StageError, match=r"has the prompts query, and labels and sentences are ranked here without"):
+        build_label_index(RELEASE, PlantedEncoder, folder, "tiny")
+
+
 def test_a_label_without_direction_is_named():
     class Zeros:
         def encode(self, sentences):

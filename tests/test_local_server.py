@@ -67,19 +67,20 @@ def test_stops_after_a_failure(model_folder, stand_in):
     assert not is_listening(base_url)
 
 
-def test_stops_after_ctrl_c(tmp_path, model_folder, stand_in, repo):
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_stops_after_ctrl_c_and_kill(tmp_path, model_folder, stand_in, repo, sent, code):
     stand_in(FAKE_SERVER)
-    code = (
+    script = (
         "import sys; from pathlib import Path; from dataset_builder import local_server;"
         f"local_server.SERVER_PROGRAM = Path({str(tmp_path / 'bin' / 'transformers')!r});"
         f"sys.exit(local_server.run_command(local_server.main, ['serve', {str(model_folder)!r}]))"
     )
-    command = subprocess.Popen([sys.executable, "-c", code], cwd=repo, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    command = subprocess.Popen([sys.executable, "-c", script], cwd=repo, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     base_url = command.stdout.readline().decode().split()[1]
     assert is_listening(base_url)
-    command.send_signal(signal.SIGINT)
+    command.send_signal(sent)
     _, errors = command.communicate(timeout=120)
-    assert command.returncode == 130
+    assert command.returncode == code
     assert b"Traceback" not in errors
     assert not is_listening(base_url)
 

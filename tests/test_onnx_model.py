@@ -2,6 +2,8 @@
 
 import json
 import struct
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -130,6 +132,23 @@ def test_command_scores_an_export_and_names_its_file(folder, tmp_path):
     assert (system.settings["backend"], system.settings["weights_file"]) == ("onnx", "model.onnx")
     assert run_command(score_model.main, [*command, "--score", "token-matching"]) == 0
     assert EvalResults.load(out).system.settings["score"] == "token-matching"
+
+
+WITHOUT_TORCH = """
+import sys
+sys.modules["torch"] = sys.modules["sentence_transformers"] = None  # as where they are not installed
+from dataset_builder.contract import run_command
+from eval import score_model
+sys.exit(run_command(score_model.main, sys.argv[1:]))
+"""
+
+
+def test_an_export_is_scored_without_torch(folder, tmp_path, repo):
+    data = ["--benchmarks", str(write_benchmarks(tmp_path / "b")), "--esco", str(write_esco(tmp_path / "esco"))]
+    command = [str(folder), *data, "--out", str(tmp_path / "run.json"), "--backend", "onnx"]
+    done = subprocess.run([sys.executable, "-c", WITHOUT_TORCH, *command], cwd=repo, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "TECH" in done.stdout
 
 
 def test_openvino_gives_the_same_from_its_own_files(folder, tmp_path, capsys):

@@ -214,6 +214,18 @@ def test_systems_and_options_that_cannot_be_are_one_line(place, capsys, argument
     assert "Traceback" not in error
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--weights-file", "model_quint8_blocks.onnx"], "--weights-file model_quint8_blocks.onnx is not for torch"),
+        (["--backend", "onnx", "--device", "cuda"], "--device is for torch, and --backend is onnx"),
+    ],
+)
+def test_an_option_that_would_not_be_heeded_is_refused(place, capsys, arguments, message):
+    assert run(place, place / "model", *arguments) == 2
+    assert message in capsys.readouterr().err
+
+
 def test_folders_that_are_no_model_are_one_line(place, capsys):
     assert run(place, place / "benchmarks") == 2
     assert "is not a model folder: it holds no modules.json" in capsys.readouterr().err

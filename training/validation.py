@@ -1,7 +1,7 @@
 """Benchmark files and a label space -> RP@k while training: every label is ranked for every sentence.
 
-Only `*_validation.csv` is measured on. `*_test.csv` beside it is read to keep its sentences out: of what is measured
-here, since TECH's validation and test share some, and of what is trained on.
+Only `*_validation.csv` is measured on. `*_test.csv` or `test.csv` beside it is read to keep its sentences out: of what
+is measured here, since TECH's validation and test share some, and of what is trained on.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 from sentence_transformers.base.evaluation import BaseEvaluator
 from sentence_transformers.util import cos_sim
 
-from dataset_builder.benchmark_files import TEST_FILES, GoldSentence, read_benchmark_file, read_validation_file
+from dataset_builder.benchmark_files import GoldSentence, read_benchmark_file, read_validation_file, test_files_in
 from dataset_builder.contract import StageError
 from training.label_space import LabelSpace
 from training.losses import token_match_scores
@@ -58,7 +58,7 @@ def read_validation(place: str | Path) -> ValidationSet:
         raise StageError(f"{path} holds no file named *{VALIDATION}", "Give the benchmarks' folder, or one CSV file")
     whole = [read_benchmark_file(file) for file in files]
     kept = [read_validation_file(file) for file in files]
-    tests = [read_benchmark_file(file) for file in sorted(files[0].parent.glob(TEST_FILES))]
+    tests = [read_benchmark_file(file) for file in test_files_in(files[0].parent)]
     benchmarks = [
         Benchmark(file.name.removesuffix(".csv").removesuffix("_validation"), content.queries)
         for file, content in zip(files, kept, strict=True)
@@ -93,6 +93,17 @@ def load_metric(place: str | Path = DEFAULT_METRIC) -> Metric:
     return compute
 
 
+def need_benchmark(validation: ValidationSet | None, primary: str) -> None:
+    """Make sure that what chooses the checkpoint is one of the benchmarks, or "mean"; without any nothing is chosen.
+
+    Raises:
+        StageError: it is neither.
+    """
+    names = ["mean", *(benchmark.name for benchmark in validation.benchmarks)] if validation else [primary]
+    if primary not in names:
+        raise StageError(f"validation metric {primary!r} is no benchmark", f"Known: {', '.join(names)}")
+
+
 class SkillRanking(BaseEvaluator):  # type: ignore[misc]
     """RP@k of each benchmark and their mean, as the trainer's evaluator.
 
@@ -118,9 +129,7 @@ class SkillRanking(BaseEvaluator):  # type: ignore[misc]
         token_share: float = 0.0,
     ) -> None:
         super().__init__()
-        names = [benchmark.name for benchmark in validation.benchmarks]
-        if primary != "mean" and primary not in names:
-            raise StageError(f"validation metric {primary!r} is no benchmark", f"Known: mean, {', '.join(names)}")
+        need_benchmark(validation, primary)
         self.validation = validation
         self.labels = labels
         self.metric = metric
