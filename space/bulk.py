@@ -123,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             return
         source = AdSource(given.input, given.text_column, given.key_column, given.split)
         check_output(source, given.output)
-        next(source.rows(), None)
+        source.check()
         finder = open_service(given.model, given.skills, given.backend).finder
         parts = Parts(given.output)
         with parts.held():

@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-import codecs
-import csv
-import gzip
-import itertools
 import json
 import re
-import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
+from bulk_files import (
+    KINDS,
+    columns_of,
+    csv_rows,
+    is_of_ads,
+    kind_of,
+    open_text,
+    parquet_metadata,
+    parquet_rows,
+    readable,
+)
 from skill_finder import MAX_CHARS, SkillFinderError
 
-KINDS = (".parquet", ".csv", ".jsonl", ".csv.gz", ".jsonl.gz")
 # Rows of Parquet: few, for each may be of any length.
 READ_AT_ONCE = 64
 # Unbuffered, a whole row group would be read at once: a million ads as pandas writes them.
 READ_BYTES = 1024**2
-# Fields may be left out where they are empty; one that none of so many lines has is misspelt.
-FIRST_LINES = 1000
-# A CSV cell longer than this is a broken quote, not an ad.
-MAX_CELL_CHARS = 16 * 1024**2
-_AS_WINDOWS = "as-windows"  # what open does with bytes that are no UTF-8
 # JSON may hold half of a pair ("\\ud83d"), which neither tokenizers nor UTF-8 take.
 _HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 
@@ -39,16 +38,6 @@ class Row:
     text: str | None
     key: str | None = None
     error: str | None = None
-
-
-@contextmanager
-def _large_cells() -> Iterator[None]:
-    """Let the csv module read whole ads; its limit is the process's, so it is put back."""
-    before = csv.field_size_limit(MAX_CELL_CHARS)
-    try:
-        yield
-    finally:
-        csv.field_size_limit(before)
 
 
 @dataclass(frozen=True)
@@ -65,18 +54,28 @@ class AdSource:
         """The local files, in a stable order; empty for a Hub dataset."""
         path = Path(self.place)
         if path.is_dir():
-            return sorted(file for file in path.rglob("*") if _is_of_ads(file, path))
+            return sorted(file for file in path.rglob("*") if is_of_ads(file, path))
         return [path] if path.exists() else []
 
     @property
     def is_parquet(self) -> bool:
         """Whether rows can be reached by number without reading those before."""
-        return all(_kind_of(file) == ".parquet" for file in self.files)
+        return all(kind_of(file) == ".parquet" for file in self.files)
 
     def state(self) -> list[Any]:
         """What changes when the ads do: path, bytes and time of each file, or the Hub's name and commit."""
         found = [(file.resolve(), file.stat()) for file in self.files]
         return [[str(file), stat.st_size, stat.st_mtime_ns] for file, stat in found] or [self.place, self.commit]
+
+    def check(self) -> None:
+        """Look at the columns of every file before the work begins.
+
+        Raises:
+            SkillFinderError: as `rows`.
+        """
+        for file in self.files:
+            self._check_file(file)
+        next(self.rows(), None)
 
     def rows(self, start: int = 0) -> Iterator[Row]:
         """Rows from number `start` on.
@@ -92,22 +91,21 @@ class AdSource:
             return
         to_skip = start
         for file in files:
-            if _kind_of(file) == ".parquet":
-                count = _parquet_rows(file)
-                if to_skip >= count:
-                    to_skip -= count
-                    continue
+            kind = kind_of(file)
+            if kind == ".parquet" and to_skip >= (count := parquet_metadata(file).num_rows):
+                to_skip -= count
+                continue
+            self._check_file(file)
+            if kind == ".parquet":
                 rows, to_skip = self._rows_of_parquet(file, to_skip), 0
             else:
-                rows = self._rows_of_text(file)
-            try:
+                rows = self._rows_of_csv(file) if ".csv" in kind else self._rows_of_jsonl(file)
+            with readable(file):
                 for row in rows:
                     if to_skip:
                         to_skip -= 1
                         continue
                     yield row
-            except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-                raise SkillFinderError(f"{file} cannot be read to its end ({error})") from None
 
     def count(self) -> int | None:
         """How many rows there are; None for a Hub dataset that does not say."""
@@ -116,26 +114,14 @@ class AdSource:
             split = (self._stream.info.splits or {}).get(self.split)
             return split.num_examples or None if split else None
         if self.is_parquet:
-            return sum(map(_parquet_rows, files))
+            return sum(int(parquet_metadata(file).num_rows) for file in files)
         return sum(1 for _ in self.rows())
-
-    def _rows_of_text(self, file: Path) -> Iterator[Row]:
-        kind = _kind_of(file)
-        if kind in (".csv", ".csv.gz"):
-            return self._rows_of_csv(file)
-        if kind in (".jsonl", ".jsonl.gz"):
-            return self._rows_of_jsonl(file)
-        raise SkillFinderError(f"{file} is not one of {', '.join(KINDS)}")
 
     def _rows_of_parquet(self, file: Path, start: int) -> Iterator[Row]:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        try:
-            table = pq.ParquetFile(file, buffer_size=READ_BYTES, pre_buffer=False)
-        except (pa.ArrowInvalid, OSError) as error:
-            raise SkillFinderError(f"{file} is not a Parquet file ({error})") from None
-        self._check_columns(table.schema_arrow.names, file)
+        table = pq.ParquetFile(file, buffer_size=READ_BYTES, pre_buffer=False)
         columns = list(dict.fromkeys([self.text_column, *([self.key_column] if self.key_column else [])]))
         first = 0
         while first < table.num_row_groups and start >= table.metadata.row_group(first).num_rows:
@@ -144,30 +130,22 @@ class AdSource:
         groups = range(first, table.num_row_groups)
         try:
             for batch in table.iter_batches(READ_AT_ONCE, row_groups=groups, columns=columns):
-                for values in _values_of(batch.slice(start)):
+                for values in parquet_rows(batch.slice(start)):
                     yield self._row(values)
                 start = max(0, start - batch.num_rows)
         except pa.ArrowException as error:
             raise SkillFinderError(f"{file} cannot be read to its end ({error})") from None
 
     def _rows_of_csv(self, file: Path) -> Iterator[Row]:
-        with _open_text(file) as lines, _large_cells():
-            # A zero byte is no text, and the csv module stops at it.
-            reader = csv.DictReader(line.replace("\0", "") for line in lines)
-            self._check_columns(list(reader.fieldnames or ()), file)
-            try:
-                for values in reader:
-                    row = self._row(values)
-                    # A comma outside quotes cuts the text: what is left of it is not the ad.
-                    more = any(values.get(None) or ())  # type: ignore[call-overload]  # cells that have no name
-                    yield Row(None, row.key, f"line {reader.line_num} has more cells than the header") if more else row
-            except csv.Error as error:
-                raise SkillFinderError(f"{file} line {reader.line_num}: {error}") from None
+        with csv_rows(file) as reader:
+            for values in reader:
+                row = self._row(values)
+                # A comma outside quotes cuts the text: what is left of it is not the ad.
+                more = any(values.get(None) or ())  # type: ignore[call-overload]  # cells that have no name
+                yield Row(None, row.key, f"line {reader.line_num} has more cells than the header") if more else row
 
     def _rows_of_jsonl(self, file: Path) -> Iterator[Row]:
-        if found := _fields_of(file):
-            self._check_columns(found, file)
-        with _open_text(file) as lines:
+        with open_text(file) as lines:
             for number, line in enumerate(lines, 1):
                 if not line.strip():
                     continue
@@ -176,10 +154,10 @@ class AdSource:
                 except (ValueError, RecursionError):  # also a number of thousands of digits
                     yield Row(None, None, f"line {number} is not JSON that can be read")
                     continue
-                if not isinstance(values, dict) or self.text_column not in values:
-                    yield Row(None, None, f"line {number} has no field {self.text_column!r}")
-                    continue
-                yield self._row(values)
+                fields = values if isinstance(values, dict) else {}
+                row = self._row(fields)
+                is_whole = self.text_column in fields
+                yield row if is_whole else Row(None, row.key, f"line {number} has no field {self.text_column!r}")
 
     @cached_property
     def commit(self) -> str:
@@ -189,7 +167,7 @@ class AdSource:
             SkillFinderError: the Hub knows no such dataset, or does not answer.
         """
         name, _, revision = self.place.partition("@")
-        if name.count("/") != 1 or name.startswith((".", "/", "~")) or _kind_of(Path(name)):
+        if name.count("/") != 1 or name.startswith((".", "/", "~")) or kind_of(Path(name)):
             raise SkillFinderError(f"{self.place} is neither a file, a folder nor a dataset on the Hub")
         from huggingface_hub import HfApi
 
@@ -240,6 +218,11 @@ class AdSource:
             return Row(None, key, f"a text of {len(text):,} characters is too long; the limit is {MAX_CHARS:,}")
         return Row(_HALF_CHARACTER.sub("\ufffd", text), key)
 
+    def _check_file(self, file: Path) -> None:
+        found = columns_of(file)
+        if found is not None:
+            self._check_columns(found, file)
+
     def _check_columns(self, found: list[str], file: Path | str) -> None:
         for column in (self.text_column, self.key_column):
             if column and column not in found:
@@ -249,69 +232,3 @@ class AdSource:
 
 def _in_short(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-
-
-def _kind_of(file: Path) -> str:
-    return next((kind for kind in KINDS if file.name.lower().endswith(kind)), "")
-
-
-def _is_of_ads(file: Path, folder: Path) -> bool:
-    """Whether a file in a folder holds ads: not what tools keep in hidden folders, nor a folder called x.parquet."""
-    hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
-    return bool(_kind_of(file)) and not hidden and file.is_file()
-
-
-def _parquet_rows(file: Path) -> int:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        return int(pq.read_metadata(file).num_rows)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise SkillFinderError(f"{file} is not a Parquet file ({error})") from None
-
-
-def _values_of(batch: Any) -> list[dict[str, Any]]:
-    """The batch's rows; where a string is no UTF-8, as some writers leave it, its bytes as well as they can be read."""
-    import pyarrow as pa
-
-    try:
-        return list(batch.to_pylist())
-    except UnicodeDecodeError:
-        to_bytes = {pa.string(): pa.binary(), pa.large_string(): pa.large_binary()}
-        columns = [
-            column.view(to_bytes[column.type]) if column.type in to_bytes else column for column in batch.columns
-        ]
-        rows = pa.RecordBatch.from_arrays(columns, batch.schema.names).to_pylist()
-        return [{name: _decoded(value) for name, value in row.items()} for row in rows]
-
-
-def _decoded(value: Any) -> Any:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
-
-
-def _fields_of(file: Path) -> list[str]:
-    """Names of the fields of the first lines of a JSONL file."""
-    found: dict[str, None] = {}
-    with _open_text(file) as lines:
-        for line in itertools.islice(lines, FIRST_LINES):
-            with suppress(ValueError, RecursionError):
-                values = json.loads(line)
-                found.update(dict.fromkeys(values if isinstance(values, dict) else ()))
-    return list(found)
-
-
-def _open_text(file: Path) -> IO[str]:
-    """UTF-8 text, packed or not; bytes that are none are read as Windows writes them."""
-    if file.name.lower().endswith(".gz"):
-        return gzip.open(file, "rt", encoding="utf-8-sig", errors=_AS_WINDOWS, newline="")
-    return file.open(encoding="utf-8-sig", errors=_AS_WINDOWS, newline="")
-
-
-def _as_windows(error: UnicodeError) -> tuple[str, int]:
-    if not isinstance(error, UnicodeDecodeError):
-        raise error
-    return error.object[error.start : error.end].decode("cp1252", "replace"), error.end
-
-
-codecs.register_error(_AS_WINDOWS, _as_windows)

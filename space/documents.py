@@ -6,6 +6,7 @@ work it bounds, and every refusal is a sentence for the person who dropped the f
 
 from __future__ import annotations
 
+import codecs
 import re
 import signal
 import subprocess
@@ -16,12 +17,14 @@ from types import ModuleType
 
 import pdf_text
 import word_text
+from plain_text import join_letters
 
 MAX_FILE_BYTES = 5 * 1024 * 1024
 MAX_TEXT_CHARS = 100_000
 MAX_PDF_PAGES = pdf_text.MAX_PAGES
 # Time on the wall; time on the processor is limited in process_limits.py.
 MAX_SECONDS = 30.0
+_PDF_MARK = b"%PDF-"
 # What Word before 2007 wrote, and what it wraps a locked file in today.
 _OLD_OFFICE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 # How the system ends a process that used up its time.
@@ -56,10 +59,10 @@ def read_document(data: bytes, name: str = "") -> str:
         raise UnreadableFileError(f"The file is larger than {MAX_FILE_BYTES // 1024**2} MB. Paste its text instead.")
     if not data.strip():
         raise UnreadableFileError("The file is empty.")
-    if data[:1024].lstrip().startswith(b"%PDF-"):
-        text = _read_apart(pdf_text, data, "PDF", _PDF_REFUSALS)
-    elif data.startswith(b"PK\x03\x04"):
+    if data.startswith(b"PK\x03\x04"):
         text = _read_apart(word_text, data, "Word file", _WORD_REFUSALS)
+    elif (start := _start_of_pdf(data)) >= 0:
+        text = _read_apart(pdf_text, data[start:], "PDF", _PDF_REFUSALS)
     elif data.startswith(_OLD_OFFICE):
         raise UnreadableFileError(
             "This is an old or locked Word file. Save it as .docx without a password, or paste its text."
@@ -68,12 +71,20 @@ def read_document(data: bytes, name: str = "") -> str:
         raise UnreadableFileError("This is not a real PDF or Word file. Paste the text instead.")
     else:
         text = _read_plain(data)
-    text = _without_controls(text)
+    text = join_letters(_without_controls(text))
     if not text.strip():
         raise UnreadableFileError("There is no text in the file. A scanned page is a picture: copy its text by hand.")
     if len(text) > MAX_TEXT_CHARS:
         raise UnreadableFileError(f"The text has more than {MAX_TEXT_CHARS:,} characters. Take a part of it.")
     return text
+
+
+def _start_of_pdf(data: bytes) -> int:
+    """Where a PDF begins, -1 where there is none: servers put marks or lines of their own before it."""
+    start = data[:1024].find(_PDF_MARK)
+    is_first = not data[: max(start, 0)].strip(codecs.BOM_UTF8 + b" \t\r\n\f\0")
+    # A text may speak of the mark, and holds no objects.
+    return start if is_first or b"endobj" in data else -1
 
 
 def _read_plain(data: bytes) -> str:

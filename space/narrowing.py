@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from name_words import FILLERS
-from page_markup import blank_markup
+from plain_text import PlainText, plain_text
 from skill_index import SkillIndex, Vectors
 from skill_match import SkillMatch
 
@@ -41,14 +41,15 @@ def narrow(
     texts: Sequence[str], results: Sequence[Sequence[SkillMatch]], index: SkillIndex, encode_tokens: EncodeTokens
 ) -> list[list[SkillMatch]]:
     """Narrow all evidence that was found by meaning; each passage is encoded once, whatever it shows."""
-    passages: dict[tuple[int, int, int], str] = {}
+    passages: dict[tuple[int, int, int], PlainText] = {}
     for number, (text, matches) in enumerate(zip(texts, results, strict=True)):
         for match in matches:
             for place in match.evidence:
                 passage = text[place.start : place.end]
                 if not place.written and len(passage.split()) >= LEAST_WORDS:
-                    passages[number, place.start, place.end] = blank_markup(passage)
-    tokens = dict(zip(passages, encode_tokens(list(passages.values())), strict=True)) if passages else {}
+                    passages[number, place.start, place.end] = plain_text(passage)
+    letters = [passage.letters for passage in passages.values()]
+    tokens = dict(zip(passages, encode_tokens(letters), strict=True)) if passages else {}
 
     def narrowed(number: int, match: SkillMatch) -> SkillMatch:
         vector = index.vectors[index.position[match.uri]]
@@ -56,8 +57,8 @@ def narrow(
         for place in match.evidence:
             key = (number, place.start, place.end)
             known = key in tokens and not place.written
-            words = words_that_show(passages[key], tokens[key], vector) if known else None
-            start, end = words or (0, place.end - place.start)
+            words = words_that_show(passages[key].letters, tokens[key], vector) if known else None
+            start, end = passages[key].place(*words) if words else (0, place.end - place.start)
             evidence.append(replace(place, start=place.start + start, end=place.start + end))
         return replace(match, evidence=tuple(evidence))
 

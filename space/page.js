@@ -44,10 +44,11 @@
 
   function choosePlace(mark) {
     const root = panel(mark);
-    choose(root, new Set(mark.dataset.skills.split(" ")));
+    const again = mark.getAttribute("aria-pressed") === "true";
+    choose(root, new Set(again ? [] : mark.dataset.skills.split(" ")));
     const row = root.querySelector("tr.chosen");
     if (row) scrollCalmly(row);
-    say(root, `Shows ${mark.title}.`);
+    say(root, again ? "" : `Shows ${mark.title}.`);
   }
 
   document.addEventListener("click", (event) => {
@@ -68,6 +69,11 @@
       event.preventDefault();
       choosePlace(mark);
     }
+  });
+
+  // The box beside a slider shows its value. Half of a number typed into it ("0" of "0.5") would be searched with.
+  document.addEventListener("focusin", (event) => {
+    if (event.target.matches("#settings input[type=number]")) event.target.readOnly = true;
   });
 
   const hasFiles = (event) => Array.from(event.dataTransfer?.types || []).includes("Files");

@@ -72,7 +72,8 @@ def skill_table(matches: Sequence[SkillMatch], grouped: bool = False) -> str:
 def ranking(matches: Sequence[SkillMatch]) -> str:
     """A table of the skills nearest to one sentence, which is all there is to show of where they come from."""
     rows = [_row(number, match, can_be_chosen=False) for number, match in enumerate(matches)]
-    return _table(rows, "The skills nearest to the sentence, nearest first.") if rows else ""
+    said = f"{_count(len(rows))}, nearest first."
+    return _said(said) + _table(rows, "The skills nearest to the sentence, nearest first.") if rows else ""
 
 
 def _table(rows: Sequence[str], caption: str) -> str:
@@ -127,10 +128,19 @@ def summary(matches: Sequence[SkillMatch], seconds: float | None = None) -> str:
             "or move “How sure” to the left. This page reads ads in English.",
         )
     places = sum(len(match.evidence) for match in matches)
-    count = f"{len(matches)} skill{'s' if len(matches) > 1 else ''}"
+    count = _count(len(matches))
     spots = f"{places} place{'s' if places > 1 else ''}"
     timing = f" <span>· {seconds:.1f} s</span>" if seconds is not None else ""
     return f'<p class="summary" role="status"><strong>{count}</strong> in {spots} of your text.{timing}</p>'
+
+
+def _count(skills: int) -> str:
+    return f"{skills} skill" + ("" if skills == 1 else "s")
+
+
+def _said(words: str) -> str:
+    """For those who listen: what others see at once."""
+    return f'<p class="unseen" role="status">{words}</p>'
 
 
 def message(headline: str, advice: str = "", problem: bool = False) -> str:
@@ -146,7 +156,8 @@ def comparison(common: Sequence[SkillMatch], missing: Sequence[SkillMatch], extr
         ("Asked for, not in the CV", "missing", missing, "Nothing is missing."),
         ("Only in the CV", "extra", extra, "Nothing beyond the ad."),
     )
-    return '<div class="compare">' + "".join(_column(*column) for column in columns) + "</div>"
+    said = f"{_count(len(common))} in both, {len(missing)} not in the CV, {len(extra)} only in the CV."
+    return _said(said) + '<div class="compare">' + "".join(_column(*column) for column in columns) + "</div>"
 
 
 def _column(title: str, kind: str, matches: Sequence[SkillMatch], nothing: str) -> str:

@@ -21,8 +21,7 @@ _WITH_CONTENT = ("script", "style", "noscript", "template", "iframe", "object")
 _TAG = re.compile(r"</?([a-zA-Z][a-zA-Z0-9:]{0,15})(?:[\s/][^<>]{0,2000})?>")
 _BREAKS = str.maketrans({"\r": "\n", "\v": "\n", "\f": "\n", "\x85": "\n", "\u2028": "\n", "\u2029": "\n"})
 _ODD_BLANKS = re.compile(
-    "[\u00a0\u1680\u2000-\u200b\u200e\u200f\u202a-\u202f\u205f\u2060-\u2069\u3000\ufeff\u00ad\x00-\x08\x0e-\x1f\x7f"
-    "\ud800-\udfff]"
+    "[\u00a0\u1680\u2000-\u200a\u200e\u200f\u202a-\u202f\u205f\u2061-\u2069\u3000\x00-\x08\x0e-\x1f\x7f\ud800-\udfff]"
 )
 _HALF_LETTERS = re.compile("[\ud800-\udfff]")
 # Masks of anonymised ads that are names of tags as well.
@@ -39,7 +38,7 @@ _NAMED_BULLETS = re.compile(r"&(?:amp;)?(?:bull|middot|#8226|#183);", re.IGNOREC
 
 def blank_markup(text: str) -> str:
     """Text of the same length in which tags, scripts, comments and odd characters are blanks or line breaks."""
-    masked = _ODD_BLANKS.sub(" ", text.replace("\r\n", " \n").translate(_BREAKS))
+    masked = without_odd_blanks(text)
     # In a page that has tags of its own, an escaped one is what the page talks about.
     if "&lt;" in masked and not any(found.group(1).lower() in _KNOWN for found in _TAG.finditer(masked)):
         masked = _ESCAPED_TAG.sub(_as_tag, masked)
@@ -49,6 +48,11 @@ def blank_markup(text: str) -> str:
         masked = _NAMED_BLANKS.sub(lambda found: _EN_SPACE * len(found.group()), masked)
         masked = _NAMED_BULLETS.sub(lambda found: "•" + " " * (len(found.group()) - 1), masked)
     return masked
+
+
+def without_odd_blanks(text: str) -> str:
+    """Text of the same length with plain blanks and line breaks alone. Marks of no width are left: plain_text.py."""
+    return _ODD_BLANKS.sub(" ", text.replace("\r\n", " \n").translate(_BREAKS))
 
 
 def _as_tag(found: re.Match[str]) -> str:

@@ -18,12 +18,14 @@ from page_markup import whole_letters
 from passage_scores import read_units
 from skill_finder import SkillFinder, SkillFinderError
 from skill_index import sha256_of_lines
-from skill_match import SAME_ANYWHERE, SkillMatch, are_opposites, closeness
+from skill_match import SkillMatch, pairs_of_same
 from taxonomy import encode_skills, parse_skills
 
 MAX_PAGE_SKILLS = 5_000
 # Half a minute of two cores; a long ad or CV has some 2,000 lines.
 MAX_PAGE_PASSAGES = 6_000
+# Each of two texts that are compared.
+MAX_COMPARED_PASSAGES = MAX_PAGE_PASSAGES // 2
 MAX_TOP_K = 200
 MAX_PAGE_ALIASES = 50_000
 # ESCO has 77 at most. Each is compared with each passage.
@@ -64,6 +66,7 @@ class PageService:
         top_k: int | None = None,
         merge: bool = True,
         own: OwnList | None = None,
+        most_passages: int = MAX_PAGE_PASSAGES,
     ) -> list[SkillMatch]:
         """Skills of a text, of the visitor's own list where there is one.
 
@@ -77,10 +80,10 @@ class PageService:
         if finder is None:
             raise PageError("Your list is no longer kept. Open it again.")
         passages = sum(len(unit.spans) for unit in read_units(text) if not unit.cannot_ask)
-        if passages > MAX_PAGE_PASSAGES:
+        if passages > most_passages:
             raise PageError(
                 f"The text has {passages:,} lines, sentences and list items; "
-                f"the limit is {MAX_PAGE_PASSAGES:,}. Take a part of it."
+                f"the limit is {most_passages:,}. Take a part of it."
             )
         try:
             return finder.find_skills(text, top_k=top_k, threshold=threshold, merge=merge)
@@ -104,26 +107,17 @@ class PageService:
         """Which skills of one text the other has too. Near-duplicates count as the same skill.
 
         Raises:
-            PageError: a text is missing or too long.
+            PageError: a text is missing, too long or too finely cut.
         """
-        of_first = self.find(checked_text(first, "Paste the job ad first."), threshold)
-        of_second = self.find(checked_text(second, "Paste the CV first."), threshold)
-        shared = [(one, other) for one in of_first for other in of_second if self._are_same(one, other)]
+        texts = checked_text(first, "Paste the job ad first."), checked_text(second, "Paste the CV first.")
+        of_first, of_second = (self.find(text, threshold, most_passages=MAX_COMPARED_PASSAGES) for text in texts)
+        shared = list(pairs_of_same(of_first, of_second, self.finder.index))
         firsts, seconds = {one.uri for one, _ in shared}, {other.uri for _, other in shared}
         return Comparison(
             common=[match for match in of_first if match.uri in firsts],
             only_first=[match for match in of_first if match.uri not in firsts],
             only_second=[match for match in of_second if match.uri not in seconds],
         )
-
-    def _are_same(self, one: SkillMatch, other: SkillMatch) -> bool:
-        if are_opposites(one.label, other.label):
-            return False
-        names = {one.label, *one.similar}
-        if not names.isdisjoint((other.label, *other.similar)):
-            return True
-        # No words that both share say that relatives are one: German and English are two, as are C++ and C#.
-        return closeness(one, other, self.finder.index) >= SAME_ANYWHERE
 
     def read_file(self, data: bytes, name: str) -> str:
         """Text of a dropped file.
@@ -196,7 +190,8 @@ class PageService:
             top_k: how many skills.
 
         Returns:
-            Skills with their cosine, best first.
+            Skills with the score that the model ranks by, best first: the cosine, or for a model that scores by tokens
+            that score, alone or mixed with the cosine.
         """
         return [
             {"label": match.label, "uri": match.uri, "type": match.type, "score": round(match.score, 4)}

@@ -11,8 +11,8 @@ import numpy as np
 from lexicon import Lexicon, NameFound
 from name_words import NameWords, words_of
 from no_skill import Gate, cannot_ask
-from page_markup import blank_markup
-from passages import Passage, split_list, split_passages
+from passages import Passage, split_letters, split_list
+from plain_text import PlainText, plain_text
 from skill_index import SkillIndex, Vectors
 from skill_match import Evidence, FoundBy
 from token_scores import Reading, scores_of
@@ -39,13 +39,13 @@ UNITS_AT_ONCE = 256
 class Unit:
     """A passage and, where it lists things, its items: what is encoded and scored.
 
-    `letters`: the user's text there, letter for letter, with its markup blanked.
+    `plain`: the letters that a reader sees there.
     """
 
     passage: Passage
     items: tuple[Passage, ...]
     cannot_ask: bool
-    letters: str
+    plain: PlainText
 
     @property
     def spans(self) -> tuple[Passage, ...]:
@@ -64,11 +64,20 @@ class Hit:
 
 def read_units(text: str) -> list[Unit]:
     """Split a text into what is scored, in the order of the text."""
-    passages = split_passages(text)
-    plain = blank_markup(text)
-    silent = cannot_ask(passages, plain)
+    plain = plain_text(text)
+    passages = split_letters(plain.letters)
+    silent = cannot_ask(passages, plain.letters)
+
+    def placed(one: Passage) -> Passage:
+        return Passage(*plain.place(one.start, one.end), one.text)
+
     return [
-        Unit(passage, () if mute else tuple(split_list(passage, text)), mute, plain[passage.start : passage.end])
+        Unit(
+            placed(passage),
+            () if mute else tuple(map(placed, split_list(passage, plain.letters))),
+            mute,
+            plain.part(passage.start, passage.end),
+        )
         for passage, mute in zip(passages, silent, strict=True)
     ]
 
@@ -134,10 +143,9 @@ class Rule:
 
     def written(self, unit: Unit, scores: Vectors | None, sure_only: bool = False) -> list[Hit]:
         """Names written in the passage. Where there are scores, all but plain labels need the encoder's consent."""
-        start = unit.passage.start
         hits = []
         by_place: dict[tuple[int, int], list[NameFound]] = defaultdict(list)
-        for name in self.lexicon.find(unit.letters):
+        for name in self.lexicon.find(unit.plain.letters):
             by_place[name.start, name.end].append(name)
         for (name_start, name_end), names in by_place.items():
             name = max(names, key=lambda one: _meaning_of(one, scores))
@@ -149,7 +157,7 @@ class Rule:
                 continue
             floor = WRITTEN_LABEL if name.kind == "label" else WRITTEN_ALIAS
             how: FoundBy = "both" if cosine >= self.threshold else "words"
-            place = Evidence(start + name_start, start + name_end, max(cosine, floor), written=True)
+            place = Evidence(*unit.plain.place(name_start, name_end), max(cosine, floor), written=True)
             hits.append(Hit(name.skill, place, how))
         return hits
 

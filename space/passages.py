@@ -1,17 +1,16 @@
 """A job ad as people paste it -> passages (sentences, bullets, headings, cells) with offsets into that very text.
 
-Lines and bullets come first, then sentences within a line: job ads are lists and headings more than prose. Every
-step keeps one character for one character, so that `text[passage.start:passage.end]` is what the reader sees.
+Lines and bullets come first, then sentences within a line: job ads are lists and headings more than prose. They are
+looked for among the letters that a reader sees (plain_text.py), which know where they stand in the text.
 """
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from page_markup import blank_markup
+from plain_text import plain_text
 
 MAX_PASSAGE_CHARS = 400
 
@@ -48,14 +47,12 @@ _STARTERS = frozenset(
 _EDGE = " \t\n\u2002,;|*_\ufe0f\u200d"
 _EMOJI_AT_END = re.compile("[\\s\U0001f000-\U0001faff\u2600-\u27bf\u23e9-\u23fa\u2b50\ufe0f\u200d]+\\Z")
 _AND = re.compile(r"\s(?:and/or|and|or|&)\s")
-# Feeds escape twice: "&amp;#39;".
-_ESCAPED_TWICE = re.compile(r"&amp;(?=#?\w{1,31};)")
 _NOT_A_DOMAIN = re.compile(r"\.(?:Com|Net|Org|Edu|Gov)\b")
 
 
 @dataclass(frozen=True)
 class Passage:
-    """A piece of the user's text. `start` and `end` are code points; `text` is cleaned for the encoder."""
+    """A piece of a text. `start` and `end` are code points; `text` is cleaned for the encoder."""
 
     start: int
     end: int
@@ -69,37 +66,37 @@ def split_passages(text: str) -> list[Passage]:
         text: plain text or HTML, of any length and line ending.
 
     Returns:
-        Passages that do not overlap; each holds a letter or a digit, and at most 400 characters.
+        Passages that do not overlap; each holds a letter or a digit, and at most 400 letters as a reader sees them.
     """
-    masked = blank_markup(text)
+    plain = plain_text(text)
+    return [Passage(*plain.place(one.start, one.end), one.text) for one in split_letters(plain.letters)]
+
+
+def split_letters(letters: str) -> list[Passage]:
+    """`split_passages` of what `plain_text` made of a text; `start` and `end` count these letters."""
     passages = []
-    for line_start, line_end in _lines(masked):
-        for start, end in _pieces_of_line(masked, line_start, line_end):
-            for piece_start, piece_end in _sentences(masked, start, end):
-                for short_start, short_end in _short_enough(masked, piece_start, piece_end):
-                    passage = _trimmed(text, masked, short_start, short_end)
+    for line_start, line_end in _lines(letters):
+        for start, end in _pieces_of_line(letters, line_start, line_end):
+            for piece_start, piece_end in _sentences(letters, start, end):
+                for short_start, short_end in _short_enough(letters, piece_start, piece_end):
+                    passage = _trimmed(letters, short_start, short_end)
                     if passage:
                         passages.append(passage)
     return passages
 
 
-def split_list(passage: Passage, text: str) -> list[Passage]:
+def split_list(passage: Passage, letters: str) -> list[Passage]:
     """The items of a passage that lists things ("Python, SQL and Docker"), else none.
 
     Args:
-        passage: a passage of `text`.
-        text: the user's text.
+        passage: a passage of `letters`.
+        letters: what `split_letters` was given.
     """
-    masked = blank_markup(text[passage.start : passage.end])
-    spans = _items(masked)
+    spans = _items(letters[passage.start : passage.end])
     if len(spans) < 3:
         return []
-    items = []
-    for start, end in spans:
-        item = _trimmed(text, masked, start, end, passage.start)
-        if item:
-            items.append(item)
-    return items
+    items = [_trimmed(letters, passage.start + start, passage.start + end) for start, end in spans]
+    return [item for item in items if item]
 
 
 def _items(masked: str) -> list[tuple[int, int]]:
@@ -215,7 +212,7 @@ def _short_enough(masked: str, start: int, end: int) -> Iterator[tuple[int, int]
     yield start, end
 
 
-def _trimmed(text: str, masked: str, start: int, end: int, offset: int = 0) -> Passage | None:
+def _trimmed(masked: str, start: int, end: int) -> Passage | None:
     """A passage without outer blanks, bullets and emoji; None when nothing is left to read."""
     for pattern in (_EMOJI_AT_START, _BULLET_AT_START):
         found = pattern.match(masked, start, end)
@@ -227,5 +224,5 @@ def _trimmed(text: str, masked: str, start: int, end: int, offset: int = 0) -> P
         return None
     start += len(inner) - len(inner.lstrip(_EDGE))
     end -= len(inner) - len(inner.rstrip(_EDGE))
-    clean = " ".join(html.unescape(_ESCAPED_TWICE.sub("&", masked[start:end])).split())
-    return Passage(start + offset, end + offset, clean) if clean else None
+    clean = " ".join(masked[start:end].split())
+    return Passage(start, end, clean) if clean else None

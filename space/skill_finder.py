@@ -28,6 +28,7 @@ from narrowing import narrow as narrow_evidence
 from no_skill import Gate
 from page_markup import whole_letters
 from passage_scores import Hit, PassageScorer, Rule, read_units
+from plain_text import join_letters
 from skill_index import (
     Encoder,
     Skill,
@@ -220,7 +221,7 @@ class SkillFinder:
         if not sentence.strip():
             return []
         reader = self.reader if top_k <= NEAREST else SpanReader(self.encoder, self.index, near=top_k)
-        scores = scores_of(reader.read([whole_letters(sentence)]), self.index)[0]
+        scores = scores_of(reader.read([join_letters(whole_letters(sentence))]), self.index)[0]
         best = np.argsort(-scores, kind="stable")[:top_k]
         whole = len(sentence)
         return [self._match([Hit(int(i), Evidence(0, whole, float(scores[i])), "meaning")]) for i in best]

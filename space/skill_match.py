@@ -7,7 +7,8 @@ taxonomy does not put side by side.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -18,6 +19,7 @@ from skill_index import SkillIndex
 FoundBy = Literal["meaning", "words", "both"]
 # Cosine between two names from which they are taken as one: anywhere in the taxonomy, and among relatives.
 SAME_ANYWHERE, SAME_AMONG_RELATIVES = 0.78, 0.62
+COMPARED_AT_ONCE = 256
 # Names are near each other and mean the opposite: "load cargo", "unload cargo".
 _OPPOSITES = tuple(
     frozenset(pair.split("/"))
@@ -95,6 +97,31 @@ def are_close(better: SkillMatch, match: SkillMatch, index: SkillIndex) -> bool:
     parents, others = (index.skills[index.position[one.uri]].broader_uris for one in (better, match))
     relatives = match.uri in parents or better.uri in others or not set(parents).isdisjoint(others)
     return closeness(better, match, index) >= (SAME_AMONG_RELATIVES if relatives else SAME_ANYWHERE)
+
+
+def pairs_of_same(
+    ours: Sequence[SkillMatch], theirs: Sequence[SkillMatch], index: SkillIndex
+) -> Iterator[tuple[SkillMatch, SkillMatch]]:
+    """Matches of two texts that are one skill: they share a name, or their names are close, and no opposites."""
+    named: dict[str, set[int]] = defaultdict(set)
+    for number, match in enumerate(theirs):
+        for name in (match.label, *match.similar):
+            named[name].add(number)
+    # No words that both share say that relatives are one: German and English are two, as are C++ and C#.
+    for match, near in zip(ours, _near(ours, theirs, index), strict=True):
+        near.update(*(named.get(name, ()) for name in (match.label, *match.similar)))
+        for other in (theirs[number] for number in sorted(near)):
+            if not are_opposites(match.label, other.label):
+                yield match, other
+
+
+def _near(ours: Sequence[SkillMatch], theirs: Sequence[SkillMatch], index: SkillIndex) -> Iterator[set[int]]:
+    """For each of ours the numbers of theirs whose names are close. All at once would be a cosine for each pair."""
+    places, others = ([index.position[match.uri] for match in matches] for matches in (ours, theirs))
+    vectors = index.vectors[others]
+    for start in range(0, len(places), COMPARED_AT_ONCE):
+        for row in index.vectors[places[start : start + COMPARED_AT_ONCE]] @ vectors.T:
+            yield set(np.flatnonzero(row >= SAME_ANYWHERE).tolist())
 
 
 def are_opposites(one: str, other: str) -> bool:

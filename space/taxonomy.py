@@ -145,12 +145,13 @@ def encode_skills(
         encoder: makes the vectors that are not in the cache.
         name: what the taxonomy is called in results.
         cache: folder for vectors; None keeps nothing on disk.
-        encoder_id: names the weights, such as their hash; part of the cache's key.
+        encoder_id: names the weights, such as their hash; part of the cache's key, as is the encoder's backend.
         progress: called with (done, total).
     """
     labels = [skill.label for skill in skills]
     encode_spans: EncodeSpans | None = getattr(encoder, "encode_spans", None)
-    key = [encoder_id, *(["tokens"] if encode_spans else []), *labels]
+    # Backends round otherwise: torch-bf16 reads the same weights as torch and makes other vectors of them.
+    key = [encoder_id, str(getattr(encoder, "backend", "")), *(["tokens"] if encode_spans else []), *labels]
     file = cache / f"{sha256_of_lines(key)[:32]}.safetensors" if cache else None
     kept = _kept(file, len(labels)) if file else None
     if kept is not None:

@@ -5,6 +5,7 @@ damaged, or beyond its limits.
 """
 
 import io
+import posixpath
 import sys
 import zipfile
 from xml.etree import ElementTree
@@ -16,12 +17,23 @@ MAX_UNPACKED_BYTES = 20 * 1024 * 1024
 MAX_PACKING_RATIO = 200
 MEMORY_BYTES = 512 * 1024**2
 _AT_ONCE = 65_536
+LOCKED, TOO_LARGE, NO_WORD, ODD = 3, 4, 5, 6
+# The part that holds the text is named there; nearly always it is this one.
+_RELATIONS = "_rels/.rels"
 _DOCUMENT = "word/document.xml"
-_NAMESPACE = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
+# Of the second kind are files that were saved as "Strict Open XML".
+_NAMESPACES = (
+    "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}",
+    "{http://purl.oclc.org/ooxml/wordprocessingml/main}",
+)
 # Text boxes come twice: drawn as today's Word does, and once more for old ones.
 _FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
 _BREAKS = {"p": "\n", "br": "\n", "cr": "\n", "tab": "\t", "tc": "\t", "tr": "\n", "noBreakHyphen": "-"}
 _BULLET = "• "
+
+
+class _RefusedError(Exception):
+    """Its argument is the exit code."""
 
 
 class _Text:
@@ -36,7 +48,10 @@ class _Text:
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         self._fallbacks += tag == _FALLBACK
-        name, value = tag.removeprefix(_NAMESPACE), attributes.get(f"{_NAMESPACE}val", "")
+        name = _name_of(tag)
+        value = next((attributes[f"{space}val"] for space in _NAMESPACES if f"{space}val" in attributes), "")
+        if not self._open and name != "document":
+            raise _RefusedError(NO_WORD)
         self._open.append(name)
         if "pPrChange" in self._open:  # what a paragraph was before somebody changed it
             return
@@ -75,30 +90,57 @@ class _Text:
 def main() -> int:
     """Unpack, limit, read, write."""
     limit_this_process(MEMORY_BYTES)
-    with zipfile.ZipFile(io.BytesIO(sys.stdin.buffer.read())) as archive:
-        if _DOCUMENT not in archive.namelist():
-            return 5
-        info = archive.getinfo(_DOCUMENT)
-        if info.flag_bits & 1:
-            return 3
-        if info.file_size > MAX_UNPACKED_BYTES or info.file_size > MAX_PACKING_RATIO * max(info.compress_size, 1):
-            return 4
-        with archive.open(info) as member:
-            # The size in the zip's directory may be a lie: never read more than the limit.
-            xml = member.read(MAX_UNPACKED_BYTES + 1)
+    try:
+        with zipfile.ZipFile(io.BytesIO(sys.stdin.buffer.read())) as archive:
+            text = _text_of(_unpacked(archive, _body_of(archive)))
+    except _RefusedError as refusal:
+        return int(refusal.args[0])
+    sys.stdout.buffer.write(text.encode("utf-8", errors="replace"))
+    return 0
+
+
+def _body_of(archive: zipfile.ZipFile) -> str:
+    """Name of the part that holds the text."""
+    if _RELATIONS in archive.namelist():
+        relations = _unpacked(archive, _RELATIONS)
+        for one in ElementTree.fromstring(relations, _parser()):  # noqa: S314 (no entities)
+            if one.get("Type", "").endswith("/officeDocument"):
+                return posixpath.normpath(one.get("Target", "").lstrip("/"))
+    return _DOCUMENT
+
+
+def _unpacked(archive: zipfile.ZipFile, part: str) -> bytes:
+    if part not in archive.namelist():
+        raise _RefusedError(NO_WORD)
+    info = archive.getinfo(part)
+    if info.flag_bits & 1:
+        raise _RefusedError(LOCKED)
+    if info.file_size > MAX_UNPACKED_BYTES or info.file_size > MAX_PACKING_RATIO * max(info.compress_size, 1):
+        raise _RefusedError(TOO_LARGE)
+    with archive.open(info) as member:
+        # The size in the zip's directory may be a lie: never read more than the limit.
+        xml = member.read(MAX_UNPACKED_BYTES + 1)
     if len(xml) > MAX_UNPACKED_BYTES:
-        return 4
+        raise _RefusedError(TOO_LARGE)
     # A document type can define entities that grow without end; Word never writes one.
     if b"<!DOCTYPE" in xml or b"<!ENTITY" in xml:
-        return 6
-    sys.stdout.buffer.write(_text_of(xml).encode("utf-8", errors="replace"))
-    return 0
+        raise _RefusedError(ODD)
+    return xml
+
+
+def _name_of(tag: str) -> str:
+    """The tag without the namespace of Word; other tags keep theirs."""
+    return next((tag.removeprefix(space) for space in _NAMESPACES if tag.startswith(space)), tag)
+
+
+def _parser(target: _Text | None = None) -> ElementTree.XMLParser:
+    # Whatever encoding it names: read as another, a document type could hide from the check above.
+    return ElementTree.XMLParser(target=target, encoding="utf-8")  # noqa: S314 (no entities)
 
 
 def _text_of(xml: bytes) -> str:
     text = _Text()
-    # Whatever encoding it names: read as another, a document type could hide from the check above.
-    parser = ElementTree.XMLParser(target=text, encoding="utf-8")  # noqa: S314 (no entities)
+    parser = _parser(text)
     for start in range(0, len(xml), _AT_ONCE):
         parser.feed(xml[start : start + _AT_ONCE])
         if text.size > MAX_CHARS:

@@ -323,6 +323,13 @@ class TestService:
             service.find(text)
         assert len(service.finder.encoder.calls) == calls
 
+    def test_two_texts_that_are_compared_share_the_time_of_one(self):
+        """Half of 6,000 lines each."""
+        service = PageService(tiny_finder())
+        assert service.compare("ab\n" * 3000, "ab\n" * 3000).common == []
+        with pytest.raises(PageError, match=r"has 3,001 lines, .* the limit is 3,000\."):
+            service.compare("SQL", "ab\n" * 3001)
+
     def test_a_long_cv_is_read(self):
         """2,000 lines, a quarter of them lists of four."""
         lines = [f"- You bake bread in {n} ovens" if n % 4 else "Python, SQL, R, teams" for n in range(2000)]

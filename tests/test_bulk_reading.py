@@ -187,6 +187,50 @@ def test_a_comma_outside_quotes_is_an_error_of_its_row(tmp_path):
     assert rows == [Row(None, "1", "line 2 has more cells than the header"), Row("You bake", "2")]
 
 
+@pytest.mark.parametrize(
+    ("rows", "says"),
+    [
+        ('1,We bake\n2,"We fry\n3,We grill\n4,We boil\n', "line 3: a quotation mark is never closed"),
+        ('1,We bake\n2,"We fry\n3,We "grill"\n4,We boil\n', "line 3: ',' expected after"),
+        ('1,"We bake\n2,"We fry"\n', "line 2: ',' expected after"),
+    ],
+)
+def test_a_broken_quote_swallows_no_row(tmp_path, command, capsys, rows, says):
+    """It would take the rows up to the next quote, or all, into one cell."""
+    file = tmp_path / "ads.csv"
+    file.write_text(f"id,text\n{rows}", encoding="utf-8")
+    assert command(file, tmp_path / "out.parquet") == 2
+    assert f"error: {file} {says}" in capsys.readouterr().err
+    assert not (tmp_path / "out.parquet").exists()
+
+
+def test_a_broken_quote_in_the_header(tmp_path):
+    (tmp_path / "ads.csv").write_text('id,"text\n1,We bake\n', encoding="utf-8")
+    with pytest.raises(SkillFinderError, match=r"ads\.csv line 1: a quotation mark is never closed"):
+        texts_of(tmp_path / "ads.csv")
+
+
+def test_a_row_without_its_text_keeps_its_key(tmp_path):
+    (tmp_path / "ads.jsonl").write_text('{"text": "a", "id": 1}\n{"id": 2}\n[3]\n', encoding="utf-8")
+    rows = list(AdSource(str(tmp_path / "ads.jsonl"), "text", "id").rows())
+    assert [row.key for row in rows] == ["1", "2", None]
+    assert [row.error for row in rows] == [None, "line 2 has no field 'text'", "line 3 has no field 'text'"]
+
+
+@pytest.mark.parametrize("name", ["b.parquet", "b.csv", "b.jsonl"])
+def test_a_column_that_a_later_file_lacks_is_told_before_the_work(tmp_path, command, capsys, name):
+    ads = tmp_path / "ads"
+    ads.mkdir()
+    write_ads(ads / "a.parquet", ["You bake bread"])
+    if name == "b.parquet":
+        pq.write_table(pa.table({"body": ["You sing"]}), ads / name)
+    else:
+        (ads / name).write_text('{"body": "You sing"}\n' if name == "b.jsonl" else "body\nYou sing\n", encoding="utf-8")
+    assert command(ads, tmp_path / "out.parquet") == 2
+    assert f"{name} has no column 'text' (found: body)" in capsys.readouterr().err
+    assert not (tmp_path / "out.parquet.parts").exists()
+
+
 def test_bytes_of_windows_are_read_as_windows_writes_them(tmp_path):
     """A bullet is 0x95 there, and a text may hold both kinds; 0x81 is nothing in either."""
     file = tmp_path / "ads.csv"

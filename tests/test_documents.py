@@ -10,11 +10,22 @@ from documents import MAX_FILE_BYTES, MAX_TEXT_CHARS, UnreadableFileError, read_
 W = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
 
 
-def docx(body: str, name: str = "word/document.xml", head: str = "") -> bytes:
+def docx(body: str, name: str = "word/document.xml", head: str = "", space: str = W, relations: str = "") -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(name, f'{head}<w:document xmlns:w="{W}"><w:body>{body}</w:body></w:document>')
+        if relations:
+            archive.writestr("_rels/.rels", relations)
+        archive.writestr(name, f'{head}<w:document xmlns:w="{space}"><w:body>{body}</w:body></w:document>')
     return out.getvalue()
+
+
+def relations(target: str) -> str:
+    kinds = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+    return (
+        '<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships">'
+        f'<Relationship Id="a" Type="{kinds}/extended-properties" Target="docProps/app.xml"/>'
+        f'<Relationship Id="b" Type="{kinds}/officeDocument" Target="{target}"/></Relationships>'
+    )
 
 
 def paragraph(text: str) -> str:
@@ -91,6 +102,8 @@ def test_what_a_paragraph_was_is_not_what_it_is():
         ("Bäcker".encode("utf-16"), "Bäcker"),
         ("خباز".encode(), "خباز"),
         (docx(paragraph("You bake") + paragraph("bread")), "You bake\nbread\n"),
+        ("\ufb01nance work\ufb02ows, e\ufb03cient".encode(), "finance workflows, efficient"),
+        ("Py\u00adthon,\u200b S\u2060QL\ufeff".encode(), "Python, SQL"),
     ],
 )
 def test_text_of_honest_files(data, expected):
@@ -160,6 +173,39 @@ def test_a_text_box_is_read_once_and_its_hyphens_stay():
         docx(f"<w:p><w:r><mc:AlternateContent {markup}>{both}</mc:AlternateContent></w:r></w:p>{hyphen}")
     )
     assert text.split() == ["You", "bake", "bread.", "on-site"]
+
+
+@pytest.mark.parametrize("junk", [b"\xef\xbb\xbf", b"\r\n", b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 1000 + b"\n"])
+def test_a_pdf_may_begin_after_a_mark_or_lines_of_a_server(junk):
+    assert "You bake bread" in read_document(junk + pdf(), "ad.pdf")
+    assert "You bake bread" in read_document(junk + pdf())
+
+
+def test_a_text_may_speak_of_the_mark_of_a_pdf():
+    text = "You know that a file which begins with %PDF-1.7 is a PDF."
+    assert read_document(text.encode(), "ad.txt") == text
+
+
+def test_a_word_file_that_was_saved_as_strict():
+    item = '<w:numPr><w:ilvl w:val="0"/><w:numId w:val="3"/></w:numPr>'
+    data = docx(styled("You bake bread", item), space="http://purl.oclc.org/ooxml/wordprocessingml/main")
+    assert read_document(data) == "• You bake bread\n"
+
+
+@pytest.mark.parametrize("target", ["/word/document2.xml", "word/document2.xml", "word/x/../document2.xml"])
+def test_the_text_of_a_word_file_is_where_the_file_says(target):
+    data = docx(paragraph("You bake bread"), name="word/document2.xml", relations=relations(target))
+    assert read_document(data) == "You bake bread\n"
+
+
+def test_a_spreadsheet_is_no_word_file():
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("_rels/.rels", relations("xl/workbook.xml"))
+        archive.writestr("xl/workbook.xml", '<workbook xmlns="http://schemas.openxmlformats.org/spreadsheetml"/>')
+    for data in (out.getvalue(), docx("", relations=relations("word/gone.xml"))):
+        with pytest.raises(UnreadableFileError, match="not a Word file"):
+            read_document(data, "a.docx")
 
 
 def test_a_locked_pdf_and_one_with_too_many_pages():

@@ -8,6 +8,7 @@ import pytest
 
 from tests.browser_page import AD, find, names
 from tests.test_documents import docx, paragraph, pdf
+from tests.tiny_finder import SKILLS
 
 pytestmark = pytest.mark.browser
 EVIL = 'You bake bread <img src=x onerror="window.hacked=1"><script>window.hacked=1</script>'
@@ -25,6 +26,8 @@ def test_paste_highlight_and_click(page):
     assert page.locator("mark.chosen").all_inner_texts() == ["You bake bread"]
     page.locator("mark", has_text="SQL").click()
     assert page.locator("tr.chosen button.pick").all_inner_texts() == ["SQL"]
+    page.locator("mark", has_text="SQL").click()
+    assert page.locator("tr.chosen, .chosen, [aria-pressed=true]").count() == 0
     assert page.problems == []
     assert page.elsewhere == []
 
@@ -136,10 +139,13 @@ def test_compare_and_one_sentence(page):
     page.wait_for_selector("#comparison section.missing")
     assert "bake bread in ovens" in page.locator("section.missing").inner_text()
     assert "SQL" in page.locator("section.common").inner_text()
+    said = "1 skill in both, 1 not in the CV, 0 only in the CV."
+    assert page.locator("#comparison [role=status]").inner_text() == said
     page.get_by_role("tab", name="One sentence").click()
     page.fill("#sentence textarea", "bread")
     page.click("#rank")
     page.wait_for_selector("#ranking table.skills")
+    assert page.locator("#ranking [role=status]").inner_text() == f"{len(SKILLS)} skills, nearest first."
     assert page.locator("#ranking td.name").first.inner_text() == "bake bread in ovens"
     # Its rows have the numbers of another text's skills: there is nothing to choose that could light those up.
     assert page.locator("#ranking button").count() == 0

@@ -110,6 +110,12 @@ def test_a_phone_shows_it_all_without_scrolling_sideways(browser, address):
     find(page, AD)
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     assert page.locator("#results button.pick").first.bounding_box()["width"] <= PHONE["width"]
+    # Out of sight, the headers are there for those who listen; a number in sight says what it is.
+    headers = page.locator("#results thead th")
+    assert [headers.nth(i).is_visible() for i in range(4)] == [True] * 4
+    assert page.locator("#results thead").bounding_box()["width"] <= 1
+    said = "getComputedStyle(document.querySelector('td.score'), '::before').content"
+    assert page.evaluate(said) == '"Match"'
     context.close()
 
 

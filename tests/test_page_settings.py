@@ -48,6 +48,22 @@ def test_the_number_of_skills_is_kept_to(page):
     page.wait_for_function("document.querySelectorAll('#results button.pick').length === 2")
 
 
+def test_the_number_beside_a_slider_is_what_is_searched_with(page, capfd):
+    """Half of a number typed there, or none, would be under the least value, or no number."""
+    find(page, AD)
+    open_settings(page)
+    for setting, value in (("#threshold", "0.5"), ("#number", "40")):
+        box = page.locator(f"{setting} input[type=number]")
+        box.click()
+        for key in ("Control+A", "Delete", "0", ".", "ArrowUp"):
+            page.keyboard.press(key)
+        assert box.input_value() == page.locator(f"{setting} input[type=range]").input_value() == value
+    page.wait_for_timeout(1000)
+    assert page.locator(".toast-body").count() == 0
+    assert len(names(page)) == 3
+    assert "Traceback" not in capfd.readouterr().err
+
+
 def test_near_duplicates_are_shown_on_request(page):
     find(page, AD)
     assert page.locator("#results .similar").all_inner_texts() == ["also covers: plan shifts of staff employees"]

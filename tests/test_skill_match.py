@@ -2,12 +2,21 @@
 
 import random
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from skill_index import Skill, SkillIndex
-from skill_match import SAME_ANYWHERE, Evidence, SkillMatch, are_opposites, merge_near_duplicates
+from skill_match import (
+    SAME_ANYWHERE,
+    Evidence,
+    SkillMatch,
+    are_opposites,
+    closeness,
+    merge_near_duplicates,
+    pairs_of_same,
+)
 
 
 def index_of(vectors) -> SkillIndex:
@@ -86,3 +95,28 @@ def test_opposites_are_never_one(one, other, opposite):
     assert are_opposites(one, other) == are_opposites(other, one) == opposite
     merged = merge_near_duplicates([named(one, 0), named(other, 1)], index)
     assert len(merged) == (2 if opposite else 1)
+
+
+def test_skills_of_two_texts_are_paired_as_by_comparing_each_with_each():
+    """Vectors of three dimensions lie close often; a name under another's counts, and opposites are never one."""
+    chance = np.random.default_rng(5)
+    index = index_of(chance.normal(size=(40, 3)))
+    ours, theirs = ([match(number, []) for number in numbers] for numbers in (range(30), range(10, 40)))
+    close = [(a.uri, b.uri) for a in ours for b in theirs if closeness(a, b, index) >= SAME_ANYWHERE]
+    assert [(a.uri, b.uri) for a, b in pairs_of_same(ours, theirs, index)] == close
+    assert len(ours) < len(close) < len(ours) * len(theirs) / 2
+    assert list(pairs_of_same(ours, [], index)) == list(pairs_of_same([], theirs, index)) == []
+    apart = index_of([[1, 0], [0, 1], [1, 0.01]])
+    under = replace(match(1, []), similar=("skill 0",))
+    assert list(pairs_of_same([match(0, [])], [under], apart)) == [(match(0, []), under)]
+    loading, unloading = (replace(match(i, []), label=name) for i, name in ((0, "load cargo"), (2, "unload cargo")))
+    assert list(pairs_of_same([loading], [unloading], apart)) == []
+
+
+def test_texts_made_of_names_alone_are_compared_in_time():
+    """As many skills as a text of 100,000 characters shows: 20 million pairs, 14 microseconds each one by one."""
+    index = index_of(np.random.default_rng(3).normal(size=(4500, 384)))
+    matches = [match(number, []) for number in range(4500)]
+    started = time.process_time()
+    assert len(list(pairs_of_same(matches, matches, index))) == 4500
+    assert time.process_time() - started < 20

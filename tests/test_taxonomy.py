@@ -150,6 +150,16 @@ def test_a_broken_file_of_vectors_is_made_again(tmp_path):
         assert file.read_bytes() == whole
 
 
+def test_vectors_of_another_backend_are_not_taken(tmp_path):
+    """torch-bf16 reads the weight file of torch, and rounds what it makes of it."""
+    skills = parse_skills(b"id,label\n1,bake bread\n")
+    for backend, calls in (("torch", 1), ("torch-bf16", 1), ("torch", 0)):
+        encoder = WordEncoder()
+        encoder.backend = backend
+        encode_skills(skills, encoder, "own", tmp_path, "weights")
+        assert len(encoder.calls) == calls
+
+
 def test_a_folder_that_cannot_be_written_stops_nothing(tmp_path):
     (tmp_path / "file").write_text("in the way", encoding="utf-8")
     skills = parse_skills(b"id,label\n1,bake bread\n")

@@ -1,0 +1,145 @@
+"""Files of ads, packed or not -> their columns and what they hold, whatever wrote them."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import gzip
+import itertools
+import json
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+from skill_finder import SkillFinderError
+
+KINDS = (".parquet", ".csv", ".jsonl", ".csv.gz", ".jsonl.gz")
+# Fields may be left out where they are empty; one that none of so many lines has is misspelt.
+FIRST_LINES = 1000
+# A CSV cell longer than this is a broken quote, not an ad.
+MAX_CELL_CHARS = 16 * 1024**2
+_AS_WINDOWS = "as-windows"  # what open does with bytes that are no UTF-8
+
+
+def kind_of(file: Path) -> str:
+    """The ending of the file among `KINDS`, "" for another."""
+    return next((kind for kind in KINDS if file.name.lower().endswith(kind)), "")
+
+
+def is_of_ads(file: Path, folder: Path) -> bool:
+    """Whether a file in a folder holds ads: not what tools keep in hidden folders, nor a folder called x.parquet."""
+    hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
+    return bool(kind_of(file)) and not hidden and file.is_file()
+
+
+def columns_of(file: Path) -> list[str] | None:
+    """The names of a file's columns; None of a JSONL file whose first lines have no fields.
+
+    Raises:
+        SkillFinderError: of another kind, or it cannot be read.
+    """
+    with readable(file):
+        kind = kind_of(file)
+        if kind == ".parquet":
+            return list(parquet_metadata(file).schema.to_arrow_schema().names)
+        if kind in (".csv", ".csv.gz"):
+            with csv_rows(file) as reader:
+                return list(reader.fieldnames or ())
+        if kind in (".jsonl", ".jsonl.gz"):
+            return _fields_of(file) or None
+    raise SkillFinderError(f"{file} is not one of {', '.join(KINDS)}")
+
+
+@contextmanager
+def readable(file: Path) -> Iterator[None]:
+    """Say of which file it is that reading breaks off."""
+    try:
+        yield
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        raise SkillFinderError(f"{file} cannot be read to its end ({error})") from None
+
+
+@contextmanager
+def csv_rows(file: Path) -> Iterator[csv.DictReader[str]]:
+    """The rows of a CSV file.
+
+    Raises:
+        SkillFinderError: a quotation mark is never closed, or closed within a cell: rows would be lost in one another.
+    """
+    # The csv module's limit is the process's, so it is put back.
+    before = csv.field_size_limit(MAX_CELL_CHARS)
+    try:
+        with open_text(file) as lines:
+            # A zero byte is no text, and the csv module stops at it.
+            reader = csv.DictReader((line.replace("\0", "") for line in lines), strict=True)
+            try:
+                yield reader
+            except csv.Error as error:
+                problem = "a quotation mark is never closed" if "end of data" in str(error) else error
+                # The line where the row begins that cannot be read.
+                raise SkillFinderError(f"{file} line {reader.line_num + 1}: {problem}") from None
+    finally:
+        csv.field_size_limit(before)
+
+
+def parquet_metadata(file: Path) -> Any:
+    """What a Parquet file says of itself.
+
+    Raises:
+        SkillFinderError: it is none.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.read_metadata(file)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise SkillFinderError(f"{file} is not a Parquet file ({error})") from None
+
+
+def parquet_rows(batch: Any) -> list[dict[str, Any]]:
+    """The batch's rows; where a string is no UTF-8, as some writers leave it, its bytes as well as they can be read."""
+    import pyarrow as pa
+
+    try:
+        return list(batch.to_pylist())
+    except UnicodeDecodeError:
+        to_bytes = {pa.string(): pa.binary(), pa.large_string(): pa.large_binary()}
+        columns = [
+            column.view(to_bytes[column.type]) if column.type in to_bytes else column for column in batch.columns
+        ]
+        rows = pa.RecordBatch.from_arrays(columns, batch.schema.names).to_pylist()
+        return [{name: _decoded(value) for name, value in row.items()} for row in rows]
+
+
+def _decoded(value: Any) -> Any:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+
+
+def _fields_of(file: Path) -> list[str]:
+    """Names of the fields of the first lines of a JSONL file."""
+    found: dict[str, None] = {}
+    with open_text(file) as lines:
+        for line in itertools.islice(lines, FIRST_LINES):
+            with suppress(ValueError, RecursionError):
+                values = json.loads(line)
+                found.update(dict.fromkeys(values if isinstance(values, dict) else ()))
+    return list(found)
+
+
+def open_text(file: Path) -> IO[str]:
+    """UTF-8 text, packed or not; bytes that are none are read as Windows writes them."""
+    if file.name.lower().endswith(".gz"):
+        return gzip.open(file, "rt", encoding="utf-8-sig", errors=_AS_WINDOWS, newline="")
+    return file.open(encoding="utf-8-sig", errors=_AS_WINDOWS, newline="")
+
+
+def _as_windows(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    return error.object[error.start : error.end].decode("cp1252", "replace"), error.end
+
+
+codecs.register_error(_AS_WINDOWS, _as_windows)

@@ -1,0 +1,93 @@
+"""A text as it was given -> its letters as a reader sees them, and where each of them stands in that text.
+
+Markup is blank, an entity ("&#43;") is what it stands for, the ligatures of PDF files are letters again, and marks that
+nobody sees (soft hyphens, zero-width blanks) are left out, so that no word is broken by how it was written down.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html.entities import html5
+
+from page_markup import blank_markup, without_odd_blanks
+
+# What stands in a text for other letters, or for none.
+_JOINED = {
+    "\ufb00": "ff", "\ufb01": "fi", "\ufb02": "fl", "\ufb03": "ffi", "\ufb04": "ffl", "\ufb05": "st", "\ufb06": "st",
+    "\u00ad": "", "\u200b": "", "\u2060": "", "\ufeff": "",
+}  # fmt: skip
+_AS_LETTERS = str.maketrans(_JOINED)
+# Feeds escape twice: "&amp;#39;".
+_TO_READ = re.compile(
+    rf"&(?:amp;)?(#[0-9]{{1,9}};|#[xX][0-9a-fA-F]{{1,8}};|[a-zA-Z][a-zA-Z0-9]{{1,31}};)|[{''.join(_JOINED)}]"
+)
+_AMPERSAND = "&amp;"
+
+
+@dataclass(frozen=True)
+class PlainText:
+    """Letters, of which number i stands at `starts[i]:ends[i]` of the text as it was given, in code points."""
+
+    letters: str
+    starts: Sequence[int]
+    ends: Sequence[int]
+
+    def place(self, start: int, end: int) -> tuple[int, int]:
+        """Where `letters[start:end]`, which must not be empty, stands in the text as it was given."""
+        return self.starts[start], self.ends[end - 1]
+
+    def part(self, start: int, end: int) -> PlainText:
+        """`letters[start:end]`, with places in the whole text."""
+        return PlainText(self.letters[start:end], self.starts[start:end], self.ends[start:end])
+
+
+def plain_text(text: str) -> PlainText:
+    """What a reader sees of a text that may hold HTML."""
+    masked = blank_markup(text)
+    parts: list[str] = []
+    starts, ends = array("L"), array("L")
+    position = 0
+
+    def add(letters: str, start: int, end: int) -> None:
+        parts.append(letters)
+        starts.extend([start] * len(letters))
+        ends.extend([end] * len(letters))
+
+    def add_as_it_is(end: int) -> None:
+        parts.append(masked[position:end])
+        starts.extend(range(position, end))
+        ends.extend(range(position + 1, end + 1))
+
+    for found in _TO_READ.finditer(masked):
+        read, end = _as_read(found)
+        if end > found.start():
+            add_as_it_is(found.start())
+            add(read, found.start(), end)
+            position = end
+    if not position:
+        return PlainText(masked, range(len(masked)), range(1, len(masked) + 1))
+    add_as_it_is(len(masked))
+    return PlainText("".join(parts), starts, ends)
+
+
+def join_letters(text: str) -> str:
+    """The text with letters for ligatures, and without marks that nobody sees."""
+    return text.translate(_AS_LETTERS)
+
+
+def _as_read(found: re.Match[str]) -> tuple[str, int]:
+    """What a reader sees there, and where what stands for it ends: where it starts if nothing does."""
+    name = found[1]
+    if name is None:
+        return join_letters(found.group()), found.end()
+    if name[0] == "#" or name in html5:
+        # "\r\n" is one break; what is blank elsewhere is blank here.
+        read = html.unescape(f"&{name}").replace("\r", " ")
+        return join_letters(without_odd_blanks(read)), found.end()
+    # "R&amp;Dev;": an ampersand, and then no entity.
+    is_ampersand = found.group().startswith(_AMPERSAND)
+    return ("&", found.start() + len(_AMPERSAND)) if is_ampersand else ("", found.start())

@@ -1,0 +1,76 @@
+"""Entities, ligatures and marks of no width: read as a reader sees them, and placed where they stand."""
+
+import pytest
+
+from passage_scores import read_units
+from passages import split_passages
+from plain_text import plain_text
+from skill_index import Skill
+from tests.tiny_finder import SKILLS, tiny_finder
+
+NINE_BLANKS = "\u2002" * 9
+OWN = (*SKILLS, Skill("x:children", "handle children's problems"), Skill("x:flow", "workflow software"))
+
+
+def found(text: str) -> dict[str, str]:
+    """Label -> the words of the user's own text that show it."""
+    matches = tiny_finder(OWN).find_skills(text)
+    return {match.label: text[match.evidence[0].start : match.evidence[0].end] for match in matches}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("<p>You program B&amp;R controllers for our plant.</p>", {}),
+        ("<p>You know R &amp; SQL.</p>", {"SQL": "SQL"}),
+        ("Experience with C&#43;&#43; and C&#x23;.", {"C++": "C&#43;&#43;", "C#": "C&#x23;"}),
+        ("Python, C&#43;&#43;, SQL", {"C++": "C&#43;&#43;", "SQL": "SQL"}),
+        ("&lt;p&gt;C&amp;#43;&amp;#43;&lt;/p&gt;", {"C++": "C&amp;#43;&amp;#43;"}),
+        ("You handle children&#39;s problems.", {"handle children's problems": "handle children&#39;s problems"}),
+        ("You handle children&rsquo;s problems", {"handle children's problems": "handle children&rsquo;s problems"}),
+        ("We use work\ufb02ow software.", {"workflow software": "work\ufb02ow software"}),
+        ("We use work&fllig;ow software.", {"workflow software": "work&fllig;ow software"}),
+        ("We use S\u00adQL\ufeff.", {"SQL": "S\u00adQL"}),
+        ("You bake\u2060 bre\u200bad", {"bake bread in ovens": "You bake\u2060 bre\u200bad"}),
+        ("You bake bre&shy;ad", {"bake bread in ovens": "You bake bre&shy;ad"}),
+    ],
+)
+def test_names_are_found_however_they_are_written_down(text, expected):
+    assert found(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "letters"),
+    [
+        ("plain & simple;", "plain & simple;"),
+        ("a &lt;b&gt; &unheardof; &; &#; &#x;", f"a {NINE_BLANKS} &unheardof; &; &#; &#x;"),
+        ("R&amp;Dev; x", "R&Dev; x"),
+        ("&amp;amp;amp;", "&amp;"),
+        ("a&#13;&#10;b&#1;c&#xD83D;", "a \nbc\ufffd"),
+        ("\u00ad\u00ad", ""),
+        ("&NotEqualTilde;&ffilig;\ufb06", "\u2242\u0338ffist"),
+    ],
+)
+def test_every_letter_knows_where_it_stands(text, letters):
+    plain = plain_text(text)
+    assert plain.letters == letters
+    assert len(plain.starts) == len(plain.ends) == len(letters)
+    for letter, start, end in zip(letters, plain.starts, plain.ends, strict=True):
+        written = text[start:end]
+        assert written == letter or written[0] in "&\ufb06" or letter == "\u2002"
+
+
+def test_bullets_and_ends_of_sentences_may_be_entities():
+    text = "&#9679; You bake bread&#46; You plan&hellip; Then &ldquo;SQL&rdquo;&#10;&ndash; CSS"
+    shown = [text[one.start : one.end] for one in split_passages(text)]
+    assert shown == ["You bake bread&#46;", "You plan&hellip;", "Then &ldquo;SQL&rdquo;", "CSS"]
+
+
+def test_a_heading_between_marks_of_no_width_is_a_heading():
+    assert [unit.cannot_ask for unit in read_units("\ufeffBenefits\u200b\n- SQL lessons")] == [True, True]
+
+
+def test_one_sentence_is_ranked_by_its_letters():
+    """ "work\ufb02ow software" has both words of the name: their cosine is 1."""
+    best = tiny_finder(OWN).rank("Work\ufb02ow soft\u00adware", 1)[0]
+    assert (best.label, round(best.score, 4)) == ("workflow software", 1.0)
