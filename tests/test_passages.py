@@ -134,7 +134,27 @@ def test_a_hundred_kilobytes_of_anything_are_cut_in_time(unit):
 
 
 @pytest.mark.parametrize(
-    "unit", ["!", "…", "•", "-", "•-", " ", "<b></b>", "&nbsp;", "&lt;b&gt;", "\t|", ". ", '"', "o "]
+    "unit",
+    [
+        "!",
+        "…",
+        "•",
+        "-",
+        "•-",
+        " ",
+        "<b></b>",
+        "&nbsp;",
+        "&lt;b&gt;",
+        "\t|",
+        ". ",
+        '"',
+        "o ",
+        "&amp;",
+        "&",
+        "&#4",
+        "\ufb01",
+        "\u00ad",
+    ],
 )
 def test_what_comes_a_hundred_thousand_times_is_split_in_time(unit):
     """The page takes texts of so many characters: time in proportion to them is some tenths of a second."""
