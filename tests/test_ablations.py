@@ -167,6 +167,27 @@ def test_a_row_that_is_asked_no_more_stays_where_it_was_measured():
     assert whole[-1] == rows[0]
 
 
+def test_a_question_is_shown_as_it_was_or_as_it_is_asked_now():
+    """On file: 4 and 1 sentences a skill by recipes of before. They stay until the first of now, 10, is measured."""
+    asked = {row.name: recipe_of(row, 1).as_dict() for row in GRID if row.question == "sentence_count"}
+
+    def row(name: str, recipe: dict) -> AblationRow:
+        return results().rows[0].model_copy(update={"question": "sentence_count", "name": name, "recipe": recipe})
+
+    def shown(*rows: AblationRow) -> list[AblationRow]:
+        whole = ablation_report.with_whole_grid(results().model_copy(update={"rows": list(rows)})).rows
+        return [row for row in whole if row.question == "sentence_count"]
+
+    old = [row(name, {**asked["1_a_skill"], "max_tokens": 32}) for name in ("4_a_skill", "1_a_skill")]
+    assert shown(*old) == old
+    # By the grid's recipe, as a file has it that was written before `chunk_size` was a key, in other words.
+    ten = row("10_a_skill", {**asked["10_a_skill"], "description": "ten"})
+    del ten.recipe["chunk_size"]
+    found = shown(*old, ten)
+    assert found[0] == ten
+    assert [(one.name, one.seeds) for one in found[1:]] == [("5_a_skill", []), ("3_a_skill", []), ("1_a_skill", [])]
+
+
 def test_a_figure_of_nothing_measured_is_empty(tmp_path: Path):
     nothing = results()
     rows = [row.model_copy(update={"sets": {}, "seeds": []}) for row in nothing.rows]
@@ -259,6 +280,28 @@ def test_a_question_is_of_one_call_or_the_other(tmp_path: Path):
     results_now = earlier.model_copy(update={"rows": now})
     assert ablations.with_earlier(results_now, {"scoring"}, tmp_path / "ablations.json").rows == [first, second, third]
     assert ablations.with_earlier(results_now, {"masks"}, tmp_path / "ablations.json").rows == now
+
+
+def test_a_question_that_was_not_asked_stays_whatever_its_recipes_are(tmp_path: Path):
+    """On file: `masks` by another recipe, and `old`, which nobody asks any more. `scoring` is asked.
+
+    Asked for and measured, `masks` is as now; asked for and not measured, what there is stays.
+    """
+    earlier = results()
+    rows = [*earlier.rows, earlier.rows[0].model_copy(update={"question": "old"})]
+    earlier.model_copy(update={"rows": rows}).save(tmp_path / "ablations.json")
+    now = [row.model_copy(update={"recipe": {"key": "new"}}) for row in earlier.rows[:2]]
+    scored = now[0].model_copy(update={"question": "scoring"})
+    waiting = [row.model_copy(update={"seeds": [], "sets": {}, "not_run": "not yet"}) for row in now]
+
+    def written(masks: list[AblationRow], *wanted: str) -> list[AblationRow]:
+        new = earlier.model_copy(update={"rows": [*masks, scored]})
+        return ablations.with_earlier(new, wanted, tmp_path / "ablations.json").rows
+
+    for masks in (now, waiting):
+        assert written(masks, "scoring") == [*earlier.rows, scored, rows[-1]]
+    assert written(now, "masks", "scoring") == [*now, scored, rows[-1]]
+    assert written(waiting, "masks", "scoring") == [*earlier.rows, scored, rows[-1]]
 
 
 def test_another_llm_s_dataset_that_is_none_costs_its_row_alone(tmp_path: Path, arguments: list[str]):

@@ -10,6 +10,7 @@ from dataset_builder.seeded import stable_number
 from tests.test_pseudo_labels import FixedTeacher
 from training.kept_labels import SCHEMA, UNKNOWN, KeptLabels, Notes, are_kept_labels
 from training.label_space import LabelSpace
+from training.pseudo_labels import LabelledSentence, PartedSentence, label_sentences
 from training.run_record import ModelSource, TrainingRecord
 
 TEACHER = ModelSource(id="our/teacher", revision="v1", weights_sha256="0" * 64)
@@ -32,6 +33,18 @@ def test_what_is_kept_comes_back_and_nothing_else(tmp_path):
         ("weld steel", 0.75),
     ]
     assert kept.teacher == TEACHER
+
+
+def test_texts_that_are_not_kept_are_counted_labelled_by_no_bound_and_not_kept_on(tmp_path):
+    """Two of three texts, one asked twice; a bound of -1 takes any cosine."""
+    path = kept_in(tmp_path / "kept.parquet", you_weld=("weld steel", 0.75))
+    notes = Notes(KeptLabels(path, LABELS), LABELS, TEACHER)
+    sentences = [PartedSentence(text, (text,)) for text in ("you weld", "you sing", "you row")]
+    assert label_sentences(sentences, notes, -1.0) == [LabelledSentence("you weld", ("weld steel",))]
+    notes.nearest(["you sing"])
+    assert notes.told() == (2, 3)
+    notes.save(tmp_path / "again.parquet")
+    assert (tmp_path / "again.parquet").read_bytes() == path.read_bytes()
 
 
 def test_no_text_is_in_the_file(tmp_path):

@@ -216,7 +216,7 @@ def test_the_command_writes_what_training_reads(arguments, tmp_path, capsys):
     assert (tmp_path / "out" / "pseudo.csv").read_bytes() == first
 
 
-def test_the_command_labels_again_without_its_teacher(arguments, tmp_path):
+def test_the_command_labels_again_without_its_teacher(arguments, tmp_path, capsys):
     spans = skillspan(tmp_path / "train.json", ("we weld iron and bake bread", "OBIOBI", "OOOOOO"))
     kept = tmp_path / "kept.parquet"
     given = [*arguments, "--spans", str(spans), "--least-score-span", "-0.5"]
@@ -228,6 +228,12 @@ def test_the_command_labels_again_without_its_teacher(arguments, tmp_path):
     pseudo_labels.main([*given[:place], str(kept), *given[place + 1 :]])
     assert csv_file.read_bytes() == first
     assert json.loads(about.read_text())["teacher"] == teacher
+    assert "not among the kept labels" not in capsys.readouterr().out
+    other = skillspan(tmp_path / "other.json", ("we sail ships", "OBI", "OOO"))
+    more = [*given[:place], str(kept), *given[place + 1 :], "--spans", str(other), "--least-score-span", "-1"]
+    pseudo_labels.main(more)
+    assert "1 of 1 texts are not among the kept labels, and got none" in capsys.readouterr().out
+    assert dict(read_skillskape(str(csv_file))) == {}
 
 
 def test_a_span_that_copies_a_benchmark_sentence_is_no_text_of_its_own(arguments, tmp_path):

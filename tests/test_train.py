@@ -1,12 +1,9 @@
 """Whole runs of a tiny encoder: what a run leaves, and that it can be repeated and resumed."""
 
-import contextlib
 import json
-import os
+import multiprocessing
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -18,15 +15,19 @@ from sentence_transformers import SentenceTransformer
 from dataset_builder.contract import StageError, sha256_of_file
 from tests.tiny_runs import RECIPE, STAGE, command, equal, write_place
 from training import train
+from training.losses import MaskedRankingLoss
 from training.prepare import RunOptions, prepare
-from training.recipe import recipe_from_dict
-from training.run import _whole
+from training.recipe import comparable, recipe_from_dict
 from training.run_record import TrainingRecord
+from training.stages import StageOutcome
 from training.static_model import distil
 from training.validation import SkillRanking
 
 REPO = Path(__file__).resolve().parent.parent
 ESCO = REPO / "dataset_builder" / "sample_esco"
+# Processes that are killed; what imports the libraries, which takes seconds, is forked for each.
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["training.averaging", "training.prepare", "training.run"])
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +131,7 @@ def test_a_mask_that_masked_nothing_makes_no_other_recipe():
     """The library's loss has none: records from before paper.yaml said so are of the same run; ours with one is not."""
 
     def whole(loss: dict, **more: object) -> dict:
-        return _whole({**RECIPE, "stages": [{**STAGE, "loss": loss, **more}]})
+        return comparable({**RECIPE, "stages": [{**STAGE, "loss": loss, **more}]})
 
     assert whole({"name": "mnrl"}) == whole({"name": "mnrl", "mask": []})
     assert whole({"name": "masked_mnrl"}) != whole({"name": "masked_mnrl", "mask": []})
@@ -190,22 +191,79 @@ def test_killed_in_the_second_epoch_it_ends_the_same(place: Path, label_memory: 
 
 def run_until(arguments: list[str], mark: Path) -> None:
     """Start a run in a process of its own and kill it as soon as a file is there."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "training.train", *arguments],
-        cwd=REPO,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    process = FORKS.Process(target=train.main, args=(arguments,))
+    process.start()
     try:
         deadline = time.monotonic() + 300
         while not mark.exists():
-            assert process.poll() is None, "the run ended before it could be killed"
+            assert process.is_alive(), "the run ended before it could be killed"
             assert time.monotonic() < deadline, f"{mark} never came"
             time.sleep(0.005)
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(process.pid, signal.SIGKILL)
-        process.wait()
+        process.kill()  # SIGKILL
+        process.join()
+    assert process.exitcode == -signal.SIGKILL
+
+
+def test_killed_between_stages_and_in_the_second_it_ends_the_same(place: Path):
+    """Definitions for 5 steps, then 125 labels in batches of 8 for 3 epochs of 15 steps, with two checkpoints an epoch.
+
+    One run is killed twice: as soon as the first stage is done, and in the second epoch of the second stage.
+    """
+    first = {**STAGE, "name": "definitions", "sources": {"descriptions": {}}, "max_steps": 5}
+    second = {**STAGE, "sources": {"labels": {}}, "epochs": 3}
+    recipe = {**RECIPE, "checkpoints_per_epoch": 2, "stages": [first, second]}
+    whole, broken = place / "undisturbed-stages", place / "killed-stages"
+    train.main(command(place, whole.name, recipe, "--esco", str(ESCO)))
+    killed, checkpoints = command(place, broken.name, recipe, "--esco", str(ESCO)), broken / "checkpoints"
+    run_until(killed, checkpoints / "1-definitions" / "stage.json")
+    assert not list((checkpoints / "2-sentences").glob("checkpoint-*"))
+    run_until(killed, checkpoints / "2-sentences" / "checkpoint-23" / "trainer_state.json")
+    assert not (broken / "training_record.json").exists()
+    train.main(killed)
+    assert equal(whole, broken)
+    one, two = TrainingRecord.load(whole), TrainingRecord.load(broken)
+    assert len(one.losses) == one.steps == 5 + 45
+    assert [point.loss for point in one.losses] == [point.loss for point in two.losses]
+
+
+def test_pairs_are_counted_by_batches(place: Path, monkeypatch: pytest.MonkeyPatch):
+    """96 pairs are 12 batches of 8; in steps of 5 batches, an epoch has steps of 5, 5 and 2: two epochs see 192 pairs.
+
+    A third of the way, after 4 of these 6 steps, it is 12 + 5 batches.
+    """
+    seen, loss = [], MaskedRankingLoss.forward
+
+    def counted(self, features, labels):
+        seen.append(len(labels))
+        return loss(self, features, labels)
+
+    monkeypatch.setattr(MaskedRankingLoss, "forward", counted)
+    for out, steps, pairs in (("accumulated", None, 192), ("accumulated-4", 4, (12 + 5) * 8)):
+        seen.clear()
+        stage = {**STAGE, "gradient_accumulation": 5, "max_steps": steps}
+        train.main(command(place, out, {**RECIPE, "stages": [stage]}, "--keep-checkpoints"))
+        outcome = StageOutcome.load(place / out / "checkpoints" / "1-sentences")
+        assert (sum(seen), outcome.pairs_seen, outcome.steps) == (pairs, pairs, steps or 6)
+
+
+def test_prompts_of_the_base_model_are_left_out(place: Path, capsys: pytest.CaptureFixture[str]):
+    """E5 and BGE store some; training and validation add none, so what is saved must not ask for any."""
+    prompts = {"query": "query: ", "document": ""}
+    base = SentenceTransformer(str(place / "encoder"), prompts=prompts, default_prompt_name="query", device="cpu")
+    base.save_pretrained(str(place / "prompted"))
+    given = command(place, "no-prompts", {**RECIPE, "stages": [{**STAGE, "max_steps": 2}]})
+    given[given.index("--base-model") + 1] = str(place / "prompted")
+    train.main([*given, "--seeds", "1", "2"])
+    said = capsys.readouterr().out
+    assert said.count("the base model's prompts (query) are left out") == 1
+    trained = SentenceTransformer(str(place / "no-prompts"), device="cpu")
+    assert (trained.prompts, trained.default_prompt_name) == ({"query": "", "document": ""}, None)
+    assert np.array_equal(trained.encode_query("bake bread"), trained.encode("bake bread", prompt=""))
+    assert np.array_equal(trained.encode("bake bread"), trained.encode("bake bread", prompt=""))
+    # Without any, nothing is said.
+    train.main(command(place, "plain-base", {**RECIPE, "stages": [{**STAGE, "max_steps": 2}]}))
+    assert "prompts" not in capsys.readouterr().out
 
 
 def test_stages_follow_each_other(place: Path):

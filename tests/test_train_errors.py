@@ -75,11 +75,39 @@ def test_a_base_model_that_cannot_be_opened(place: Path, capsys: pytest.CaptureF
 
 
 def test_a_loss_that_is_no_number_stops_the_run(place: Path, capsys: pytest.CaptureFixture[str]):
-    """A learning rate of 1e30 makes weights and then the loss overflow; the checkpoints stay."""
+    """A learning rate of 1e30 makes weights and then the loss overflow; the checkpoints stay.
+
+    Another learning rate does not go on with them, but in a folder of its own.
+    """
     recipe = {**RECIPE, "stages": [{**STAGE, "learning_rate": 1e30, "warmup": 0.0, "max_grad_norm": 0.0}]}
-    assert "the loss became nan at step" in failing(command(place, "e7", recipe), capsys)
+    line = failing(command(place, "e7", recipe), capsys)
+    assert "the loss became nan at step" in line
+    assert "precision: fp32, and give another --out" in line
     assert (place / "e7" / "checkpoints").is_dir()
     assert not (place / "e7" / "training_record.json").exists()
+    lower = {**RECIPE, "stages": [{**STAGE, "max_steps": 1}]}
+    assert "was begun with another recipe" in failing(command(place, "e7", lower), capsys)
+    train.main(command(place, "e7-lower", lower))
+
+
+def test_a_benchmark_that_is_none_begins_no_run(place: Path, capsys: pytest.CaptureFixture[str]):
+    """The recipe with the name put right would be refused as another."""
+    short = {**RECIPE, "stages": [{**STAGE, "max_steps": 1}]}
+    given = ("--validation", str(place / "benchmarks"))
+    line = failing(command(place, "e11", {**short, "validation": {"metric": "TINY"}}, *given), capsys)
+    assert "validation metric 'TINY' is no benchmark. Known: mean, tiny" in line
+    several = command(place, "e11", {**short, "validation": {"metric": "TINY"}}, *given, "--seeds", "1", "2")
+    assert "is no benchmark" in failing(several, capsys)
+    assert not (place / "e11" / "checkpoints" / "run.json").exists()
+    train.main(command(place, "e11", {**short, "validation": {"metric": "tiny"}}, *given))
+
+
+def test_values_that_cannot_be_are_one_line(place: Path, capsys: pytest.CaptureFixture[str]):
+    assert "seed must be from 0 to 4294967295, got -1" in failing(command(place, "e12", RECIPE, "--seed", "-1"), capsys)
+    assert "got -2" in failing(command(place, "e12", RECIPE, "--seeds", "1", "-2"), capsys)
+    loss = {"name": "masked_mnrl", "matryoshka": [32, 999]}
+    line = failing(command(place, "e13", {**RECIPE, "stages": [{**STAGE, "loss": loss}]}), capsys)
+    assert "matryoshka sizes [999] are more than the encoder's 32 dimensions" in line
 
 
 @pytest.mark.parametrize(
@@ -101,6 +129,7 @@ def test_out_of_memory_is_told(place: Path, capsys, monkeypatch: pytest.MonkeyPa
     recipe = {**RECIPE, "stages": [{**STAGE, "loss": loss}]}
     line = failing(command(place, f"e8-{loss['name']}-{len(loss)}", recipe), capsys)
     assert "out of memory with 8 pairs a batch and 64 tokens. Set " in line
+    assert line.endswith("a smaller batch_size, and give another --out")
     assert advice in line
 
 

@@ -156,12 +156,31 @@ def test_linked_skills_of_all_asked_skills_are_ignored():
     assert (example.skill, example.known, set(example.near)) == (0, (1,), {5, 6})
 
 
+def test_hard_negatives_are_told_what_else_a_text_asks_for():
+    """Skills of the pair itself, and of a joined sentence where these are positives."""
+    both = TrainingPair("Both.", 0, (0, 1), "co_mentions")
+    told = []
+
+    def negatives(epoch, position, skill, known):
+        told.append((skill, known))
+        return (5,)
+
+    rough = Augmentation(join=1.0, joined_labels_are_positives=True)
+    for pairs, augmentation in (((both,), Augmentation()), ((both, PAIRS[7]), rough)):
+        assert StageExamples(Augmenter(augmentation, pairs, 1), negatives=negatives)[0, 0].negatives == (5,)
+    assert told[0] == (0, (1,))
+    assert told[1][0] == 0
+    assert set(told[1][1]) == {1, 7}
+
+
 def test_a_batch_is_sorted_by_length_and_stays_aligned():
     def preprocess(texts):
         return {"input_ids": torch.tensor([[len(text)] for text in texts])}
 
     pairs = tuple(TrainingPair("x" * (30 - number), number, (number,), "synthetic") for number in range(4))
-    examples = StageExamples(Augmenter(Augmentation(), pairs, 1), negatives=lambda epoch, position, skill: (skill + 4,))
+    examples = StageExamples(
+        Augmenter(Augmentation(), pairs, 1), negatives=lambda epoch, position, skill, known: (skill + 4,)
+    )
     batch = PairCollator(preprocess, LABELS)([examples[0, position] for position in range(4)])
     assert batch["anchor_input_ids"].flatten().tolist() == [27, 28, 29, 30]
     assert batch["label"].tolist() == [[3, 7], [2, 6], [1, 5], [0, 4]]

@@ -9,7 +9,7 @@ from torch.autograd import DeviceType
 from dataset_builder.contract import StageError
 from dataset_builder.markdown_parts import markers_of
 from tests.tiny_encoder import write_tiny_dataset, write_tiny_encoder
-from training import bench, model_flops
+from training import bench, bench_report, model_flops
 from training.base_model import open_encoder
 from training.bench import newest_dataset
 from training.bench_report import Measurement, TrainingSpeed, render
@@ -119,6 +119,7 @@ def test_the_tables_are_worked_by_hand():
     text = render(speed_of("cpu"))
     assert "| plain | fp32 | all | 20.0 | 1.00x | - | 50.00 |" in text
     assert "| ours | bf16 | 64 | 80.0 | 4.00x | 62.5% | 50.00 |" in text
+    assert "Tokens of its 3 texts, none cut off: 1-8 100.0%." in text
     assert "| A step of ours, 800.0 ms | ms | Share |" in text  # 64 pairs at 80 a second
     assert "| matrix products | 500.00 | 62.5% |" in text
     assert "| dropout | 100.00 | 12.5% |" in text
@@ -126,6 +127,41 @@ def test_the_tables_are_worked_by_hand():
     assert "| plain | 3.00 |" in text
     assert "| ours | 2.00 |" in text
     assert "tiny on pairs, recipe paper, batch 64, a processor, 2 cores. Matrix rate: 0.40 TFLOP/s in bf16." in text
+
+
+def test_the_longest_hundredth_of_the_texts_is_one_share():
+    """Of 200 texts 120 have up to 8 tokens, 78 up to 16, and the last two, 1%, more."""
+    counts = {"1-8": 120, "9-16": 78, "33-40": 1, "337-344": 1}
+    text = render(speed_of("cpu").model_copy(update={"sentence_lengths": counts}))
+    assert "Tokens of its 200 texts, none cut off: 1-8 60.0%, 9-16 39.0%, more 1.0%." in text
+
+
+def test_what_runs_out_of_memory_does_not_cost_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
+    """The plain example dies at batch 256: its other sizes, ours, and the record are there all the same."""
+    one = speed_of("cpu").speed[1]
+
+    def in_child(arguments, what):
+        way, size, steps = what.split(":")
+        if (way, size) == ("plain", "256"):
+            raise StageError(f"measuring {what} ended with exit code -9", "See the line above")
+        return one.model_copy(update={"way": way, "batch_size": int(size), "steps": int(steps)})
+
+    def with_facts(given, name, speed, memory):
+        return speed_of("cpu").model_copy(update={"memory": memory})
+
+    monkeypatch.setattr(bench, "_in_child", in_child)
+    monkeypatch.setattr(bench, "_with_facts", with_facts)
+    out = tmp_path / TrainingSpeed.FILE_NAME
+    bench.main(["--dataset", "pairs.csv", "--base-model", "minilm", "--out", str(out)])
+    said = capsys.readouterr()
+    assert "left out: measuring plain:256:3 ended with exit code -9" in said.err
+    assert "| plain | 2.00 | 2.00 | 2.00 | 2.00 | not measured |" in said.out
+    assert "| ours | 2.00 | 2.00 | 2.00 | 2.00 | 2.00 |" in said.out
+    assert len(TrainingSpeed.load(out).memory) == 14
+    markdown = tmp_path / "README.md"
+    markdown.write_text("\n".join(markers_of(bench.PART)))
+    bench_report.main([str(out), "--into", str(markdown)])
+    assert "| plain | 2.00 | 2.00 | 2.00 | 2.00 | not measured |" in markdown.read_text()
 
 
 class Operator:

@@ -5,7 +5,9 @@ import math
 import pytest
 import torch
 from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
+from sentence_transformers.util import cos_sim
 
+from dataset_builder.contract import StageError
 from tests.tiny_encoder import write_tiny_encoder
 from training.base_model import open_encoder
 from training.batches import PAD, Example, ignored, skills_tensor
@@ -241,6 +243,113 @@ def gradients(encoder, loss, columns, rows) -> list[torch.Tensor]:
     encoder.zero_grad()
     loss(features(encoder, *columns), rows).backward()
     return [value.grad.clone() for value in encoder.parameters() if value.grad is not None]
+
+
+class Noted(torch.nn.Module):
+    """An encoder that notes down what it returned, dropout and all."""
+
+    def __init__(self, encoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.outputs: list[dict] = []
+
+    def forward(self, columns: dict) -> dict:
+        self.outputs.append(self.encoder(columns))
+        return self.outputs[-1]
+
+
+@pytest.fixture(scope="module")
+def dropping(tmp_path_factory: pytest.TempPathFactory):
+    """An encoder that is being trained: it drops half of its values."""
+    return open_encoder(write_tiny_encoder(tmp_path_factory.mktemp("dropping"), dropout=0.5)).train()
+
+
+@pytest.mark.parametrize("name", ["masked_mnrl", "token_match", "token_and_cosine"])
+def test_a_false_negative_is_masked_whatever_dropout_makes_of_it(dropping, name: str):
+    """Anchors 0 and 2 ask for one skill, whose label stands in the batch twice, each time with other values dropped.
+
+    By id they are still one: the loss is the slow one over the very embeddings that the encoder made.
+    """
+    noted = Noted(dropping)
+    batch = [SENTENCES[:3], ["bake bread", "weld steel", "bake bread"]]
+    loss = make_loss(noted, Loss(name))(features(dropping, *batch), ids([[0], [1], [0]]))
+    sentences, labels = noted.outputs
+    assert not torch.allclose(labels["sentence_embedding"][0], labels["sentence_embedding"][2], atol=0.1)
+    cosines = cos_sim(sentences["sentence_embedding"], labels["sentence_embedding"]).tolist()
+    tokens = slow_token_match(sentences["token_embeddings"], sentences["attention_mask"], labels["sentence_embedding"])
+    used = {"masked_mnrl": [cosines], "token_match": [tokens], "token_and_cosine": [tokens, cosines]}[name]
+    same, none = [[a == b for b in (0, 1, 0)] for a in (0, 1, 0)], [[False] * 3] * 3
+    slow = [slow_ranking_loss([[20 * s for s in row] for row in one], [0, 1, 2], same, none, False) for one in used]
+    assert loss.item() == pytest.approx(sum(slow), rel=1e-4)
+
+
+@pytest.mark.parametrize(("mask", "pushed"), [((), True), (("same_skill",), False)])
+def test_the_other_copy_of_a_label_is_not_pushed_away(dropping, mask: tuple[str, ...], pushed: bool):
+    """Two anchors of one skill, and nothing else: without the mask each pushes away the other's label, with it nothing
+    moves, though dropout made two embeddings of that label."""
+    noted = Noted(dropping)
+    batch = features(dropping, SENTENCES[:2], ["bake bread", "bake bread"])
+    loss = MaskedRankingLoss(noted, Loss("masked_mnrl", mask=mask))(batch, ids([[0], [0]]))
+    labels = noted.outputs[1]["sentence_embedding"]
+    assert not torch.allclose(labels[0], labels[1], atol=0.1)
+    (gradient,) = torch.autograd.grad(loss, labels)
+    assert bool(gradient.abs().sum() > 1e-3) is pushed
+    assert pushed or not gradient.any()
+
+
+class FixedMemory:
+    """Remembered labels that never change: four, of which the last is nobody's negative."""
+
+    never = torch.tensor([False, False, False, True])
+
+    def embeddings(self) -> torch.Tensor:
+        return torch.randn(4, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
+
+
+@pytest.mark.parametrize(
+    ("loss", "memory"),
+    [
+        (Loss("masked_mnrl", symmetric=True), None),
+        (Loss("masked_mnrl", matryoshka=(4, 2)), None),
+        (Loss("masked_mnrl", several_positives=True), None),
+        (Loss("masked_mnrl", label_memory=3), FixedMemory()),
+        (Loss("masked_mnrl", symmetric=True, matryoshka=(4, 3), several_positives=True, scale=5.0), None),
+    ],
+    ids=["symmetric", "matryoshka", "several positives", "label memory", "all together"],
+)
+def test_gradients_are_those_of_finite_differences(loss: Loss, memory):
+    """Three anchors with a hard negative each: two of one skill, a known one, an ignored one."""
+    rows = ids([[0, 2, 3, PAD], [1, 3, 2, ignored(0)], [0, 3, 1, PAD]])
+    generator = torch.Generator().manual_seed(3)
+    columns = [torch.randn(3, 4, dtype=torch.float64, generator=generator, requires_grad=True) for _ in range(3)]
+    module = MaskedRankingLoss(None, loss, memory=memory)
+    assert torch.autograd.gradcheck(lambda *embeddings: module.loss_of(list(embeddings), rows), columns)
+
+
+@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize("name", ["token_match", "token_and_cosine"])
+def test_gradients_by_tokens_are_those_of_finite_differences(name: str, several: bool):
+    """Sentences of three and two tokens, two labels and a hard negative each; a sentence is the mean of its tokens."""
+    generator = torch.Generator().manual_seed(4)
+    tokens = torch.randn(2, 3, 4, dtype=torch.float64, generator=generator, requires_grad=True)
+    labels, hard = (torch.randn(2, 4, dtype=torch.float64, generator=generator, requires_grad=True) for _ in range(2))
+    mask = torch.tensor([[1, 1, 1], [1, 1, 0]])
+    module = TokenMatchLoss(lambda made: made, Loss(name, several_positives=several))
+
+    def loss_of(tokens, labels, hard):
+        mean = (tokens * mask[:, :, None]).sum(dim=1) / mask.sum(dim=1)[:, None]
+        sentences = {"token_embeddings": tokens, "attention_mask": mask, "sentence_embedding": mean}
+        columns = [sentences, {"sentence_embedding": labels}, {"sentence_embedding": hard}]
+        return module(columns, ids([[0, 2, 1], [1, 3, PAD]]))
+
+    assert torch.autograd.gradcheck(loss_of, (tokens, labels, hard))
+
+
+@pytest.mark.parametrize("name", ["mnrl", "masked_mnrl"])
+def test_matryoshka_sizes_are_no_larger_than_the_encoder(encoder, name: str):
+    """A cut to 999 of 32 dimensions cuts nothing."""
+    with pytest.raises(StageError, match=r"matryoshka sizes \[999\] are more than the encoder's 32 dimensions"):
+        make_loss(encoder, Loss(name, matryoshka=(999, 32)))
 
 
 @pytest.mark.parametrize("matryoshka", [(), (32, 8)])

@@ -75,6 +75,22 @@ def test_hard_negatives_leave_out_what_means_the_same_and_fill_up():
         assert set(found) == {3, 4, 5}
 
 
+def test_what_a_text_asks_for_is_never_its_hard_negative():
+    """Skills 0 to 4: of the pool 1, 2 the text asks for 1, so 2 is drawn, and 3 or 4 fills up, not 1.
+
+    Where 3 and 4 are excluded, better one of them than what is asked for; where all are asked for, there is none.
+    """
+    draw = HardNegatives({0: (1, 2)}, {}, 2, skills=5, seed=1)
+    crowded = HardNegatives({0: (1, 2)}, {0: (3, 4)}, 2, skills=5, seed=1)
+    for position in range(20):
+        for one in (draw, crowded):
+            first, second = one(0, position, 0, (1,))
+            assert first == 2
+            assert second in (3, 4)
+    with pytest.raises(StageError, match="2 hard negatives cannot be drawn for a text that asks for 4"):
+        draw(0, 0, 0, (1, 2, 3))
+
+
 def test_hard_negatives_that_cannot_be():
     with pytest.raises(StageError, match="no skill has a hard negative"):
         HardNegatives({}, {}, 1, 10, 1)

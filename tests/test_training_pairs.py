@@ -1,5 +1,6 @@
 import csv
 import dataclasses
+import json
 from pathlib import Path
 
 import pytest
@@ -256,6 +257,31 @@ def test_skills_as_text_are_refused(tmp_path: Path):
     path.write_text("sentence,skill,skills\nWe bake.,bake bread,bake bread\n")
     with pytest.raises(StageError, match="column 'skills' holds text"):
         read_dataset(str(path))
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ({"sentence": 5, "skill": "bake"}, "column 'sentence' holds '5', which is no text"),
+        ({"sentence": "We bake.", "skill": ["bake"]}, r"column 'skill' holds \"\['bake'\]\", which is no text"),
+        ({"sentence": "We bake.", "skill": "bake", "skills": [None]}, "column 'skills' holds 'None', which is no text"),
+        ({"sentence": "We bake.", "skill": "bake", "skills": 5}, "column 'skills' holds '5', which is no text"),
+    ],
+)
+def test_columns_without_text_are_one_error(tmp_path: Path, row: dict, words: str):
+    path = tmp_path / "pairs.jsonl"
+    path.write_text(json.dumps(row) + "\n")
+    with pytest.raises(StageError, match=words):
+        read_dataset(str(path))
+
+
+def test_gaps_in_a_column_are_left_out(tmp_path: Path):
+    """A row without a skill, and one without a list of skills."""
+    rows = [{"sentence": "We row.", "skill": None}, {"sentence": "We bake.", "skill": "bake", "skills": None}]
+    rows.append({"sentence": "We mix.", "skill": "mix", "skills": ["bake"]})
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    assert [row.skills for row in read_dataset(str(path)).rows] == [("bake",), ("mix", "bake")]
 
 
 def test_a_dataset_of_the_paper_s_shape(tmp_path: Path):

@@ -18,7 +18,8 @@ import numpy as np
 from dataset_builder.contract import run_command
 from dataset_builder.markdown_parts import put_part
 from training.ablation_grid import GRID, Row, recipe_of
-from training.ablation_results import AblationResults, AblationRow, Interval
+from training.ablation_results import AblationResults, AblationRow, Interval, by_question
+from training.recipe import comparable
 from training.run_record import DatasetSource
 
 PART = "ablations"  # of training/README.md
@@ -41,12 +42,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def with_whole_grid(results: AblationResults) -> AblationResults:
-    """The results with a row for all that the grid asks now; of what it asks no more, only what was measured."""
-    on_file = {(row.question, row.name): row for row in results.rows}
-    asked = [
-        on_file.pop(key) if key in on_file else _waiting(row) for row in GRID for key in [(row.question, row.name)]
-    ]
-    return results.model_copy(update={"rows": [*asked, *(row for row in on_file.values() if row.seeds)]})
+    """The results with a row for all that the grid asks now; of what it asks no more, only what was measured.
+
+    A question whose recipes are others now is wholly as on file until its first row, with which the others are
+    compared, is measured by the recipe of now, and from then on wholly as the grid has it.
+    """
+    on_file = by_question(results.rows)
+    rows: list[AblationRow] = []
+    for question in dict.fromkeys(row.question for row in GRID):
+        then = on_file.pop(question, [])
+        now = [_found(row, then) or _waiting(row) for row in GRID if row.question == question]
+        rows += now if now[0].seeds or not any(row.seeds for row in then) else then
+    gone = [row for those in on_file.values() for row in those if row.seeds]
+    return results.model_copy(update={"rows": [*rows, *gone]})
+
+
+def _found(asked: Row, on_file: Sequence[AblationRow]) -> AblationRow | None:
+    """The row on file that is of this name and recipe."""
+    recipe = comparable(recipe_of(asked, 1).as_dict())
+    return next((row for row in on_file if row.name == asked.name and comparable(row.recipe) == recipe), None)
 
 
 def _waiting(row: Row) -> AblationRow:

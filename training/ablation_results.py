@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -82,6 +82,14 @@ class AblationResults(Record):
     code_version: str
     budget_pairs: int
     rows: list[AblationRow]
+
+
+def by_question(rows: Sequence[AblationRow]) -> dict[str, list[AblationRow]]:
+    """The rows of each question, which are compared with one another."""
+    found: dict[str, list[AblationRow]] = {}
+    for row in rows:
+        found.setdefault(row.question, []).append(row)
+    return found
 
 
 def compare(scores: Mapping[int, Scores], baseline: Mapping[int, Scores]) -> dict[str, SetResult]:

@@ -30,7 +30,7 @@ from dataset_builder.contract import (
     write_atomically,
 )
 from training.ablation_grid import BUDGET, FOLDS_HELD_OUT, GRID, Row, recipe_of
-from training.ablation_results import AblationResults, AblationRow, RowRun, Scores, compare
+from training.ablation_results import AblationResults, AblationRow, RowRun, Scores, by_question, compare
 from training.base_model import open_encoder
 from training.equal_datasets import equalise
 from training.label_space import LabelSpace
@@ -284,20 +284,24 @@ def _why_not_run(row: Row, places: Places) -> str:
 
 
 def with_earlier(results: AblationResults, wanted: Collection[str], out: Path) -> AblationResults:
-    """The results; of questions that were not asked this time, what an earlier file has and is not measured now.
+    """The results, but what an earlier file has measured of questions that were not asked this time, wholly as there.
 
-    A question of which a row was measured only then is wholly as it was then: its rows are compared with one another.
+    So too where a question was asked and nothing of it was measured now. Whole questions, since the rows of one are
+    compared with one another; whatever their recipes, and of questions that nobody asks any more as well.
     """
     if not out.is_file():
         return results
-    earlier = {(row.question, row.name, str(row.recipe)): row for row in AblationResults.load(out).rows}
-    pairs = [(row, earlier.get((row.question, row.name, str(row.recipe)), row)) for row in results.rows]
-    only_then = {now.question for now, then in pairs if then.seeds and not now.seeds}
-    kept = [
-        then if now.question not in wanted and (now.question in only_then or not now.seeds) else now
-        for now, then in pairs
-    ]
-    return results.model_copy(update={"rows": kept})
+    now = by_question(results.rows)
+    kept = {
+        question: rows
+        for question, rows in by_question(AblationResults.load(out).rows).items()
+        if _some_measured(rows) and not (question in wanted and _some_measured(now.get(question, ())))
+    }
+    return results.model_copy(update={"rows": [row for rows in {**now, **kept}.values() for row in rows]})
+
+
+def _some_measured(rows: Sequence[AblationRow]) -> bool:
+    return any(row.seeds for row in rows)
 
 
 def _scores_of(row: Row, places: Places) -> dict[int, Scores]:

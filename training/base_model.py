@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,7 +85,7 @@ def sha256_of_weights(folder: Path) -> str:
 
 
 def open_encoder(folder: Path) -> Any:
-    """Open a sentence-transformers folder, or a plain encoder's, which then gets mean pooling.
+    """Open a sentence-transformers folder, or a plain encoder's, which then gets mean pooling; prompts are emptied.
 
     Raises:
         StageError: it cannot be opened.
@@ -93,12 +94,30 @@ def open_encoder(folder: Path) -> Any:
 
     try:
         with contextlib.redirect_stderr(io.StringIO()):
-            return SentenceTransformer(str(folder), trust_remote_code=False, local_files_only=True)
+            encoder = SentenceTransformer(str(folder), trust_remote_code=False, local_files_only=True)
     except Exception as error:
         if is_out_of_memory(error):
             raise
         reason = " ".join(str(error).split())[:200]
         raise StageError(f"base model {folder} cannot be opened ({type(error).__name__}: {reason})", REMEDY) from error
+    return _without_prompts(encoder)
+
+
+def stored_prompts(folder: Path) -> tuple[str, ...]:
+    """Names of the prompts in a sentence-transformers folder that are not empty, such as E5's `query`."""
+    try:
+        config = json.loads((folder / "config_sentence_transformers.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # none, or one with which the encoder cannot be opened
+        return ()
+    return tuple(name for name, prompt in (config.get("prompts") or {}).items() if prompt)
+
+
+def _without_prompts(encoder: Any) -> Any:
+    """The encoder with its prompts emptied: training adds none, so that the model it saves must not be given any."""
+    if any(encoder.prompts.values()):
+        encoder.prompts = dict.fromkeys(encoder.prompts, "")
+        encoder.default_prompt_name = None
+    return encoder
 
 
 def embed_texts(encoder: Any, texts: Sequence[str], precision: str = "auto") -> Any:

@@ -76,7 +76,8 @@ class StageExamples(Dataset[Example]):  # type: ignore[misc]
     Args:
         augmenter: holds the pairs.
         near: ids, by id, of the skills that must not be a skill's negatives (linked in ESCO, or nearly the same).
-        negatives: (epoch, position, skill) -> ids of hard negatives, as many for every pair.
+        negatives: (epoch, position, skill, others known to be asked for) -> ids of hard negatives, as many for every
+            pair.
         mask_joined: whether the joined sentences' skills are known to be asked for.
     """
 
@@ -84,7 +85,7 @@ class StageExamples(Dataset[Example]):  # type: ignore[misc]
         self,
         augmenter: Augmenter,
         near: Mapping[int, Sequence[int]] | None = None,
-        negatives: Callable[[int, int, int], tuple[int, ...]] | None = None,
+        negatives: Callable[[int, int, int, Sequence[int]], tuple[int, ...]] | None = None,
         mask_joined: bool = True,
     ) -> None:
         self.augmenter = augmenter
@@ -110,7 +111,7 @@ class StageExamples(Dataset[Example]):  # type: ignore[misc]
         return Example(
             text=augmented.text,
             skill=pair.skill,
-            negatives=self.negatives(epoch, position, pair.skill) if self.negatives else (),
+            negatives=self.negatives(epoch, position, pair.skill, known) if self.negatives else (),
             known=known,
             near=tuple(skill for skill in near if skill != pair.skill and skill not in known),
         )

@@ -28,7 +28,7 @@ import torch
 
 from dataset_builder.contract import StageError, code_version, run_command
 from dataset_builder.markdown_parts import put_part
-from training.bench_report import WAYS, Measurement, TrainingSpeed, render
+from training.bench_report import PART, WAYS, Measurement, TrainingSpeed, render
 from training.machine import on_cpu, precision_in_use, processor_name, usable_cores, use_threads
 from training.prepare import Prepared, RunOptions, prepare
 from training.recipe import Loss, Stage, read_recipe
@@ -42,7 +42,6 @@ MEMORY_BATCHES = (16, 32, 64, 128, 256)
 MEMORY_STEPS = 3
 PROFILED = "ours profiled"  # slower for being watched: for its parts alone
 PROFILED_STEPS = 20
-PART = "training-speed"  # of training/README.md
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -57,11 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     plain, ours = (_in_child(arguments, f"{way}:{given.batch_size}:{given.steps}") for way in WAYS[:2])
     watched = _in_child(arguments, f"{PROFILED}:{given.batch_size}:{min(PROFILED_STEPS, given.steps)}")
     speed = [plain, ours.model_copy(update={"step_seconds": watched.step_seconds})]
-    memory = []
-    for way in WAYS:
-        memory += [
-            _in_child(arguments, f"{way}:{size}:{MEMORY_STEPS}") for size in MEMORY_BATCHES if not given.no_memory
-        ]
+    sizes = () if given.no_memory else MEMORY_BATCHES
+    memory = [one for way in WAYS for size in sizes for one in _memory_of(arguments, way, size)]
     results = _with_facts(given, base_model, speed, memory)
     if given.out:
         results.save(given.out)
@@ -172,6 +168,18 @@ def _in_child(arguments: Sequence[str] | None, one: str) -> Measurement:
     if done.returncode:
         raise StageError(f"measuring {one} ended with exit code {done.returncode}", "See the line above")
     return Measurement.model_validate(json.loads(done.stdout.strip().splitlines()[-1]))
+
+
+def _memory_of(arguments: Sequence[str] | None, way: str, size: int) -> list[Measurement]:
+    """The measurement of a way and batch size; none, with a line that says so, where it ran out of memory or failed.
+
+    One that does not fit must not cost what was measured before.
+    """
+    try:
+        return [_in_child(arguments, f"{way}:{size}:{MEMORY_STEPS}")]
+    except StageError as error:
+        print(f"left out: {error}", file=sys.stderr, flush=True)
+        return []
 
 
 def measure(given: argparse.Namespace, way: str, batch_size: str, steps: str) -> Measurement:

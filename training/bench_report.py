@@ -1,14 +1,22 @@
-"""What training.bench measured <-> training_speed.json, and its tables."""
+"""What training.bench measured <-> training_speed.json, and its tables.
+
+python -m training.bench_report results/training_speed.json --into training/README.md
+"""
 
 from __future__ import annotations
 
+import argparse
+import sys
+from collections.abc import Sequence
 from typing import ClassVar
 
 from pydantic import Field
 
-from dataset_builder.contract import Record, Strict
+from dataset_builder.contract import Record, Strict, run_command
+from dataset_builder.markdown_parts import put_part
 from training.run_record import DatasetSource
 
+PART = "training-speed"  # of training/README.md
 WAYS = ("plain", "ours", "ours cached")
 WAITING = "nothing computes: Python, launches, the next batch"
 
@@ -56,8 +64,20 @@ class TrainingSpeed(Record):
     memory: list[Measurement]
 
 
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print the tables of a record that was written before."""
+    parser = argparse.ArgumentParser(prog="python -m training.bench_report", description=__doc__)
+    parser.add_argument("results", help="results/training_speed.json")
+    parser.add_argument("--into", metavar="MD", help="put the tables between their markers")
+    given = parser.parse_args(arguments)
+    tables = render(TrainingSpeed.load(given.results))
+    if given.into:
+        put_part(given.into, PART, tables)
+    sys.stdout.write(tables + "\n")
+
+
 def render(results: TrainingSpeed) -> str:
-    """Two Markdown tables: speed with RP@5, and memory by batch size."""
+    """Two Markdown tables, speed with RP@5 and memory by batch size, and the texts' lengths between them."""
     plain = results.speed[0]
     sets = list(plain.rp_at_5)
     heads = ["Training", "Precision", "Tokens", "Pairs/s", "Speed", "Of the matrix rate"]
@@ -73,15 +93,29 @@ def render(results: TrainingSpeed) -> str:
         f"{results.base_model} on {results.dataset.id}, recipe {results.recipe_name}, batch {plain.batch_size}, "
         f"{device}, {results.cpu_cores} cores. Matrix rate: {results.matrix_flops_per_s / 1e12:.2f} TFLOP/s in bf16.",
     ]
+    if results.sentence_lengths:
+        lines += ["", _lengths(results.sentence_lengths)]
     lines += _where_a_step_goes(results.speed[-1])
     if results.memory:
         sizes = sorted({one.batch_size for one in results.memory})
         lines += ["", "| Peak memory, GB | " + " | ".join(f"batch {size}" for size in sizes) + " |"]
         lines += ["|---|" + "--:|" * len(sizes)]
         for way in WAYS:
-            used = [one.peak_memory_bytes / 1e9 for one in results.memory if one.way == way]
-            lines.append(f"| {way} | " + " | ".join(f"{value:.2f}" for value in used) + " |")
+            used = {one.batch_size: f"{one.peak_memory_bytes / 1e9:.2f}" for one in results.memory if one.way == way}
+            lines.append(f"| {way} | " + " | ".join(used.get(size, "not measured") for size in sizes) + " |")
     return "\n".join(lines)
+
+
+def _lengths(counts: dict[str, int]) -> str:
+    """Share of the texts by length, up to the length that all but the longest 1% are within."""
+    texts, shown, left = sum(counts.values()), [], sum(counts.values())
+    for tokens, count in counts.items():
+        if left <= texts / 100:
+            shown.append(f"more {left / texts:.1%}")
+            break
+        shown.append(f"{tokens} {count / texts:.1%}")
+        left -= count
+    return f"Tokens of its {texts:,} texts, none cut off: {', '.join(shown)}."
 
 
 def _where_a_step_goes(one: Measurement) -> list[str]:
@@ -96,3 +130,7 @@ def _where_a_step_goes(one: Measurement) -> list[str]:
 
 def _share(one: Measurement, results: TrainingSpeed) -> str:
     return "-" if one.model_flops_per_s is None else f"{one.model_flops_per_s / results.matrix_flops_per_s:.1%}"
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import io
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,7 +67,6 @@ def read_dataset(name: str) -> DatasetRows:
         StageError: it cannot be opened, has no train split, or lacks a needed column.
     """
     place, revision = split_revision(name)
-    manifest = _manifest_of(Path(place))
     configs = _configs(place, revision)
     pairs = _load(place, revision, "pairs" if "pairs" in configs else None)
     rows = _rows_of(pairs, name)
@@ -75,6 +74,7 @@ def read_dataset(name: str) -> DatasetRows:
     if "skills" in configs:
         table = _load(place, revision, "skills")
         skills = tuple(zip(table[LABEL], table[URI], strict=True))
+    manifest = _manifest_of(place, revision, ours="pairs" in configs)
     return DatasetRows(
         id=Path(place).name if Path(place).exists() else place,
         revision=revision,
@@ -101,8 +101,27 @@ def load_table(name: str, columns: Sequence[str]) -> Any:
     return table
 
 
-def _manifest_of(folder: Path) -> DatasetManifest | None:
-    return DatasetManifest.load(folder) if (folder / DatasetManifest.FILE_NAME).is_file() else None
+def _manifest_of(place: str, revision: str | None, ours: bool) -> DatasetManifest | None:
+    """The manifest of a folder or of a Hub id at a revision; None without one.
+
+    Of the Hub's, only those with a config of `ours` are asked: a manifest.json of others says something else.
+    """
+    file = Path(place) / DatasetManifest.FILE_NAME
+    if ours and not Path(place).exists():
+        file = _opened(place, lambda: _downloaded_manifest(place, revision)) or file
+    return DatasetManifest.load(file) if file.is_file() else None
+
+
+def _downloaded_manifest(place: str, revision: str | None) -> Path | None:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+    try:
+        return Path(hf_hub_download(place, DatasetManifest.FILE_NAME, repo_type="dataset", revision=revision))
+    except LocalEntryNotFoundError:  # nobody could be asked
+        raise
+    except EntryNotFoundError:
+        return None
 
 
 def _configs(place: str, revision: str | None) -> list[str]:
@@ -169,6 +188,10 @@ def _rows_of(table: Any, name: str) -> tuple[Row, ...]:
     skills = _column(table, SKILLS, [[] for _ in labels])
     if any(isinstance(others, str) for others in skills):
         raise StageError(f"dataset {name}: column {SKILLS!r} holds text, no lists", "Leave it out, or make it a list")
+    _need_text(name, SENTENCE, (one for one in sentences if one is not None))
+    _need_text(name, SKILL, (one for one in labels if one is not None))
+    lists = (others if isinstance(others, list) else [others] for others in skills if others is not None)
+    _need_text(name, SKILLS, (other for others in lists for other in others))
     uris, styles = _column(table, SKILL_URI, [""] * len(labels)), _column(table, STYLE, [""] * len(labels))
     rows = []
     for sentence, label, others, uri, style in zip(sentences, labels, skills, uris, styles, strict=True):
@@ -179,6 +202,17 @@ def _rows_of(table: Any, name: str) -> tuple[Row, ...]:
     if not rows:
         raise StageError(f"dataset {name} holds no (sentence, skill) pair")
     return tuple(rows)
+
+
+def _need_text(name: str, column: str, values: Iterable[Any]) -> None:
+    """Make sure that a column holds texts.
+
+    Raises:
+        StageError: the first value that is none.
+    """
+    for value in values:
+        if not isinstance(value, str):
+            raise StageError(f"dataset {name}: column {column!r} holds {str(value)[:60]!r}, which is no text")
 
 
 def _column(table: Any, name: str, default: Sequence[Any]) -> Sequence[Any]:

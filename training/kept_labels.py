@@ -7,6 +7,7 @@ bytes of its SHA-256, the number of the nearest label, and the score.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -22,7 +23,7 @@ from training.run_record import ModelSource
 
 SUFFIX = ".parquet"
 SCHEMA = pa.schema({"text": pa.uint64(), "label": pa.int32(), "score": pa.float32()})
-UNKNOWN = -1.0  # the score of a text that is not kept: below any bound
+UNKNOWN = -math.inf  # the score of a text that is not kept: below any bound
 _TEACHER, _LABELS = b"teacher", b"labels_sha256"
 
 
@@ -78,10 +79,18 @@ class Notes:
         self._said.update(zip(map(stable_number, texts), said, strict=True))
         return said
 
+    def told(self) -> tuple[int, int]:
+        """How many texts nothing is known of, and how many there were."""
+        return sum(score == UNKNOWN for _, score in self._said.values()), len(self._said)
+
     def save(self, path: str | Path) -> None:
-        """Write what was said so far, in the order of the hashes: the same texts give the same bytes."""
+        """Write what was said so far, in the order of the hashes: the same texts give the same bytes.
+
+        A text that nothing is known of is left out: in the file it would be one that is kept.
+        """
         number = {label: place for place, label in reversed(list(enumerate(self._labels.labels)))}
-        rows = [(text, number[label], score) for text, (label, score) in sorted(self._said.items())]
+        known = [(text, said) for text, said in sorted(self._said.items()) if said[1] != UNKNOWN]
+        rows = [(text, number[label], score) for text, (label, score) in known]
         about = {_TEACHER: self._teacher.model_dump_json().encode(), _LABELS: self._labels.sha256.encode()}
         columns = list(map(list, zip(*rows, strict=True))) or [[], [], []]
         arrays = [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)]

@@ -21,6 +21,7 @@ from sentence_transformers.util import all_gather, all_gather_with_grad, cos_sim
 from torch import Tensor, nn
 from torch.nn import functional
 
+from dataset_builder.contract import StageError
 from training.batches import PAD, ignored
 from training.label_memory import LabelMemory, no_negatives
 from training.recipe import Loss
@@ -37,7 +38,14 @@ def make_loss(model: Any, loss: Loss, chunk_size: int = 0, memory: LabelMemory |
         chunk_size: anchors embedded at a time, each chunk padded to its own longest; 0 embeds all at once. The result
             is the same, but for which values dropout drops.
         memory: all labels, for a loss that takes them as negatives.
+
+    Raises:
+        StageError: a Matryoshka size that the encoder has not.
     """
+    width = model.get_embedding_dimension() if loss.matryoshka else 0
+    wrong = [size for size in loss.matryoshka if size > width]
+    if wrong:
+        raise StageError(f"matryoshka sizes {wrong} are more than the encoder's {width} dimensions")
     if loss.by_tokens:
         return TokenMatchLoss(model, loss, chunk_size)
     if loss.name == "masked_mnrl":

@@ -133,18 +133,21 @@ class HardNegatives:
         self._seed = seed
         self._never = frozenset(never)
 
-    def __call__(self, epoch: int, position: int, skill: int) -> tuple[int, ...]:
-        """Ids of the hard negatives of the pair at `position`, whose skill is `skill`."""
+    def __call__(self, epoch: int, position: int, skill: int, known: Sequence[int] = ()) -> tuple[int, ...]:
+        """Ids of the hard negatives of the pair at `position`, whose skill is `skill`; `known` are others it asks for.
+
+        Raises:
+            StageError: the pair asks for nearly all skills that there are.
+        """
         draw = random.Random(f"{self._seed}:{epoch}:{position}:negatives")
-        pool = self._pools.get(skill, ())
+        pool = [other for other in self._pools.get(skill, ()) if other not in known]
         chosen = draw.sample(pool, min(self._count, len(pool)))
-        barred = {skill, *chosen, *self._excluded.get(skill, ()), *self._never}
+        asked = {skill, *chosen, *known, *self._never}
+        barred = {*asked, *self._excluded.get(skill, ())}
         if len(barred) + self._count - len(chosen) > self._skills:
-            barred = {
-                skill,
-                *chosen,
-                *self._never,
-            }  # nearly everything is excluded: better a doubtful negative than none
+            barred = asked  # nearly everything is excluded: better a doubtful negative than none
+        if len(barred) + self._count - len(chosen) > self._skills:
+            raise StageError(f"{self._count} hard negatives cannot be drawn for a text that asks for {1 + len(known)}")
         while len(chosen) < self._count:
             other = draw.randrange(self._skills)
             if other not in barred:

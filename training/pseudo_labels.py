@@ -214,6 +214,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             )
         )
     print(f"{given.out}: {len(rows):,} texts")
+    unknown, every = teacher.told()
+    if unknown:
+        print(f"{unknown:,} of {every:,} texts are not among the kept labels, and got none")
 
 
 def _open_teacher(place: str, esco: EscoRelease) -> tuple[Notes, ModelSource]:

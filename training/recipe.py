@@ -33,6 +33,7 @@ TOKEN_SHARES = {"token_match": 1.0, "token_and_cosine": 0.7}
 LOSSES = ("mnrl", "masked_mnrl", *TOKEN_SHARES)
 MASKS = ("same_skill", "joined", "linked", "near")
 PRECISIONS = ("auto", "bf16", "fp32")
+MOST_SEED = 2**32 - 1  # NumPy takes no larger one
 SIDES = ("before", "after", "either")
 SCHEDULES = ("linear", "cosine", "constant")
 # The library's name of each: AdamW (Loshchilov and Hutter 2019), Adafactor (Shazeer and Stern 2018), plain SGD.
@@ -123,6 +124,8 @@ class Loss:
         _need(told or not self.several_positives, "several_positives needs one of our losses with same_skill masked")
         _need(self.mini_batch >= 0, f"mini_batch must not be negative, got {self.mini_batch}")
         _need(self.label_memory >= 0, f"label_memory must not be negative, got {self.label_memory}")
+        wrong = [size for size in self.matryoshka if size <= 0]
+        _need(not wrong, f"matryoshka sizes must be above 0, got {wrong}")
         _need(not self.label_memory or self.name == "masked_mnrl", "label_memory needs masked_mnrl")
         both = self.by_tokens and (self.symmetric or self.matryoshka or self.mini_batch)
         _need(not both, f"{self.name} goes with none of symmetric, matryoshka and mini_batch")
@@ -150,6 +153,8 @@ class Negatives:
     def __post_init__(self) -> None:
         _need(self.kind in NEGATIVE_KINDS, f"kind must be one of {', '.join(NEGATIVE_KINDS)}, got {self.kind!r}")
         _need(self.count >= 0, f"count must not be negative, got {self.count}")
+        _need(self.skip_nearest >= 0, f"skip_nearest must not be negative, got {self.skip_nearest}")
+        _need(self.pool >= 1, f"pool must be at least 1, got {self.pool}")
 
 
 @dataclass(frozen=True)
@@ -235,6 +240,7 @@ class Recipe:
         _need(bool(self.stages), "a recipe needs at least one stage")
         names = [stage.name for stage in self.stages]
         _need(len(set(names)) == len(names), f"stages need different names, got {', '.join(names)}")
+        _need(0 <= self.seed <= MOST_SEED, f"seed must be from 0 to {MOST_SEED}, got {self.seed}")
         _need(self.max_tokens >= 8, f"max_tokens must be at least 8, got {self.max_tokens}")
         _need(self.chunk_size >= 0, f"chunk_size must not be negative, got {self.chunk_size}")
         for name in ("log_every", "checkpoints_per_epoch"):
@@ -282,6 +288,21 @@ def recipe_from_dict(values: Any, where: str = "recipe") -> Recipe:
     """
     recipe: Recipe = fill(Recipe, values, where)
     return recipe
+
+
+def comparable(recipe: dict[str, Any]) -> dict[str, Any]:
+    """A recipe on file with the defaults of what was added to recipes since; as it is where it is none any more.
+
+    Without its description, and without the masks of what masks nothing: other words make no other recipe.
+    """
+    try:
+        whole = {**recipe_from_dict(recipe).as_dict(), "description": ""}
+    except StageError:
+        return recipe
+    for stage in whole["stages"]:
+        if stage["loss"]["name"] == "mnrl" and not stage["negatives"]["count"]:
+            stage["loss"]["mask"] = []
+    return whole
 
 
 def _need(condition: bool, problem: str) -> None:

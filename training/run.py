@@ -15,11 +15,11 @@ from transformers import set_seed
 from transformers.utils.logging import disable_progress_bar
 
 from dataset_builder.contract import StageError, code_version, shown_command, write_atomically
-from training.base_model import sha256_of_weights
+from training.base_model import sha256_of_weights, stored_prompts
 from training.energy import EnergyMeter
 from training.machine import hardware, precision_in_use, use_threads
 from training.prepare import Prepared, RunOptions, prepare
-from training.recipe import Recipe, Stage, recipe_from_dict
+from training.recipe import Recipe, Stage, comparable
 from training.run_record import (
     DatasetSource,
     LossPoint,
@@ -27,7 +27,7 @@ from training.run_record import (
     ValidationPoint,
 )
 from training.stages import MODEL_FOLDER, StageJob, StageOutcome, run_stage
-from training.validation import DEFAULT_METRIC, SkillRanking, load_metric
+from training.validation import DEFAULT_METRIC, SkillRanking, load_metric, need_benchmark
 
 CHECKPOINTS, TENSORBOARD, RUN_FILE = "checkpoints", "tensorboard", "run.json"
 LIBRARIES = ("sentence-transformers", "transformers", "torch", "accelerate", "datasets")
@@ -55,7 +55,11 @@ def prepare_quietly(recipe: Recipe, options: RunOptions) -> Prepared:
     use_threads(options.threads)
     # A folder that is done, or none at all, gets nothing more.
     goes_on = not options.out.is_file() and not (options.out / TrainingRecord.FILE_NAME).is_file()
-    return prepare(recipe, options, options.out / CHECKPOINTS if goes_on else None)
+    prepared = prepare(recipe, options, options.out / CHECKPOINTS if goes_on else None)
+    prompts = ", ".join(stored_prompts(prepared.base.folder))
+    if prompts:
+        say(f"the base model's prompts ({prompts}) are left out, here and in the model that is saved")
+    return prepared
 
 
 def run_prepared(prepared: Prepared) -> TrainingRecord | None:
@@ -88,7 +92,7 @@ def holds_this_run(prepared: Prepared, seeds: Sequence[int] = ()) -> bool:
     if (out / TrainingRecord.FILE_NAME).is_file():
         record = TrainingRecord.load(out)
         same = (
-            _whole(record.recipe) == _whole(prepared.recipe.as_dict())
+            comparable(record.recipe) == comparable(prepared.recipe.as_dict())
             and tuple(one.seed for one in record.averaged) == tuple(seeds)
             and record.dataset.sha256 == prepared.inputs.dataset.sha256
             and record.base_model.weights_sha256 == prepared.base.source.weights_sha256
@@ -101,7 +105,7 @@ def holds_this_run(prepared: Prepared, seeds: Sequence[int] = ()) -> bool:
     begun = out / CHECKPOINTS / RUN_FILE
     if begun.is_file():
         before, now = {"seeds": [], **json.loads(begun.read_text(encoding="utf-8"))}, _run_of(prepared, seeds)
-        before, now = ({**one, "recipe": _whole(one["recipe"])} for one in (before, now))
+        before, now = ({**one, "recipe": comparable(one["recipe"])} for one in (before, now))
         other = ", ".join(name for name in now if before.get(name) != now[name])
         if other:
             raise StageError(f"{out / CHECKPOINTS} was begun with another recipe or other inputs ({other})", remedy)
@@ -109,7 +113,12 @@ def holds_this_run(prepared: Prepared, seeds: Sequence[int] = ()) -> bool:
 
 
 def begin(prepared: Prepared, seeds: Sequence[int] = ()) -> None:
-    """Write down what the output folder is becoming."""
+    """Write down what the output folder is becoming.
+
+    Raises:
+        StageError: the checkpoint is to be chosen by a benchmark that is none.
+    """
+    need_benchmark(prepared.validation, prepared.recipe.validation.metric)
     if is_first_process():
         content = json.dumps(_run_of(prepared, seeds), indent=1) + "\n"
         write_atomically(prepared.options.out / CHECKPOINTS / RUN_FILE, content)
@@ -120,21 +129,6 @@ def _run_of(prepared: Prepared, seeds: Sequence[int]) -> dict[str, Any]:
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     precision = precision_in_use(prepared.recipe.precision)
     return {**prepared.identity, "seeds": list(seeds), "processes": processes, "precision": precision}
-
-
-def _whole(recipe: dict[str, Any]) -> dict[str, Any]:
-    """A recipe on file with the defaults of what was added to recipes since; as it is where it is none any more.
-
-    Without its description, and without the masks of what masks nothing: other words make no other recipe.
-    """
-    try:
-        whole = {**recipe_from_dict(recipe).as_dict(), "description": ""}
-    except StageError:
-        return recipe
-    for stage in whole["stages"]:
-        if stage["loss"]["name"] == "mnrl" and not stage["negatives"]["count"]:
-            stage["loss"]["mask"] = []
-    return whole
 
 
 def _run_stages(prepared: Prepared) -> list[StageOutcome]:

@@ -214,7 +214,7 @@ def _with_errors_for_people(job: StageJob, train: Callable[[], Any]) -> None:
         cached = "" if loss.by_tokens else f"loss.mini_batch: {smaller} (same result, less memory) or "
         raise StageError(
             f"out of memory with {batch} pairs a batch and {job.recipe.max_tokens} tokens",
-            f"Set {cached}a smaller batch_size; the checkpoints are kept",
+            f"Set {cached}a smaller batch_size, and give another --out",
         ) from error
 
 
@@ -228,7 +228,7 @@ def _outcome_of(job: StageJob, trainer: SkillTrainer) -> StageOutcome:
         steps=state.global_step,
         epochs=float(state.epoch or 0.0),
         best_step=(state.best_global_step or state.global_step) if job.select_by else state.global_step,
-        pairs_seen=state.global_step * _pairs_per_step(job, trainer),
+        pairs_seen=_pairs_seen(job, state.global_step, trainer.args.world_size),
         seconds=clock["seconds"],
         train_seconds=clock["train_seconds"],
         energy_kwh=clock.get("energy_kwh"),
@@ -241,6 +241,14 @@ def _outcome_of(job: StageJob, trainer: SkillTrainer) -> StageOutcome:
 def _pairs_per_step(job: StageJob, trainer: SkillTrainer) -> int:
     batch = min(job.stage.batch_size, len(job.pairs.pairs))
     return int(batch * job.stage.gradient_accumulation * trainer.args.world_size)
+
+
+def _pairs_seen(job: StageJob, steps: int, processes: int) -> int:
+    """Pairs of all steps together: the last step of an epoch has what is left of its batches."""
+    batch, accumulated = min(job.stage.batch_size, len(job.pairs.pairs)), job.stage.gradient_accumulation
+    batches = len(job.pairs.pairs) // batch // processes
+    epochs, rest = divmod(steps, -(-batches // accumulated))
+    return (epochs * batches + min(rest * accumulated, batches)) * batch * processes
 
 
 def _has_validation(entry: dict[str, Any]) -> bool:

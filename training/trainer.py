@@ -125,7 +125,7 @@ class SkillTrainer(SentenceTransformerTrainer):  # type: ignore[misc]
         if not bool(torch.isfinite(value)):
             raise StageError(
                 f"the loss became {value.item()} at step {self.state.global_step + 1}",
-                "Lower learning_rate or scale, or use precision: fp32; the checkpoints are kept",
+                "Lower learning_rate or scale, or use precision: fp32, and give another --out",
             )
         return loss
 
