@@ -1,5 +1,6 @@
 """The bench measures what it says: small sizes here, the real ones by its command."""
 
+import json
 import shutil
 
 from dataset_builder import bench, bench_faults
@@ -72,3 +73,22 @@ def test_killed_at_a_random_moment(tmp_path, monkeypatch):
     assert result["parquet_identical"]
     assert result["last_run_asked_only_what_was_missing"]
     assert result["repeated_because_in_flight_at_a_kill"] <= result["at_most_in_flight"]
+
+
+def test_the_record_keeps_what_is_promised(repo):
+    """95% of the possible pace, under 500 MB and flat, five seconds for 140,000 requests, nothing lost at 20 kills."""
+    record = json.loads((repo / "results" / "builder.json").read_text(encoding="utf-8"))
+    pace, resume, kills, faults = (record[name] for name in ("throughput", "resume", "kills", "faults"))
+    assert (pace["requests"], pace["answered"], pace["latency_s"], pace["concurrency"]) == (20_000, 20_000, 0.2, 32)
+    assert pace["share_of_possible"] >= 0.95
+    assert pace["memory_peak_mb"] < 500
+    assert pace["memory_at_the_end_mb"] < 1.1 * pace["memory_after_a_tenth_mb"]
+    assert (resume["requests"], resume["missing"]) == (140_000, 0)
+    assert resume["seconds"] < 5
+    assert kills["kills"] == 20
+    assert kills["parquet_identical"]
+    assert kills["last_run_asked_only_what_was_missing"]
+    assert kills["repeated_because_in_flight_at_a_kill"] <= kills["at_most_in_flight"]
+    assert faults["every_fault_recognised"]
+    assert faults["dataset_valid"]
+    assert faults["requests_without_a_reply"] == 0

@@ -69,6 +69,23 @@ def test_two_runs_from_one_journal_give_the_same_bytes(esco, tmp_path, server):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
+def test_a_new_version_of_esco_asks_for_what_is_new_or_changed_alone(esco, tmp_path, server):
+    """Of 13 skills one has another label, one another description and one is new: three of thirteen requests."""
+    journal = ["--journal", str(tmp_path / "j.sqlite")]
+    build.main(arguments(esco, tmp_path / "a", server.url, *journal))
+    newer = tmp_path / "esco-v1.2.0"
+    newer.mkdir()
+    rows = (
+        (esco / "skills_en.csv").read_text().replace("Does thing 3.", "Does thing 3 well.").replace("label 7", "name 7")
+    )
+    (newer / "skills_en.csv").write_text(f"{rows}urn:new,label new,,Does a new thing.,knowledge\n")
+    before = server.requests
+    build.main(arguments(newer, tmp_path / "b", server.url, *journal))
+    assert server.requests - before == 3
+    manifest = DatasetManifest.load(tmp_path / "b")
+    assert (manifest.esco.version, manifest.skills.accepted) == ("1.2.0", 13)
+
+
 def test_what_a_killed_build_left_is_cleared_and_a_running_one_is_let_be(esco, tmp_path, server):
     """Process numbers end below 2^22 on Linux, so that the first is of no process; process 1 always runs."""
     gone, running = tmp_path / f".d.{2**22 + 1}.building", tmp_path / ".d.1.building"

@@ -63,6 +63,13 @@ def test_systems_with_known_values_have_them(repo, name):
     assert [100 * b.metrics["rp@5"].value for b in record.benchmarks] == pytest.approx(values, abs=tolerance)
 
 
+def test_int8_loses_less_than_a_point(repo):
+    weights, int8 = (EvalResults.load(repo / "results" / f"{name}.json") for name in ("biencoder", "biencoder-int8"))
+    for before, after in zip(weights.benchmarks, int8.benchmarks, strict=True):
+        assert (before.name, before.data_sha256) == (after.name, after.data_sha256)
+        assert 100 * (before.metrics["rp@5"].value - after.metrics["rp@5"].value) < 1
+
+
 def test_kept_results_rank_the_same_labels_for_the_same_rows(repo):
     """One hash of the label space, one of the rows of each benchmark and split, and no gold label that is missing."""
     records = [EvalResults.load(path) for path in sorted((repo / "results").glob("*.json")) if is_evaluation(path)]
