@@ -184,7 +184,7 @@ def _rows_of(table: Any, name: str) -> tuple[Row, ...]:
             raise StageError(
                 f"dataset {name} has no column {column!r} (found: {found})", "See dataset_builder/schema.py"
             )
-    sentences, labels = table[SENTENCE], table[SKILL]
+    sentences, labels = table[SENTENCE][:], table[SKILL][:]  # read once: a column is read anew at every pass
     skills = _column(table, SKILLS, [[] for _ in labels])
     if any(isinstance(others, str) for others in skills):
         raise StageError(f"dataset {name}: column {SKILLS!r} holds text, no lists", "Leave it out, or make it a list")
@@ -216,5 +216,5 @@ def _need_text(name: str, column: str, values: Iterable[Any]) -> None:
 
 
 def _column(table: Any, name: str, default: Sequence[Any]) -> Sequence[Any]:
-    values: Sequence[Any] = table[name] if name in table.column_names else default
+    values: Sequence[Any] = table[name][:] if name in table.column_names else default
     return values
