@@ -37,7 +37,10 @@ NO_MONEY = ("credit balance", "insufficient balance", "insufficient credit")
 # What a 429 about one minute's quota says as well: elsewhere it means that the account is empty.
 PERHAPS_NO_MONEY = ("exceeded your current quota", "billing")
 # What a 403 says that means this one request, as a provider's moderation does.
-ABOUT_CONTENT = ("moderation", "flagged", "content policy", "content_policy")
+ABOUT_CONTENT = (
+    *("moderation", "content policy", "content_policy"),
+    *("input was flagged", "prompt was flagged", "content was flagged"),  # not: the account
+)
 LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
 JSON_SCHEMA = {
     "type": "json_schema",

@@ -22,13 +22,13 @@ REPEATED = "repeated relations left out"
 
 def is_obsolete(row: Mapping[str, str], notes: Counter[str]) -> bool:
     """Whether a concept's row says so; one without a status, or with one that is unknown here, is not."""
-    return known(row.get("status", ""), STATUSES, "status", notes).casefold() == "obsolete"
+    return known(row.get("status", "").casefold(), STATUSES, "status", notes) == "obsolete"
 
 
 def known(cell: str, values: Sequence[str], column: str, notes: Counter[str]) -> str:
     """A cell without outer whitespace; a value that no release had so far is counted: the next one may have it."""
     value = cell.strip()
-    if value and value.casefold() not in values:
+    if value and value not in values:
         notes[f"values of {column} that are unknown here"] += 1
     return value
 

@@ -28,13 +28,15 @@ EXAMPLES = 5
 BULLET_CHARACTERS = "*-• "
 
 _MARKUP = re.compile(
-    r"```|</?\w+[^>]*>|\*\*|\[[^\]]{2,}\]|\{[^}]*\}|https?://|^\W*(?:(?:required|essential|key) )?skills?:\s",
+    r"```|</?\w+[^>]*>|\*\*|\[[^\]]{2,}\]|\{[^}]*\}|https?://"
+    r"|(?:^\W*|[(.]\s*)(?:(?:required|essential|preferred|key) )?skills?:\s",
     re.IGNORECASE,
 )
 _TALK = re.compile(
-    r"^(?:here (?:are|is)|sure(?: thing)?\s*[,!.:]|certainly\b|of course\b|the (?:given|following) skill"
+    r"^(?:here (?:are|is)|sure(?: thing)?(?:\s*[,!.:]|\s+(?:-|we|i|here)\s)|certainly\b|of course\b"
+    r"|the (?:given|following) skill"
     r"|this (?:line|skill|sentence)\b)|\b(?:for|in|of) (?:a|the|this) job ad\b"
-    r"|\bas an? (?:ai(?: assistant| model)?(?:,| i\b)|(?:\w+ )?language model\b)",
+    r"|\bas an? (?:ai(?:(?: assistant| model)?,|\b[^,.]{0,30},? i\b)|(?:\w+ )?language model\b)",
     re.IGNORECASE,
 )
 # Marks that belong to the letter before them, as in Hindi, Thai or an accent of its own; \w has none of them. Those

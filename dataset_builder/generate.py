@@ -95,7 +95,8 @@ class Generation:
                     entries[index].append(entry)
                 elif next_attempt[index] is None and attempt < self.limits.attempts:
                     next_attempt[index] = attempt
-                if entry is None or not entry.settled:
+                # Behind a damaged row further attempts may lie, behind none there is none.
+                if key in self.journal.damaged if entry is None else not entry.settled:
                     unsettled.append(index)
         return [Chain(tuple(those), attempt) for those, attempt in zip(entries, next_attempt, strict=True)]
 

@@ -7,8 +7,8 @@ The first writes judged_by_llm.csv into the dataset folder: the sample as it was
 the skill of another pair, for a judge that says yes to everything says nothing. The second writes a CSV beside the
 folder, DATASET.judge_by_hand.csv, with ESCO's descriptions and an empty column `verdict` (yes or no) for a person to
 fill in. The sample is the same for both. Verdicts of a run that ended early lie beside the folder as well, in
-DATASET.judged_so_far.sqlite, until the same command has got the others. `dataset_builder.card` puts the results into
-the card. The server's key is read from OPENAI_API_KEY.
+DATASET.judged_so_far_HASH.sqlite, until the same command has got the others. `dataset_builder.card` puts the results
+into the card. The server's key is read from OPENAI_API_KEY.
 """
 
 from __future__ import annotations
@@ -137,10 +137,11 @@ def by_hand_file(folder: str | Path) -> Path:
     return folder.with_name(f"{folder.name}.judge_by_hand.csv")
 
 
-def so_far_file(folder: str | Path) -> Path:
-    """Where verdicts are kept until all are there: beside the folder, as no part of the dataset."""
+def so_far_file(folder: str | Path, client: ChatClient, sample: int) -> Path:
+    """Where a judge's verdicts on so many pairs are kept until all are there: beside the folder, no part of it."""
     folder = Path(folder).resolve()
-    return folder.with_name(f"{folder.name}.judged_so_far.sqlite")
+    asked = json.dumps([client.base_url, client.model, client.extra_body, sample], sort_keys=True)
+    return folder.with_name(f"{folder.name}.judged_so_far_{hashlib.sha256(asked.encode()).hexdigest()[:8]}.sqlite")
 
 
 def messages_for(pair: Judged) -> list[Message]:
@@ -313,7 +314,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise StageError("a judge needs --base-url and --model", "Or write a file for people with --by-hand")
     client = ChatClient(options.base_url, options.model, extra_body=read_extra_body(options.extra_body))
     pairs += swapped_pairs(pairs)
-    so_far_at = so_far_file(options.dataset)
+    so_far_at = so_far_file(options.dataset, client, len(pairs))
     with Journal(so_far_at) as so_far:
         judged = asyncio.run(judge_pairs(pairs, client, options.concurrency, options.model_name, so_far))
     target = Path(options.dataset) / BY_LLM

@@ -41,6 +41,7 @@ _REFUSING = (
     r"|as an ai(?: (?:language )?model| assistant)?(?:,| i\b)|cannot (?:assist|help|comply))"
 )
 _REFUSAL = re.compile(_REFUSING, re.IGNORECASE)
+_ANNOUNCES = re.compile(r"\bhere (?:are|is)\b", re.IGNORECASE)
 # A line that begins so; elsewhere in a line it may be what a skill is about, such as an apology to translate.
 _REFUSED_LINE = re.compile(rf"(?:(?:unfortunately|sorry)\W+(?:but\s+)?)?{_REFUSING}", re.IGNORECASE)
 _STYLE_PREFIX = re.compile(rf"^{STYLES}(?:\s*[:：]\s*|\s+[\-–]\s+)", re.IGNORECASE)  # noqa: RUF001
@@ -104,8 +105,10 @@ def _parse_answer(text: str, asked: int, finish_reason: str, language: str) -> P
     marks = ((found.unnumbered, UNNUMBERED), (found.preamble, PREAMBLE), (found.cut, TRUNCATED))
     faults += [name for present, name in marks if present]
     lines = _clean_lines(found.lines, asked, faults)
-    # After a refusal may stand advice, in lines too; where there are as many as asked for, it was none.
-    if len(lines) < asked and (found.preamble or found.unnumbered) and _REFUSAL.search(text.strip().splitlines()[0]):
+    # After a refusal may stand advice, in lines too; after words that announce lines there are lines.
+    first = text.strip().splitlines()[0]
+    is_advice = len(lines) < asked or (found.preamble and not _ANNOUNCES.search(first))
+    if is_advice and (found.preamble or found.unnumbered) and _REFUSAL.search(first):
         return ParsedReply({}, (REFUSAL,), asked)
     if not lines:
         reason = REFUSAL if _REFUSAL.search(text) else NO_LINES

@@ -61,9 +61,9 @@ def run_rounds(
     remembering = Remembering(encoder) if encoder else None
     asked_again: tuple[int, ...] = ()
     lost = Tokens()
-    may_be_asked = _asks_of_rounds(options, release, plan)
+    may_be_asked, first = _asks_of_rounds(options, release, plan), len(plan.asks)
     while True:
-        asked = set(plan.asks) if may_be_asked else set()
+        asked = set(plan.asks[first:])
         later = [ask for ask in may_be_asked if ask not in asked]
         generation = generation_of(options, plan, journal, later)
         generation.progress.lost = lost  # what one round lost is paid for in the next one as well

@@ -180,7 +180,7 @@ def test_verdicts_before_an_outage_are_kept_and_not_asked_for_again(dataset, tmp
         assert server.requests == 20 - 12
         assert read_accuracy(dataset / judge.BY_LLM).judged == 10
         # All are in the file: a run that begins anew asks anew.
-        assert not judge.so_far_file(dataset).exists()
+        assert not list(dataset.parent.glob(f"{dataset.name}.judged_so_far*"))
         judge.main([*given, "--model", "another"])
         assert server.requests == 20 - 12 + 20
 

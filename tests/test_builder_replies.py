@@ -111,6 +111,7 @@ def test_words_of_refusal_before_all_lines_lose_none(first, fault):
     "text",
     [
         "I cannot write these lines. You could:\n1. Ask a colleague\n2. Read about it",
+        "I cannot write these lines. You could:\n1. Ask a colleague\n2. Read about it\n3. Try later\n4. Wait",
         "I'm sorry, but I can't help.\nIs there anything else?\nLet me know!",
     ],
 )
