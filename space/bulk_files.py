@@ -66,7 +66,7 @@ def csv_rows(file: Path) -> Iterator[csv.DictReader[str]]:
     """The rows of a CSV file.
 
     Raises:
-        SkillFinderError: a quotation mark is never closed, or closed within a cell: rows would be lost in one another.
+        SkillFinderError: a quotation mark is never closed, or the header cannot be read.
     """
     # The csv module's limit is the process's, so it is put back.
     before = csv.field_size_limit(MAX_CELL_CHARS)
@@ -82,6 +82,25 @@ def csv_rows(file: Path) -> Iterator[csv.DictReader[str]]:
                 raise SkillFinderError(f"{file} line {reader.line_num + 1}: {problem}") from None
     finally:
         csv.field_size_limit(before)
+
+
+def rows_or_problems(reader: csv.DictReader[str]) -> Iterator[dict[str, Any] | str]:
+    """Each row of `csv_rows`, or what is wrong with it: a quotation mark that is closed within its cell."""
+    while True:
+        try:
+            values = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            # In the header, or up to the end of the data.
+            if not reader.line_num or "expected after" not in str(error):
+                raise
+            # The csv module goes on in the next line; rows that are within the quotation marks are told as lines.
+            first, reader.line_num = reader.line_num + 1, reader.reader.line_num
+            lines = f"line {first}" if first == reader.line_num else f"lines {first} to {reader.line_num}"
+            yield f"{lines}: {error}"
+        else:
+            yield values
 
 
 def parquet_metadata(file: Path) -> Any:

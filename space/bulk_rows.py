@@ -20,6 +20,7 @@ from bulk_files import (
     parquet_metadata,
     parquet_rows,
     readable,
+    rows_or_problems,
 )
 from skill_finder import MAX_CHARS, SkillFinderError
 
@@ -138,7 +139,10 @@ class AdSource:
 
     def _rows_of_csv(self, file: Path) -> Iterator[Row]:
         with csv_rows(file) as reader:
-            for values in reader:
+            for values in rows_or_problems(reader):
+                if isinstance(values, str):
+                    yield Row(None, None, values)
+                    continue
                 row = self._row(values)
                 # A comma outside quotes cuts the text: what is left of it is not the ad.
                 more = any(values.get(None) or ())  # type: ignore[call-overload]  # cells that have no name

@@ -44,8 +44,11 @@
 
   function choosePlace(mark) {
     const root = panel(mark);
-    const again = mark.getAttribute("aria-pressed") === "true";
-    choose(root, new Set(again ? [] : mark.dataset.skills.split(" ")));
+    const skills = mark.dataset.skills.split(" ");
+    const pressed = root.querySelectorAll("button.pick[aria-pressed=true]");
+    // A place that shares a skill with the chosen one is lit as well, and not chosen yet.
+    const again = pressed.length === skills.length && [...pressed].every((row) => skills.includes(row.dataset.skill));
+    choose(root, new Set(again ? [] : skills));
     const row = root.querySelector("tr.chosen");
     if (row) scrollCalmly(row);
     say(root, again ? "" : `Shows ${mark.title}.`);

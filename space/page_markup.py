@@ -23,6 +23,9 @@ _BREAKS = str.maketrans({"\r": "\n", "\v": "\n", "\f": "\n", "\x85": "\n", "\u20
 _ODD_BLANKS = re.compile(
     "[\u00a0\u1680\u2000-\u200a\u200e\u200f\u202a-\u202f\u205f\u2061-\u2069\u3000\x00-\x08\x0e-\x1f\x7f\ud800-\udfff]"
 )
+# Marks of no width: nobody sees them.
+NO_WIDTH = "\u00ad\u200b\u2060\ufeff"
+_NOTHING_SEEN = re.compile(rf"[\s{NO_WIDTH}]*")
 _HALF_LETTERS = re.compile("[\ud800-\udfff]")
 # Masks of anonymised ads that are names of tags as well.
 _MASKS = ("ADDRESS", "TIME")
@@ -33,6 +36,10 @@ _EN_SPACE = "\u2002"
 # Feeds give HTML within HTML: "&lt;li&gt;".
 _ESCAPED_TAG = re.compile(r"&lt;(/?([a-zA-Z][a-zA-Z0-9:]{0,15})(?:[\s/](?:[^<>&]|&(?![lg]t;)){0,500})?)&gt;")
 _NAMED_BLANKS = re.compile(r"&(?:amp;)?(?:nbsp|ensp|emsp|thinsp|#160|#xa0);", re.IGNORECASE)
+# What plain_text.py would read as a line break or a tab.
+_NAMED_BREAKS = re.compile(
+    r"&(?:amp;)?(?:#0*(?:9|1[02]|823[23])(?![0-9]);?|#[xX]0*(?:[9aAcC]|202[89])(?![0-9a-fA-F]);?|(?:NewLine|Tab);)"
+)
 _NAMED_BULLETS = re.compile(r"&(?:amp;)?(?:bull|middot|#8226|#183);", re.IGNORECASE)
 
 
@@ -107,8 +114,9 @@ def _without_tags(text: str) -> str:
     tags = [found.group(1).lower() for found in _TAG.finditer(text) if found.group() not in masks]
     blocks = sum(tag in _BLOCK for tag in tags)
     # In a page of HTML a line break in the source is only a blank; in an ad with one stray <br> it is a break.
-    if blocks >= 2 and blocks * 2 >= text.count("\n"):
-        text = text.replace("\n", " ")
+    unbroken, named_breaks = _NAMED_BREAKS.subn(lambda found: _EN_SPACE * len(found.group()), text)
+    if blocks >= 2 and blocks * 2 >= text.count("\n") + named_breaks:
+        text = unbroken.replace("\n", " ")
     item_end = -1
 
     def blank(found: re.Match[str]) -> str:
@@ -117,7 +125,7 @@ def _without_tags(text: str) -> str:
             return found.group()
         name, length, opens = found.group(1).lower(), len(found.group()), found.group()[1] != "/"
         # The paragraph in "<li><p>" starts no line of its own: its bullet stands before it.
-        starts_item = opens and item_end >= 0 and not text[item_end : found.start()].strip()
+        starts_item = opens and item_end >= 0 and bool(_NOTHING_SEEN.fullmatch(text, item_end, found.start()))
         item_end = found.end() if starts_item or (opens and name == "li") else -1
         if opens and name == "li":
             return "\n•" + " " * (length - 2)

@@ -65,7 +65,7 @@ class Hit:
 def read_units(text: str) -> list[Unit]:
     """Split a text into what is scored, in the order of the text."""
     plain = plain_text(text)
-    passages = split_letters(plain.letters)
+    passages = split_letters(plain)
     silent = cannot_ask(passages, plain.letters)
 
     def placed(one: Passage) -> Passage:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from plain_text import plain_text
+from plain_text import PlainText, plain_text
 
 MAX_PASSAGE_CHARS = 400
 
@@ -69,16 +69,16 @@ def split_passages(text: str) -> list[Passage]:
         Passages that do not overlap; each holds a letter or a digit, and at most 400 letters as a reader sees them.
     """
     plain = plain_text(text)
-    return [Passage(*plain.place(one.start, one.end), one.text) for one in split_letters(plain.letters)]
+    return [Passage(*plain.place(one.start, one.end), one.text) for one in split_letters(plain)]
 
 
-def split_letters(letters: str) -> list[Passage]:
-    """`split_passages` of what `plain_text` made of a text; `start` and `end` count these letters."""
-    passages = []
+def split_letters(plain: PlainText) -> list[Passage]:
+    """`split_passages` of what `plain_text` made of a text; `start` and `end` count its letters."""
+    passages, letters = [], plain.letters
     for line_start, line_end in _lines(letters):
         for start, end in _pieces_of_line(letters, line_start, line_end):
             for piece_start, piece_end in _sentences(letters, start, end):
-                for short_start, short_end in _short_enough(letters, piece_start, piece_end):
+                for short_start, short_end in _short_enough(plain, piece_start, piece_end):
                     passage = _trimmed(letters, short_start, short_end)
                     if passage:
                         passages.append(passage)
@@ -90,7 +90,7 @@ def split_list(passage: Passage, letters: str) -> list[Passage]:
 
     Args:
         passage: a passage of `letters`.
-        letters: what `split_letters` was given.
+        letters: those of the text that `split_letters` was given.
     """
     spans = _items(letters[passage.start : passage.end])
     if len(spans) < 3:
@@ -199,14 +199,17 @@ def _ends_in_abbreviation(before: str, after: str) -> bool:
     return word.isdigit() and len(words) == 1
 
 
-def _short_enough(masked: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+def _short_enough(plain: PlainText, start: int, end: int) -> Iterator[tuple[int, int]]:
     """Cut what is too long for the encoder at the last comma or space before the limit."""
     while end - start > MAX_PASSAGE_CHARS:
-        window = masked[start : start + MAX_PASSAGE_CHARS]
+        window = plain.letters[start : start + MAX_PASSAGE_CHARS]
         cut = max(window.rfind(mark, MAX_PASSAGE_CHARS // 2) for mark in (", ", "; ", ". "))
         if cut < 0:
             cut = window.rfind(" ", MAX_PASSAGE_CHARS // 2)
         length = cut + 1 if cut >= 0 else MAX_PASSAGE_CHARS
+        # Letters of one ligature or entity stay together.
+        while plain.starts[start + length] == plain.starts[start + length - 1]:
+            length -= 1
         yield start, start + length
         start += length
     yield start, end

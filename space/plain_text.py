@@ -13,18 +13,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html.entities import html5
 
-from page_markup import blank_markup, without_odd_blanks
+from page_markup import NO_WIDTH, blank_markup, without_odd_blanks
 
 # What stands in a text for other letters, or for none.
 _JOINED = {
     "\ufb00": "ff", "\ufb01": "fi", "\ufb02": "fl", "\ufb03": "ffi", "\ufb04": "ffl", "\ufb05": "st", "\ufb06": "st",
-    "\u00ad": "", "\u200b": "", "\u2060": "", "\ufeff": "",
+    **dict.fromkeys(NO_WIDTH, ""),
 }  # fmt: skip
 _AS_LETTERS = str.maketrans(_JOINED)
-# Feeds escape twice: "&amp;#39;".
-_TO_READ = re.compile(
-    rf"&(?:amp;)?(#[0-9]{{1,9}};|#[xX][0-9a-fA-F]{{1,8}};|[a-zA-Z][a-zA-Z0-9]{{1,31}};)|[{''.join(_JOINED)}]"
-)
+# Feeds escape twice: "&amp;#39;". Browsers read a number without its semicolon.
+_NUMBER = r"#[0-9]{1,9}(?![0-9]);?|#[xX][0-9a-fA-F]{1,8}(?![0-9a-fA-F]);?"
+_TO_READ = re.compile(rf"&(?:amp;)?({_NUMBER}|[a-zA-Z][a-zA-Z0-9]{{1,31}};)|[{''.join(_JOINED)}]")
 _AMPERSAND = "&amp;"
 
 

@@ -190,23 +190,56 @@ def test_a_comma_outside_quotes_is_an_error_of_its_row(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "says"),
     [
-        ('1,We bake\n2,"We fry\n3,We grill\n4,We boil\n', "line 3: a quotation mark is never closed"),
-        ('1,We bake\n2,"We fry\n3,We "grill"\n4,We boil\n', "line 3: ',' expected after"),
-        ('1,"We bake\n2,"We fry"\n', "line 2: ',' expected after"),
+        ('1,We bake\n2,"We fry\n3,We grill\n4,We boil\n', "line 3"),
+        ('1,"We" bake\n\n2,"We "fry"\n3,"We grill\n4,We boil\n', "line 5"),
     ],
 )
-def test_a_broken_quote_swallows_no_row(tmp_path, command, capsys, rows, says):
-    """It would take the rows up to the next quote, or all, into one cell."""
+def test_a_quote_that_is_never_closed_ends_the_run(tmp_path, command, capsys, rows, says):
+    """It would take all rows that follow into one cell."""
     file = tmp_path / "ads.csv"
     file.write_text(f"id,text\n{rows}", encoding="utf-8")
     assert command(file, tmp_path / "out.parquet") == 2
-    assert f"error: {file} {says}" in capsys.readouterr().err
+    assert f"error: {file} {says}: a quotation mark is never closed" in capsys.readouterr().err
     assert not (tmp_path / "out.parquet").exists()
 
 
-def test_a_broken_quote_in_the_header(tmp_path):
-    (tmp_path / "ads.csv").write_text('id,"text\n1,We bake\n', encoding="utf-8")
-    with pytest.raises(SkillFinderError, match=r"ads\.csv line 1: a quotation mark is never closed"):
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ('1,We bake\n2,"We fry" \n3,We grill\n', ["We bake", "line 3", "We grill"]),
+        ('1,"We \\"bake\\" bread"\n2,"We fry"\n', ["line 2", "We fry"]),
+        ('1,"We bake\nand fry" \n2,We grill\n', ["lines 2 to 3", "We grill"]),
+        ('1,We bake\n2,"We fry\n3,We "grill"\n4,We boil\n', ["We bake", "lines 3 to 4", "We boil"]),
+        ('1,"We bake\n2,"We fry"\n', ["lines 2 to 3"]),
+    ],
+)
+def test_a_broken_quote_swallows_no_row(tmp_path, rows, expected):
+    """Up to the next quote they would be one cell: each line that is not read is told."""
+    file = tmp_path / "ads.csv"
+    file.write_text(f"id,text\n{rows}", encoding="utf-8")
+    says = ": ',' expected after '\"'"
+    rows = list(AdSource(str(file), "text").rows())
+    assert [row.text or (row.error or "").removesuffix(says) for row in rows] == expected
+
+
+def test_a_row_with_a_broken_quote_ends_no_run(tmp_path, command):
+    """Of the only column too, as Spark writes it; numbers of rows stay."""
+    file = tmp_path / "ads.csv"
+    file.write_text('text\n"We bake" \n"We \\"fry\\""\n"You know SQL"\n', encoding="utf-8")
+    assert command(file, tmp_path / "out.parquet") == 0
+    rows = pq.read_table(tmp_path / "out.parquet").to_pylist()
+    assert [(row["error"] or "")[:7] for row in rows] == ["line 2:", "line 3:", ""]
+    assert [skill["label"] for skill in rows[2]["skills"]] == ["SQL"]
+    assert AdSource(str(file), "text").count() == 3
+    assert next(AdSource(str(file), "text").rows(2)) == Row("You know SQL")
+
+
+@pytest.mark.parametrize(
+    ("header", "says"), [('id,"text', "a quotation mark is never closed"), ('id,"text" ', "',' expected")]
+)
+def test_a_broken_quote_in_the_header(tmp_path, header, says):
+    (tmp_path / "ads.csv").write_text(f"{header}\n1,We bake\n", encoding="utf-8")
+    with pytest.raises(SkillFinderError, match=rf"ads\.csv line 1: {says}"):
         texts_of(tmp_path / "ads.csv")
 
 

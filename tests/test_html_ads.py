@@ -78,6 +78,12 @@ def test_a_heading_among_odd_blanks():
         assert found(text) == {}
 
 
+@pytest.mark.parametrize("mark", ["", "\n ", "\u200b", "\ufeff", "\u00ad", "\u2060 "])
+def test_the_first_paragraph_of_an_item_is_no_heading(mark):
+    ad = f"<ul><li>{mark}<p>Company benefits</p></li>\n<li>SQL</li><li>CSS</li></ul>"
+    assert found(ad) == {"SQL": "SQL", "CSS": "CSS"}
+
+
 @pytest.mark.parametrize("line", ["ab\n", "ab, "])
 def test_a_megabyte_of_short_passages_is_judged_in_time(line):
     """333,333 or 250,000 passages: what stands before each is looked at, and no more."""

@@ -32,6 +32,21 @@ def test_paste_highlight_and_click(page):
     assert page.elsewhere == []
 
 
+def test_a_place_that_shares_a_skill_is_released_only_when_it_is_chosen(page):
+    """ "Bake bread in SQL CSS" shows the bread; SQL and CSS within it show that and themselves."""
+    find(page, "Bake bread in SQL CSS")
+    chosen = page.locator("tr.chosen button.pick")
+    for word in ("SQL", "CSS"):
+        page.locator("mark", has_text=word).click()
+        assert set(chosen.all_inner_texts()) == {"bake bread in ovens", word}
+    page.locator("mark", has_text="CSS").click()
+    assert page.locator(".chosen, [aria-pressed=true]").count() == 0
+    page.locator("button.pick", has_text="bake bread in ovens").click()
+    page.locator("mark", has_text="SQL").click()
+    assert set(chosen.all_inner_texts()) == {"bake bread in ovens", "SQL"}
+    assert page.problems == []
+
+
 def test_links_lead_to_esco(page):
     find(page, AD)
     link = page.locator("#results td.link a").first
