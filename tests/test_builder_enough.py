@@ -112,7 +112,7 @@ def test_the_encoder_that_chose_is_named(tmp_path, monkeypatch):
     # By length alone all names are as near as each other: rank 1.
     for bound, words in (
         ("1", "is not the nearest of all names; of two"),
-        ("3", "is not among the 3 nearest of all names; a sentence for two skills must have\nboth among the 4 nearest,"),
+        ("3", "is not among the 3 nearest of all names; a sentence for two skills must have\nboth among the 4"),
     ):
         out = tmp_path / f"within-{bound}"
         more = ["--at-most", "5", "--round-trip-encoder", "somebody/encoder", "--round-trip-k", bound]
