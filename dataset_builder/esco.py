@@ -47,6 +47,10 @@ class Skill:
     skill_type: str = ""
     reuse_level: str = ""
 
+    def __hash__(self) -> int:
+        # Over all fields it would be made anew each time that a skill is looked up.
+        return hash(self.uri)
+
 
 @dataclass(frozen=True)
 class Occupation:

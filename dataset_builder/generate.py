@@ -19,7 +19,7 @@ from dataset_builder.chat_client import ChatClient, StopError
 from dataset_builder.journal import REFUSAL, Entry, Journal
 from dataset_builder.languages import prepare_languages
 from dataset_builder.limits import Limits, Progress
-from dataset_builder.plan import MAX_ATTEMPTS, Ask, Endpoint, Plan, Sampling
+from dataset_builder.plan import MAX_ATTEMPTS, Ask, Endpoint, Plan, Sampling, collector_paused
 from dataset_builder.sending import NOT_SENT, Sender
 
 # So many places in flight have one worker more, who waits with the next request while a reply is read and written down.
@@ -104,14 +104,15 @@ class Generation:
         """(index of the ask, attempt to make) for everything that the journal lacks; counts what is there as spent."""
         todo = []
         self.progress.prompt_tokens = self.progress.completion_tokens = 0
-        for index, chain in enumerate(self.chains()):
-            for entry in chain.entries:
-                self.progress.spend(entry, self.plan.asks[index])
-            if chain.next_attempt is not None:
-                todo.append((index, chain.next_attempt))
-        for ask, chain in zip(self.later, self._chains_of(self.later), strict=True):
-            for entry in chain.entries:
-                self.progress.spend(entry, ask)
+        with collector_paused():
+            for index, chain in enumerate(self.chains()):
+                for entry in chain.entries:
+                    self.progress.spend(entry, self.plan.asks[index])
+                if chain.next_attempt is not None:
+                    todo.append((index, chain.next_attempt))
+            for ask, chain in zip(self.later, self._chains_of(self.later), strict=True):
+                for entry in chain.entries:
+                    self.progress.spend(entry, ask)
         return todo
 
     def run(self, client: ChatClient, todo: list[tuple[int, int]] | None = None) -> Progress:

@@ -7,10 +7,12 @@ adds requests for that skill only.
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import count
@@ -177,15 +179,28 @@ def make_plan(
     asker = _Asker(release, seed)
     asks: list[Ask] = []
     asked = dict.fromkeys(families, 0)
-    for part in count():
-        going = [family for family, lines in families.items() if asked[family] < lines]
-        if not going:
-            return Plan(tuple(asks), chosen)
-        for family in going:
-            for skill, first in zip(chosen, first_sheets, strict=True):
-                asks.extend(asker.asks(skill, first, family, part))
-            asked[family] += min(len(sheet.styles) for sheet in FAMILIES[family].sheets)
-    raise AssertionError("unreachable")
+    with collector_paused():
+        for part in count():
+            going = [family for family, lines in families.items() if asked[family] < lines]
+            if not going:
+                break
+            for family in going:
+                for skill, first in zip(chosen, first_sheets, strict=True):
+                    asks.extend(asker.asks(skill, first, family, part))
+                asked[family] += min(len(sheet.styles) for sheet in FAMILIES[family].sheets)
+    return Plan(tuple(asks), chosen)
+
+
+@contextmanager
+def collector_paused() -> Iterator[None]:
+    """No garbage collection while many small objects are made that stay: it takes a fifth of the time, for nothing."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def ask_again(plan: Plan, release: EscoRelease, families: Sequence[str], seed: int, skills: Sequence[Skill]) -> Plan:

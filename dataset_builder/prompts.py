@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from dataset_builder.esco import Skill
 from dataset_builder.languages import name_of
@@ -78,6 +79,7 @@ class PromptFamily:
         return self.names_occupation or self.skills_per_request > 1
 
 
+@lru_cache(maxsize=100_000)  # a plan asks for it in every part, and a resume twice
 def describe(skill: Skill, words: int = DESCRIPTION_WORDS) -> str:
     """The skill's label and the first words of its description, cut at a sentence's end where one is near."""
     if is_unspaced(skill.description):

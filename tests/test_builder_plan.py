@@ -1,6 +1,7 @@
 """Plans: stable, breadth first, and about each skill alone; co-mentions come from occupations."""
 
 import dataclasses
+import gc
 import hashlib
 import json
 import os
@@ -13,7 +14,7 @@ import pytest
 from dataset_builder.co_mentions import CoMentions
 from dataset_builder.contract import StageError
 from dataset_builder.esco import EscoRelease, Occupation, Skill, read_esco
-from dataset_builder.plan import Endpoint, Sampling, make_plan, sample_skills, skills_in_file
+from dataset_builder.plan import Endpoint, Sampling, collector_paused, make_plan, sample_skills, skills_in_file
 from dataset_builder.prompt_families import FAMILIES, STYLES
 from dataset_builder.prompts import describe
 
@@ -275,3 +276,25 @@ def test_a_changed_prompt_needs_a_new_version(family, version, sha256):
     texts = [[sheet.readable(), sheet.user, *sheet.styles] for sheet in sheets]
     found = hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:16]
     assert (FAMILIES[family].version, found) == (version, sha256)
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_the_collector_is_as_it_was_after_a_plan_and_after_an_error(on):
+    before = gc.isenabled()
+    try:
+        gc.enable() if on else gc.disable()
+        with collector_paused():
+            assert not gc.isenabled()
+        assert gc.isenabled() == on
+        with pytest.raises(KeyError), collector_paused():
+            raise KeyError
+        assert gc.isenabled() == on
+    finally:
+        gc.enable() if before else gc.disable()
+
+
+def test_skills_that_differ_in_one_field_stay_apart():
+    """Their hash is that of the URI; whether they are the same is still a matter of every field."""
+    one, other = Skill("urn:1", "plan", description="a"), Skill("urn:1", "plan", description="b")
+    assert len({one, other, Skill("urn:1", "plan", description="a")}) == 2
+    assert [describe(skill) for skill in (one, other, one)] == ["plan (a)", "plan (b)", "plan (a)"]
