@@ -17,8 +17,9 @@ from typing import Any, Literal
 import openai
 from openai.types import Batch
 
+from dataset_builder.api_key import NO_KEY, read_key, without_key
 from dataset_builder.batch_lines import BatchStep, asked_in, read_results, request_lines, results_in
-from dataset_builder.chat_client import NO_KEY, checked_url, read_key, without_key
+from dataset_builder.chat_client import checked_url
 from dataset_builder.contract import StageError, write_atomically
 from dataset_builder.generate import Generation
 from dataset_builder.journal import REFUSAL, Entry, Journal

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from dataset_builder import schema
 from dataset_builder.contract import StageError, run_command, write_atomically
 from dataset_builder.dataset_card import render_card
-from dataset_builder.judge import BY_LLM, SWAPPED, Accuracy, by_hand_file, read_accuracy
+from dataset_builder.judged_files import BY_LLM, SWAPPED, Accuracy, by_hand_file, read_accuracy
 from dataset_builder.pictures import draw_pictures
 from dataset_builder.schema import DatasetManifest
 from dataset_builder.seeded import stable_number

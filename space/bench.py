@@ -36,7 +36,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from app import newest_release
 from bench_ads import (
     MOST_ADS,
     SENTENCES_AN_AD,
@@ -50,6 +49,7 @@ from dataset_builder.benchmark_files import GoldSentence, read_validation_file
 from dataset_builder.contract import StageError, code_version, run_command, write_atomically
 from encoders import Backend, load_encoder
 from other_systems import PACKAGE, OtherExtractor, loop_of_a_user
+from page_model import newest_release
 from parity import TOP, gold_numbers, r_precision, top_skills
 from passage_scores import read_units
 from peak_memory import peak_memory_bytes

@@ -22,12 +22,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from app import HERE, open_service
 from bulk_output import PART_ROWS, Parts
 from bulk_parts import PartWorker, in_parts
 from bulk_rows import AdSource, Row
 from dataset_builder.contract import StageError, run_command
 from encoders import BACKENDS
+from page_model import HERE, open_service
 from skill_finder import SkillFinder, SkillFinderError
 from skill_index import sha256_of_lines
 

@@ -14,10 +14,10 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from app import chosen_model
 from bulk_output import PART_ROWS, Parts
 from bulk_parts import PartWorker
 from bulk_rows import AdSource, Row
+from page_model import chosen_model
 from skill_finder import SkillFinder
 from skill_index import SkillFinderError
 
@@ -45,7 +45,7 @@ class PartMaker:
     """A process of the pool: opens the model once, then makes the parts it is given."""
 
     def __init__(self, source: AdSource, parts: Parts, options: dict[str, Any]) -> None:
-        from app import open_service
+        from page_model import open_service
 
         self.reader, self.parts = PartReader(source), parts
         finder = open_service(options["model"], options["skills"], options["backend"]).finder

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import app
+import page_model
 from page_service import PageService
 from tests.tiny_finder import tiny_finder
 
@@ -21,7 +22,7 @@ def free_port() -> int:
 
 def _launched(service: PageService | None, chores, tries: int = 3) -> tuple:
     """(page, port): Gradio gives its server 5 s to start and 3 s to answer, which a busy machine may miss."""
-    page = app.build_page(service or PageService(tiny_finder(), note=app.STOCK_NOTE, version="tiny"))
+    page = app.build_page(service or PageService(tiny_finder(), note=page_model.STOCK_NOTE, version="tiny"))
     port = free_port()
     try:
         page.launch(server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, **app.launch_options(chores))

@@ -13,6 +13,7 @@ import pytest
 
 import app
 import name_words
+import page_model
 from page_lists import OwnLists
 from page_service import PageService
 from skill_finder import SkillFinderError
@@ -23,20 +24,20 @@ from tests.tiny_finder import tiny_finder, with_index
 
 
 def test_newest_release_is_by_number_and_not_by_letter(tmp_path, monkeypatch):
-    monkeypatch.setattr(app, "REPO", tmp_path)
-    assert app.newest_release() is None
+    monkeypatch.setattr(page_model, "REPO", tmp_path)
+    assert page_model.newest_release() is None
     for version in ("v0.9.0", "v0.10.0", "v0.2.0"):
         (tmp_path / "model_card/releases" / version / "label_index").mkdir(parents=True)
     (tmp_path / "model_card/releases/v9.0.0").mkdir()
-    assert app.newest_release().name == "v0.10.0"
+    assert page_model.newest_release().name == "v0.10.0"
 
 
 def test_a_model_without_skills_says_what_to_do(tmp_path, monkeypatch):
-    monkeypatch.setattr(app, "REPO", tmp_path)
-    monkeypatch.setattr(app, "HERE", tmp_path)
+    monkeypatch.setattr(page_model, "REPO", tmp_path)
+    monkeypatch.setattr(page_model, "HERE", tmp_path)
     (tmp_path / "model").mkdir()
     with pytest.raises(SkillFinderError, match="--skills"):
-        app.open_service(str(tmp_path / "model"))
+        page_model.open_service(str(tmp_path / "model"))
 
 
 @pytest.mark.parametrize(
@@ -56,7 +57,10 @@ def test_errors_are_one_line_and_exit_code_2(repo, arguments, says):
 def test_the_folder_alone_is_enough(repo, tmp_path):
     """Copied elsewhere, without the repository on the path, every module of the page imports."""
     copy = shutil.copytree(repo / "space", tmp_path / "space", ignore=shutil.ignore_patterns("__pycache__"))
-    code = "import app; print(app.newest_release(), app.default_skills().name); import page_tabs, page_own_list"
+    code = (
+        "import app, page_tabs, page_own_list, page_model as model; "
+        "print(model.newest_release(), model.default_skills().name)"
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=copy, capture_output=True, text=True, timeout=300)
     assert done.stdout.split() == ["None", "sample_skills.csv"], done.stderr
 
@@ -97,10 +101,10 @@ def test_the_page_is_opened_with_its_chores(tmp_path, monkeypatch):
 def test_a_model_is_called_by_its_name_and_version(tmp_path):
     folder = tmp_path / "v1.0.0"
     folder.mkdir()
-    assert app.version_of(folder, str(folder)) == "v1.0.0"
+    assert page_model.version_of(folder, str(folder)) == "v1.0.0"
     (folder / "training_record.json").write_text('{"name": "esco-skill-biencoder", "version": "1.0.0"}')
-    assert app.version_of(folder, str(folder)) == "esco-skill-biencoder 1.0.0"
-    assert app.version_of(folder, "someone/model@v1.0.0") == "someone/model@v1.0.0"
+    assert page_model.version_of(folder, str(folder)) == "esco-skill-biencoder 1.0.0"
+    assert page_model.version_of(folder, "someone/model@v1.0.0") == "someone/model@v1.0.0"
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])

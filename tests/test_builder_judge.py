@@ -15,7 +15,16 @@ from dataset_builder.chat_client import ChatClient
 from dataset_builder.contract import StageError
 from dataset_builder.dataset_folder import write_tables
 from dataset_builder.esco import EscoRelease, Skill
-from dataset_builder.judge import Judged, read_accuracy, sample_pairs, verdict_of, write_judged
+from dataset_builder.judge import sample_pairs, verdict_of
+from dataset_builder.judged_files import (
+    BY_LLM,
+    COLUMNS_BY_HAND,
+    COLUMNS_BY_LLM,
+    Judged,
+    by_hand_file,
+    read_accuracy,
+    write_judged,
+)
 from dataset_builder.quality import wilson_interval
 from dataset_builder.schema import DatasetManifest
 from dataset_builder.sentences import Sentence
@@ -72,7 +81,7 @@ def test_accuracy_counts_unclear_as_wrong_and_leaves_out_what_nobody_judged(tmp_
     [("- Cost plans", "- Cost plans", "'- Cost plans"), ("-1 is a line", "'-1 is a line", "'-1 is a line")],
 )
 def test_a_bullet_stays_a_bullet_where_programs_read(tmp_path, text, by_llm, by_hand):
-    for columns, cell in ((judge.COLUMNS_BY_LLM, by_llm), (judge.COLUMNS_BY_HAND, by_hand)):
+    for columns, cell in ((COLUMNS_BY_LLM, by_llm), (COLUMNS_BY_HAND, by_hand)):
         write_judged(tmp_path / "j.csv", [Judged(text, "s", "d")], columns)
         with (tmp_path / "j.csv").open(newline="") as file:
             assert next(csv.DictReader(file))["sentence"] == cell
@@ -124,12 +133,12 @@ def test_a_server_with_other_fields_is_given_them_and_a_judge_that_thinks_has_ro
         given = [str(dataset), "--esco", str(own), "--sample", "6", "--base-url", server.url, "--model", "/models/ours"]
         with pytest.raises(StageError, match="Unsupported parameter"):
             judge.main(given)
-        assert not (dataset / judge.BY_LLM).exists()
+        assert not (dataset / BY_LLM).exists()
         asked.clear()
         judge.main([*given, "--extra-body", '{"max_tokens": null, "max_completion_tokens": 500}', "--model-name", "Us"])
     assert "6 of 6 right" in capsys.readouterr().out
     assert [one["max_completion_tokens"] for one in asked] == [500] * 12
-    with (dataset / judge.BY_LLM).open(newline="") as file:
+    with (dataset / BY_LLM).open(newline="") as file:
         assert {(row["judge"], row["model"]) for row in csv.DictReader(file)} == {("Us", "ours")}
     card.main([str(dataset)])
     manifest = DatasetManifest.load(dataset)
@@ -174,11 +183,11 @@ def test_verdicts_before_an_outage_are_kept_and_not_asked_for_again(dataset, tmp
         server._answer = lambda *_: (200, reply, "") if server.requests <= 12 else (500, b"{}", "")
         with pytest.raises(StageError, match="no verdict after 7 tries"):
             judge.main([*given, "--model", "referee"])
-        assert not (dataset / judge.BY_LLM).exists()
+        assert not (dataset / BY_LLM).exists()
         server.requests, server._answer = 0, lambda *_: (200, reply, "")
         judge.main([*given, "--model", "referee"])
         assert server.requests == 20 - 12
-        assert read_accuracy(dataset / judge.BY_LLM).judged == 10
+        assert read_accuracy(dataset / BY_LLM).judged == 10
         # All are in the file: a run that begins anew asks anew.
         assert not list(dataset.parent.glob(f"{dataset.name}.judged_so_far*"))
         judge.main([*given, "--model", "another"])
@@ -221,7 +230,7 @@ def test_the_command_judges_200_pairs_and_prints_the_share_with_its_interval(tmp
     )
     given = [str(tmp_path), "--esco", str(tmp_path / "own.csv"), "--base-url", judging_server, "--model", "referee"]
     judge.main(given)
-    with (tmp_path / judge.BY_LLM).open(newline="") as file:
+    with (tmp_path / BY_LLM).open(newline="") as file:
         rows = list(csv.DictReader(file))
     # The dataset goes out without ESCO's descriptions.
     assert list(rows[0]) == ["sentence", "skill", "pair", "judge", "model", "verdict"]
@@ -253,8 +262,8 @@ def test_verdicts_reach_manifest_and_card(dataset):
     """
     manifest = small_manifest([])
     pairs = [Judged("x", "s", "d", "yes" if n < 188 else "no") for n in range(200)]
-    write_judged(dataset / judge.BY_LLM, [replace(pair, judge="tiny-judge") for pair in pairs])
-    write_judged(judge.by_hand_file(dataset), [Judged("x", "s", "d")] * 3, judge.COLUMNS_BY_HAND)
+    write_judged(dataset / BY_LLM, [replace(pair, judge="tiny-judge") for pair in pairs])
+    write_judged(by_hand_file(dataset), [Judged("x", "s", "d")] * 3, COLUMNS_BY_HAND)
     updated = card.with_verdicts(manifest, dataset)
     assert updated.quality["judged_correct"] == pytest.approx(0.94)
     assert updated.quality["judged_low"] == pytest.approx(0.8981, abs=1e-4)
@@ -265,13 +274,13 @@ def test_verdicts_reach_manifest_and_card(dataset):
     assert "| judged right by `tiny-judge`, of 200 random pairs | 94.0% (95% interval 89.8% to 96.5%) |" in text
     assert (dataset / "pictures" / "sentences.png").stat().st_size > 1000
     # Verdicts of another judge, or of the model that wrote the sentences, never stand under the first one's name.
-    write_judged(dataset / judge.BY_LLM, [replace(pair, judge=manifest.language_model.model) for pair in pairs])
+    write_judged(dataset / BY_LLM, [replace(pair, judge=manifest.language_model.model) for pair in pairs])
     card.main([str(dataset)])
     text = (dataset / "README.md").read_text()
     assert "| judged right by `tiny`, which wrote them, of 200 random pairs | 94.0%" in text
     assert "tiny-judge" not in text
     assert re.search(r"^\| `Line \d+ of skill \d\.` \| label \d \| duty \|$", text, re.MULTILINE)
-    write_judged(dataset / judge.BY_LLM, [replace(pair, judge=pair.verdict) for pair in pairs])
+    write_judged(dataset / BY_LLM, [replace(pair, judge=pair.verdict) for pair in pairs])
     with pytest.raises(StageError, match="verdicts of several judges: no, yes"):
         card.main([str(dataset)])
 
@@ -284,7 +293,7 @@ def test_the_command_writes_a_file_for_people_and_never_over_one(dataset, tmp_pa
     judge.main([*given, "--by-hand"])
     assert "7 pairs" in capsys.readouterr().out
     # With ESCO's descriptions, it lies beside what is published.
-    assert judge.by_hand_file(dataset).is_file()
+    assert by_hand_file(dataset).is_file()
     assert not any("judge" in path.name for path in dataset.iterdir())
     with pytest.raises(StageError, match="exists"):
         judge.main([*given, "--by-hand"])

@@ -58,7 +58,7 @@ class TestReader:
 def test_a_broken_input_is_said_and_the_other_parts_are_made(tmp_path, monkeypatch):
     from types import SimpleNamespace
 
-    monkeypatch.setattr("app.open_service", lambda *_: SimpleNamespace(finder=tiny_finder()))
+    monkeypatch.setattr("page_model.open_service", lambda *_: SimpleNamespace(finder=tiny_finder()))
     file = tmp_path / "ads.csv"
     file.write_text("text\n" + "You bake bread\n" * PART_ROWS + '"' + "x" * 17_000_000, encoding="utf-8")
     parts = Parts(tmp_path / "out.parquet")
@@ -139,7 +139,7 @@ def test_a_cluster_of_two_nodes_gives_the_same_file(tmp_path, two_nodes):
 
     The first of three parts was made here before: it is taken over as it is.
     """
-    from app import open_service
+    from page_model import open_service
 
     given = given_for(tmp_path)
     finder = open_service(given.model, given.skills).finder

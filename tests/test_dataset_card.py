@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from dataset_builder.card import with_verdicts
 from dataset_builder.contract import StageError
 from dataset_builder.dataset_card import render_card
-from dataset_builder.judge import BY_LLM, SWAPPED, WRITTEN, Judged, by_hand_file, write_judged
+from dataset_builder.judged_files import BY_LLM, SWAPPED, WRITTEN, Judged, by_hand_file, write_judged
 from dataset_builder.merge import part_of
 from dataset_builder.pictures import draw_pictures
 from dataset_builder.schema import (

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-import app
+import page_model
 import taxonomy
 from page_service import PageService
 from tests.running_page import running_page
@@ -52,6 +52,6 @@ def test_the_terminal_sees_how_far_a_long_list_is(tmp_path, monkeypatch, capsys)
     model, skills = str(stub_model(tmp_path)), tmp_path / "skills.csv"
     for count, lines in ((2001, ["800 of 2,001", "1,600 of 2,001", "2,001 of 2,001\n"]), (2000, [])):
         skills.write_text("id,label\n" + "".join(f"{n},bread {n}\n" for n in range(count)), encoding="utf-8")
-        app.open_service(model, str(skills))
+        page_model.open_service(model, str(skills))
         said = capsys.readouterr().err
         assert said == "".join(f"\rreading the names of skills: {line}" for line in lines)

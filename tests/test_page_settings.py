@@ -2,7 +2,7 @@
 
 import pytest
 
-import app
+import page_model
 from page_service import PageService
 from skill_index import Skill
 from tests.browser_page import AD, find, names
@@ -17,7 +17,7 @@ MORE = tuple(Skill(f"more{number}", f"bread {number}", (), "competence") for num
 def address(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("uploads")))
-        with running_page(PageService(tiny_finder(SKILLS + MORE), note=app.STOCK_NOTE)) as (address, _):
+        with running_page(PageService(tiny_finder(SKILLS + MORE), note=page_model.STOCK_NOTE)) as (address, _):
             yield address
 
 
@@ -107,5 +107,5 @@ def test_one_sentence_has_twenty_of_a_longer_list(page):
 
 def test_a_page_without_a_released_model_says_so(page):
     note = page.get_by_role("note")
-    assert note.inner_text() == app.STOCK_NOTE
+    assert note.inner_text() == page_model.STOCK_NOTE
     assert note.is_visible()

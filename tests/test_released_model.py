@@ -2,16 +2,16 @@
 
 import pytest
 
-import app
+import page_model
 
-pytestmark = pytest.mark.skipif(app.newest_release() is None, reason="this clone holds no released model")
+pytestmark = pytest.mark.skipif(page_model.newest_release() is None, reason="this clone holds no released model")
 
 
 @pytest.fixture(scope="module")
 def service():
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("SKILL_FINDER_MODEL", raising=False)
-        yield app.open_service()
+        yield page_model.open_service()
 
 
 def labels(service, text: str) -> set[str]:
@@ -19,7 +19,7 @@ def labels(service, text: str) -> set[str]:
 
 
 def test_the_page_opens_the_newest_release(service):
-    release = app.newest_release()
+    release = page_model.newest_release()
     assert service.finder.name == str(release)
     assert (service.version, service.note) == (f"esco-skill-biencoder {release.name.removeprefix('v')}", "")
     assert len(service.finder.index.skills) == 13_891
