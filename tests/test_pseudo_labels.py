@@ -124,6 +124,23 @@ def test_labels_count_from_the_bound_on_and_so_often_a_skill():
     ]
 
 
+def test_a_sentence_that_is_taken_may_keep_the_labels_of_skills_that_have_enough():
+    """Three says bake, which has its one sentence, and carve, which has none; four says nothing that is wanted."""
+    teacher = FixedTeacher(bake=("bake bread", 0.9), weld=("weld steel", 0.7), carve=("carve wood", 0.8))
+    sentences = [
+        PartedSentence("one", ("bake", "weld")),
+        PartedSentence("two", ("bake",)),
+        PartedSentence("three", ("bake", "carve")),
+        PartedSentence("four", ("weld", "bake")),
+    ]
+    one = LabelledSentence("one", ("bake bread", "weld steel"))
+    dropped = [one, LabelledSentence("three", ("carve wood",))]
+    kept = [one, LabelledSentence("three", ("bake bread", "carve wood"))]
+    assert label_sentences(sentences, teacher, 0.7, per_skill=1) == dropped
+    assert label_sentences(sentences, teacher, 0.7, per_skill=1, all_labels=True) == kept
+    assert label_sentences(sentences, teacher, 0.7, all_labels=True) == label_sentences(sentences, teacher, 0.7)
+
+
 def test_the_teacher_s_label_vectors_are_as_the_slow_way_makes_them(tmp_path):
     """Own vector plus half the mean of the first six alternatives', by a loop; a skill without any counts itself."""
     esco = tiny_esco()

@@ -138,7 +138,11 @@ def clauses_of(sentence: str) -> tuple[str, ...]:
 
 
 def label_sentences(
-    sentences: Sequence[PartedSentence], teacher: Labeller, least_score: float, per_skill: int | None = None
+    sentences: Sequence[PartedSentence],
+    teacher: Labeller,
+    least_score: float,
+    per_skill: int | None = None,
+    all_labels: bool = False,
 ) -> list[LabelledSentence]:
     """Give each sentence the labels that the teacher is sure of for its parts; sentences without any are left out.
 
@@ -147,6 +151,8 @@ def label_sentences(
         teacher: who labels.
         least_score: cosine from which on a label counts.
         per_skill: at most so many sentences a skill, first ones first.
+        all_labels: a sentence that any of its skills still wants has the others as well, which then have more; a
+            label that is left out makes a negative of a skill that the sentence asks for.
     """
     parts = list(dict.fromkeys(part for one in sentences for part in one.parts))
     nearest = dict(zip(parts, teacher.nearest(parts), strict=True))
@@ -154,7 +160,8 @@ def label_sentences(
     found = []
     for one in sentences:
         sure = dict.fromkeys(label for label, score in map(nearest.__getitem__, one.parts) if score >= least_score)
-        labels = tuple(label for label in sure if per_skill is None or used[label] < per_skill)
+        wanted = tuple(label for label in sure if per_skill is None or used[label] < per_skill)
+        labels = tuple(sure) if wanted and all_labels else wanted
         used.update(labels)
         if labels:
             found.append(LabelledSentence(one.sentence, labels))
@@ -188,7 +195,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     found = {
         "sentences_with_spans": label_sentences(kept[0], teacher, given.least_score_span),
         "spans": label_sentences(own, teacher, given.least_score_span),
-        "sentences": label_sentences(kept[1], teacher, given.least_score_clause, given.per_skill),
+        "sentences": label_sentences(kept[1], teacher, given.least_score_clause, given.per_skill, given.all_labels),
     }
     rows = {one.sentence: one.labels for group in reversed(found.values()) for one in group}
     _write(Path(given.out), rows)
@@ -268,6 +275,8 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--per-skill", type=int, default=5, metavar="N", help="of --sentences, at most N a skill (default: %(default)s)"
     )
+    all_labels = "with --per-skill: a sentence that is taken for one skill keeps the labels of skills that have enough"
+    add("--all-labels", action="store_true", help=all_labels)
     add("--seed", type=int, default=1, metavar="N", help="decides which sentences (default: %(default)s)")
     add("--debug", action="store_true", help="show the traceback of an error")
     return parser
