@@ -33,12 +33,14 @@ from dataset_builder.generate import Generation
 from dataset_builder.journal import REPLY, Entry, Journal
 from dataset_builder.limits import Limits
 from dataset_builder.near_duplicates import drop_near_duplicates
-from dataset_builder.plan import Endpoint, Sampling, make_plan
+from dataset_builder.plan import Endpoint, Sampling, ask_again, make_plan
 from dataset_builder.sentences import Sentence
 from dataset_builder.stub_server import reply_text
 
 LATENCY_S = 0.2
 CONCURRENCY = 32
+FURTHER_ROUNDS = 2
+SEED = 13
 RELEASES = Path(__file__).parent / "releases"
 STUB = Endpoint("http://127.0.0.1/v1", "stub", provider="stub")
 
@@ -102,20 +104,36 @@ def _watch_memory(samples: list[float], ended: threading.Event) -> None:
 
 
 def measure_resume(requests: int, folder: Path) -> dict[str, float]:
-    """Seconds to find that a finished plan lacks nothing, planning included."""
-    release = skills_for_bench(requests // 10)
-    plan = make_plan(release, {"styled": 40})
+    """Seconds to find that a finished plan lacks nothing, planning included.
+
+    With a budget, what further rounds may ask is planned and looked up as well: the second time.
+    """
+    release, families = skills_for_bench(requests // 10), {"styled": 40}
+    plan = make_plan(release, families)
     text = reply_text({"messages": [], "seed": 1}, 4)
     with Journal(folder / "resume.sqlite") as journal:
         entries = [
             Entry(ask.key(STUB, Sampling(), 0), REPLY, text, "stop", 260, 60, True, ask.about) for ask in plan.asks
         ]
         journal.put_many(entries)
-        started = time.perf_counter()
-        plan = make_plan(release, {"styled": 40})
-        missing = Generation(plan, journal, STUB, Sampling(), Limits()).missing()
-        seconds = time.perf_counter() - started
-    return {"requests": len(plan.asks), "missing": len(missing), "seconds": seconds}
+
+        def resume(rounds: int) -> tuple[int, float]:
+            started = time.perf_counter()
+            plan = wider = make_plan(release, families)
+            for _ in range(rounds):
+                wider = ask_again(wider, release, list(families), SEED, release.skills)
+            later = wider.asks[len(plan.asks) :]
+            missing = Generation(plan, journal, STUB, Sampling(), Limits(), later=later).missing()
+            return len(missing), time.perf_counter() - started
+
+        missing, seconds = resume(0)
+        _, with_rounds = resume(FURTHER_ROUNDS)
+    return {
+        "requests": len(plan.asks),
+        "missing": missing,
+        "seconds": seconds,
+        "seconds_with_a_budget_and_two_more_rounds": with_rounds,
+    }
 
 
 def measure_near_duplicates(sentences: int, seed: int = 1) -> dict[str, float]:

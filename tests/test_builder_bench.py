@@ -10,6 +10,7 @@ def test_a_finished_plan_lacks_nothing(tmp_path):
     """20 skills x 40 lines of 4-line sheets: 20 x 10 = 200 requests, all on file."""
     result = bench.measure_resume(200, tmp_path)
     assert (result["requests"], result["missing"]) == (200, 0)
+    assert result["seconds_with_a_budget_and_two_more_rounds"] > 0 < result["seconds"]
 
 
 def test_throughput_counts_every_request(tmp_path):
