@@ -142,7 +142,7 @@ class BatchSender:
             result
             for file_id in filter(None, (batch.output_file_id, batch.error_file_id))
             for result in results_in(
-                without_key(self._client.files.content(file_id).text, self._key), f"batch {batch.id}"
+                without_key(self._client.files.content(file_id).text, self._key), f"batch {batch.id}", "Try again"
             )
         ]
         read = read_results(results, asked, generation)

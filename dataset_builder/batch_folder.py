@@ -10,6 +10,7 @@ only replies come back. A reply that is not as asked is asked for again, in a ne
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -52,10 +53,10 @@ class BatchFolder:
             StageError: the replies cannot be read, are another plan's, or say no to everything; or the budget is used
                 up.
         """
-        kept = self._collect(generation) if missing and self.replies.is_file() else 0
+        kept, cut = self._collect(generation) if missing and self.replies.is_file() else (0, False)
         missing = generation.missing() if kept else missing
         written = self._write(request_lines(generation, missing, self._model, self._extra)) if missing else 0
-        return BatchStep(kept, 0, written, len(missing))
+        return BatchStep(kept, 0, written, len(missing), cut)
 
     def _write(self, lines: Iterator[str]) -> int:
         """Write the requests, all or none, and never hold them all: they repeat the prompt each."""
@@ -72,12 +73,15 @@ class BatchFolder:
             temporary.unlink(missing_ok=True)
         return written
 
-    def _collect(self, generation: Generation) -> int:
+    def _collect(self, generation: Generation) -> tuple[int, bool]:
+        """Number of replies kept, and whether the last line was cut."""
         try:
-            text = self.replies.read_text(encoding="utf-8")
+            content, cut = _without_a_cut_line(self.replies.read_bytes())
+            text = content.decode("utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise StageError(f"{self.replies} cannot be read: {' '.join(str(error).split())}") from None
-        read = read_results(list(results_in(text, str(self.replies))), asked_in(generation), generation)
+        results = list(results_in(text, str(self.replies), "Remove that line, so that its request is asked again"))
+        read = read_results(results, asked_in(generation), generation)
         # What is on file already, from an earlier call with the same replies, is no news.
         known = generation.journal.get_many([entry.key for entry in read.entries])
         entries = [entry for entry in read.entries if entry.key not in known]
@@ -91,4 +95,16 @@ class BatchFolder:
                 f"{self.replies} holds {read.strangers:,} replies to another plan",
                 "Give the options that the requests were written with",
             )
-        return len(entries)
+        return len(entries), cut
+
+
+def _without_a_cut_line(content: bytes) -> tuple[bytes, bool]:
+    """The lines before the last one, and True, when that one breaks off: the engine was killed while it wrote it."""
+    before, _, last = content.rpartition(b"\n")
+    if not before or not last.strip():
+        return content, False
+    try:
+        json.loads(last)
+    except ValueError:  # also half a character
+        return before, True
+    return content, False

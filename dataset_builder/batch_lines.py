@@ -23,12 +23,16 @@ REFUSAL_STATUSES = frozenset({400, 422})
 
 @dataclass(frozen=True)
 class BatchStep:
-    """What one step did: replies kept, batches still on their way, requests sent now, requests still missing."""
+    """What one step did: replies kept, batches still on their way, requests sent now, requests still missing.
+
+    `cut` says that the last line of the replies was no whole one, and was left out.
+    """
 
     kept: int
     unfinished: int
     sent: int
     missing: int
+    cut: bool = False
 
     @property
     def complete(self) -> bool:
@@ -77,8 +81,8 @@ def asked_in(generation: Generation) -> dict[str, tuple[Ask, int]]:
     }
 
 
-def results_in(text: str, where: str) -> Iterator[dict[str, Any]]:
-    """The objects of an output file; `where` names it in an error.
+def results_in(text: str, where: str, remedy: str) -> Iterator[dict[str, Any]]:
+    """The objects of an output file; an error names it by `where` and ends with the `remedy`.
 
     Raises:
         StageError: a line is none.
@@ -91,7 +95,7 @@ def results_in(text: str, where: str) -> Iterator[dict[str, Any]]:
         except ValueError:
             result = None
         if not isinstance(result, dict):
-            raise StageError(f"{where}: line {number} of its output is not a JSON object", "Try again")
+            raise StageError(f"{where}: line {number} of its output is not a JSON object", remedy)
         yield result
 
 
@@ -159,9 +163,14 @@ def _status(result: dict[str, Any]) -> int:
 
 
 def _is_refusal(result: dict[str, Any]) -> bool:
-    """Whether a result says no to its request alone."""
+    """Whether a result says no to its request alone.
+
+    vLLM gives every failure of the engine itself as 400, without a body and with a text as the error: an outage.
+    """
     status = _status(result)
-    return status in REFUSAL_STATUSES or (status == 403 and is_about_content(_whole_body(result)))
+    if status in REFUSAL_STATUSES:
+        return result["response"].get("body") is not None or isinstance(result.get("error"), dict)
+    return status == 403 and is_about_content(_whole_body(result))
 
 
 def _body(result: dict[str, Any]) -> str:
@@ -169,4 +178,5 @@ def _body(result: dict[str, Any]) -> str:
 
 
 def _whole_body(result: dict[str, Any]) -> str:
-    return json.dumps(result["response"].get("body"))
+    body = result["response"].get("body")
+    return json.dumps(result.get("error") if body is None else body)  # vLLM says beside it what is wrong

@@ -6,10 +6,14 @@ set of labels, and sentences left empty dropped: 338 / 262 / 326 test queries fo
 
 from __future__ import annotations
 
+import ast
 import csv
+import io
 import textwrap
-from collections.abc import Collection, Iterator
+import tokenize
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 from dataset_builder.contract import StageError
@@ -81,32 +85,63 @@ def read_benchmark_file(
     """Read a CSV with one (sentence, label) a row.
 
     Raises:
-        StageError: no such file, not UTF-8, a column is missing, a row without sentence, or no row is left.
+        StageError: no such file, as `read_csv`, a row without sentence, or no row is left.
     """
     path = Path(path)
     if not path.is_file():
         raise StageError(f"{path} does not exist", "Give a CSV with the columns 'sentence' and 'label'")
-    try:
-        rows = list(_rows_of(path, sentence_column, label_column))
-    except UnicodeDecodeError as error:
-        raise StageError(f"{path} is not UTF-8 text ({error.reason})") from None
-    except csv.Error as error:
-        raise StageError(f"{path} is not a CSV file ({error})") from None
+    rows = []
+    for line, row in read_csv(path, (sentence_column, label_column)):
+        if not row[sentence_column].strip():
+            raise StageError(f"{path} line {line}: column {sentence_column!r} is empty")
+        rows.append((row[sentence_column], row[label_column]))
     return group_rows(rows, str(path))
 
 
-def _rows_of(path: Path, sentence_column: str, label_column: str) -> Iterator[tuple[str, str]]:
+def read_csv(path: Path, columns: Sequence[str] = (), remedy: str = "") -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield (line number, row) of a CSV; the columns asked for are there.
+
+    Args:
+        path: the CSV.
+        columns: names of columns.
+        remedy: what to do where a column is missing.
+
+    Raises:
+        StageError: not UTF-8 text, a missing column, a quotation mark that is never closed, or a row with more or
+            fewer cells than columns, with the line.
+    """
     with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
-        for column in (sentence_column, label_column):
-            if column not in (reader.fieldnames or ()):
-                found = textwrap.shorten(", ".join(reader.fieldnames or ()) or "none", 300)
-                raise StageError(f"{path} has no column {column!r} (found: {found})")
-        for row in reader:
-            sentence = row[sentence_column]
-            if not (sentence or "").strip():
-                raise StageError(f"{path} line {reader.line_num}: column {sentence_column!r} is empty")
-            yield sentence, row[label_column]
+        reader = csv.DictReader(file, strict=True)  # or an open quotation mark swallows the rows after it
+        try:
+            for column in columns:
+                if column not in (reader.fieldnames or ()):
+                    found = textwrap.shorten(", ".join(reader.fieldnames or ()) or "none", 300)
+                    raise StageError(f"{path} has no column {column!r} (found: {found})", remedy)
+            for row in reader:
+                if None in row or None in row.values():
+                    raise StageError(f"{path} line {reader.line_num}: not as many cells as columns")
+                yield reader.line_num, row
+        except UnicodeDecodeError as error:
+            raise StageError(f"{path} is not UTF-8 text ({error.reason})") from None
+        except csv.Error as error:
+            problem = "a quotation mark is never closed" if "end of data" in str(error) else error
+            # The line where the row begins that cannot be read.
+            raise StageError(f"{path} line {reader.line_num + 1}: {problem}") from None
+
+
+def list_in(cell: str) -> list[object] | None:
+    """The Python list that a cell holds as text; None where it holds none, or strings without a comma between them.
+
+    Python would join such strings: numpy writes `['manage staff' 'plan schedules']` for two labels.
+    """
+    try:
+        found = ast.literal_eval(cell)
+        tokens = [token.type for token in tokenize.generate_tokens(io.StringIO(cell).readline)]
+    except (ValueError, SyntaxError, tokenize.TokenError):
+        return None
+    between = [kind for kind in tokens if kind not in (tokenize.NL, tokenize.COMMENT)]
+    joined = (tokenize.STRING, tokenize.STRING) in pairwise(between)
+    return found if isinstance(found, list) and not joined else None
 
 
 def group_rows(rows: list[tuple[str, str]], where: str) -> BenchmarkFile:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from dataset_builder.batch_api import BatchSender, noted_batches
 from dataset_builder.batch_folder import BatchFolder
+from dataset_builder.batch_lines import BatchStep
 from dataset_builder.build_options import BuildOptions, parse_options
 from dataset_builder.chat_client import ChatClient
 from dataset_builder.contract import StageError, run_command
@@ -28,6 +29,7 @@ from dataset_builder.preflight import check_before_asking, refuse_what_would_be_
 from dataset_builder.release_folder import ReleaseFacts, write_release
 from dataset_builder.rounds import run_rounds
 from dataset_builder.sending import BUDGET_USED_UP
+from dataset_builder.sentences import REFUSED_BY_SERVER
 from dataset_builder.taxonomy_csv import read_label_space
 
 
@@ -81,8 +83,7 @@ def replies_getter(options: BuildOptions) -> Callable[[Generation], bool]:
         return True
 
     def live(generation: Generation) -> bool:
-        if noted_batches(generation.journal):
-            raise StageError("batches are on their way with these requests", "Add --batch to collect them")
+        refuse_to_ask_twice(generation, "Add --batch to collect them")
         missing, total = generation.missing(), len(generation.plan.asks)
         refuse_what_would_be_lost(options, len(missing), len(generation.journal.corrupt))
         say(f"{total - len(missing):,} of {total:,} requests have their reply in {options.journal}")
@@ -90,7 +91,7 @@ def replies_getter(options: BuildOptions) -> Callable[[Generation], bool]:
         client = ChatClient(endpoint.base_url, endpoint.model, options.timeout_s, options.extra_body)
         progress = generation.run(client, missing)
         stop_early(progress, options)
-        stop_after_outage(progress, total, options)
+        stop_after_outage(generation, options)
         return True
 
     def by_batch(generation: Generation) -> bool:
@@ -102,23 +103,49 @@ def replies_getter(options: BuildOptions) -> Callable[[Generation], bool]:
         say(f"{step.kept:,} replies collected, {step.sent:,} of {step.missing:,} missing requests sent")
         if step.unfinished:
             say(f"{step.unfinished:,} batches are not finished yet")
-        return step.complete
+        return is_complete(step, generation, options)
 
     def by_folder(generation: Generation) -> bool:
+        refuse_to_ask_twice(generation, "Give --batch in place of --batch-folder to collect them")
         missing = generation.missing()
         refuse_what_would_be_lost(options, len(missing), len(generation.journal.corrupt))
         folder = BatchFolder(options.batch_folder or Path(), options.endpoint.model, options.extra_body)
         step = folder.step(generation, missing)
         say(f"{step.kept:,} replies collected, {step.sent:,} of {step.missing:,} missing requests in {folder.requests}")
+        if step.cut:
+            say(f"The last line of {folder.replies} breaks off and was left out")
         if step.missing:
             say(f"Have an engine answer them into {folder.replies}, in place of one that is there")
-        return step.complete
+        return is_complete(step, generation, options)
 
     if options.journal_only:
         return from_journal
     if options.batch_folder:
         return by_folder
     return by_batch if options.batch else live
+
+
+def refuse_to_ask_twice(generation: Generation, remedy: str) -> None:
+    """Leave before anything is asked while a batch endpoint has requests of this journal.
+
+    Raises:
+        StageError: it does; ends with the remedy.
+    """
+    if noted_batches(generation.journal):
+        raise StageError("batches are on their way with these requests", remedy)
+
+
+def is_complete(step: BatchStep, generation: Generation, options: BuildOptions) -> bool:
+    """Whether a batch's step left nothing to wait for.
+
+    Raises:
+        StageError: nothing, and too many requests failed.
+    """
+    if step.complete:
+        if step.kept:
+            generation.missing()  # which sees what was refused among them
+        stop_after_outage(generation, options)
+    return step.complete
 
 
 def stop_early(progress: Progress, options: BuildOptions) -> None:
@@ -136,18 +163,24 @@ def stop_early(progress: Progress, options: BuildOptions) -> None:
     )
 
 
-def stop_after_outage(progress: Progress, planned: int, options: BuildOptions) -> None:
+def stop_after_outage(generation: Generation, options: BuildOptions) -> None:
     """Leave before the folder is written when too many of the plan's requests failed: a version is written once.
+
+    Refusals count, those on file from an earlier run as well: else the same command, given twice, would write it.
 
     Raises:
         StageError: more than `most_failed` of them did.
     """
-    classes = Counter(progress.failed.values())
-    if classes.total() > options.most_failed * planned:
+    failed, planned = dict(generation.progress.failed), len(generation.plan.asks)
+    failed |= dict.fromkeys(generation.refused - failed.keys(), REFUSED_BY_SERVER)
+    if len(failed) > options.most_failed * planned:
+        classes = Counter(failed.values())
         which = ", ".join(f"{kind}: {count:,}" for kind, count in classes.most_common())
+        outage = "Run the same command when the server is well, or"
+        remedy = "Refusals are not asked again:" if set(classes) == {REFUSED_BY_SERVER} else outage
         raise StageError(
-            f"{classes.total():,} of {planned:,} requests failed ({which}); replies are kept in {options.journal}",
-            "Run the same command when the server is well, or add --most-failed 1 to build without them",
+            f"{len(failed):,} of {planned:,} requests failed ({which}); replies are kept in {options.journal}",
+            f"{remedy} add --most-failed 1 to build without them",
         )
 
 

@@ -51,7 +51,8 @@ def _add_inputs(group: argparse._ArgumentGroup) -> None:
     esco = "ESCO zips or folders, a version such as 1.1.0 to download, or one CSV of any taxonomy with the columns id, "
     esco += "label and, where there are some, description and alternative_labels"
     add("--esco", nargs="+", required=True, metavar="PATH", help=esco)
-    add("--language", default="en", metavar="CODE", help="of ESCO and of the sentences (default: %(default)s)")
+    language = "of ESCO and of the sentences, two letters (default: %(default)s)"
+    add("--language", type=str.lower, default="en", metavar="CODE", help=language)
     add("--out", required=True, metavar="DIR", help="the dataset folder to write; one that exists stays as it is")
     add("--version", required=True, metavar="X.Y.Z", help="the dataset's version")
     previous = "the version before: refuse a number that hides what changed since"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -98,6 +99,8 @@ def parse_options(arguments: Sequence[str] | None = None) -> BuildOptions:
     given = list(sys.argv[1:] if arguments is None else arguments)
     parsed = make_parser().parse_args(given)
     check_number(parsed.version)
+    if not re.fullmatch("[a-z]{2}", parsed.language):
+        raise StageError(f"--language is a code of two letters such as de, not {parsed.language!r}")
     _check_numbers(parsed)
     _check_who_writes(parsed)
     if parsed.round_trip_encoder and not (parsed.round_trip_k or parsed.benchmarks):

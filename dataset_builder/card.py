@@ -12,8 +12,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
 from dataset_builder import schema
 from dataset_builder.contract import StageError, run_command, write_atomically
 from dataset_builder.dataset_card import render_card
@@ -21,6 +19,7 @@ from dataset_builder.judged_files import BY_LLM, SWAPPED, Accuracy, by_hand_file
 from dataset_builder.pictures import draw_pictures
 from dataset_builder.schema import DatasetManifest
 from dataset_builder.seeded import stable_number
+from dataset_builder.versions import read_columns
 
 
 def with_verdicts(manifest: DatasetManifest, folder: str | Path) -> DatasetManifest:
@@ -58,11 +57,15 @@ def write_card(folder: str | Path, manifest: DatasetManifest) -> None:
 
 
 def example_pairs(folder: str | Path) -> list[tuple[str, str, str]]:
-    """(sentence, skill, style) of one pair of each style, taken by hash and not by quality; none without data."""
+    """(sentence, skill, style) of one pair of each style, taken by hash and not by quality; none without data.
+
+    Raises:
+        StageError: the pairs are there and cannot be read.
+    """
     path = Path(folder) / schema.PAIRS_FILES["train"]
     if not path.is_file():
         return []
-    rows = pq.read_table(path, columns=[schema.SENTENCE, schema.SKILL, schema.STYLE]).to_pylist()
+    rows = read_columns(path, (schema.SENTENCE, schema.SKILL, schema.STYLE)).to_pylist()
     first: dict[str, tuple[str, str, str]] = {}
     for row in sorted(rows, key=lambda row: stable_number(row[schema.SENTENCE])):
         first.setdefault(row[schema.STYLE], (row[schema.SENTENCE], row[schema.SKILL], row[schema.STYLE]))
@@ -70,8 +73,9 @@ def example_pairs(folder: str | Path) -> list[tuple[str, str, str]]:
 
 
 def _is_empty(path: Path) -> bool:
-    lines = _text_of(path).strip().splitlines()
-    return all(line.endswith(",") for line in lines[1:])
+    """Whether nobody has filled in a verdict; a file whose column is gone holds something else."""
+    rows = csv.DictReader(io.StringIO(_text_of(path), newline=""))
+    return all("verdict" in row and not (row["verdict"] or "").strip() for row in rows)
 
 
 def _text_of(path: Path) -> str:

@@ -279,10 +279,18 @@ def reply_in(values: Any) -> Reply | None:
         choice = values["choices"][0]
         usage = values.get("usage") or {}
         return Reply(
-            text=without_surrogates(str(choice["message"]["content"] or "")),
+            text=without_surrogates(_text_of(choice["message"]["content"])),
             finish_reason=without_surrogates(str(choice.get("finish_reason") or "")),
             prompt_tokens=int(usage.get("prompt_tokens") or 0),
             completion_tokens=int(usage.get("completion_tokens") or 0),
         )
     except (KeyError, IndexError, TypeError, AttributeError, ValueError):
         return None
+
+
+def _text_of(content: Any) -> str:
+    """A reply's text, which may come in parts: those of thinking are left out."""
+    if not isinstance(content, list):
+        return str(content or "")
+    parts = [part for part in content if isinstance(part, dict) and part.get("type") == "text"]
+    return "".join(str(part.get("text") or "") for part in parts)

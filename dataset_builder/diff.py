@@ -10,12 +10,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
 from dataset_builder import schema
 from dataset_builder.contract import run_command
 from dataset_builder.schema import DatasetManifest
-from dataset_builder.versions import columns_of, needed_step
+from dataset_builder.versions import columns_of, needed_step, read_columns
 
 SHOWN = 5
 
@@ -24,7 +22,7 @@ def compare(old: str | Path, new: str | Path) -> str:
     """The differences as a Markdown text.
 
     Raises:
-        StageError: a folder has no readable manifest.
+        StageError: a folder has no readable manifest or data file.
     """
     before, after = DatasetManifest.load(old), DatasetManifest.load(new)
     step = needed_step(before, after, columns_of(old), columns_of(new))
@@ -72,13 +70,13 @@ def _skill_changes(old: Path, new: Path) -> list[str]:
 
 
 def _sentences(folder: Path) -> set[tuple[str, str]]:
-    columns = [schema.SENTENCE, schema.SKILL_URI]
-    tables = [pq.read_table(folder / path, columns=columns) for path in schema.PAIRS_FILES.values()]
+    columns = (schema.SENTENCE, schema.SKILL_URI)
+    tables = [read_columns(folder / path, columns) for path in schema.PAIRS_FILES.values()]
     return {pair for table in tables for pair in zip(*(table[name].to_pylist() for name in columns), strict=True)}
 
 
 def _labels(folder: Path) -> dict[str, str]:
-    table = pq.read_table(folder / schema.SKILLS_FILE, columns=[schema.URI, schema.LABEL])
+    table = read_columns(folder / schema.SKILLS_FILE, (schema.URI, schema.LABEL))
     return dict(zip(table[schema.URI].to_pylist(), table[schema.LABEL].to_pylist(), strict=True))
 
 

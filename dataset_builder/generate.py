@@ -37,6 +37,11 @@ class Chain:
     entries: tuple[Entry, ...]
     next_attempt: int | None
 
+    @property
+    def is_refused(self) -> bool:
+        """Whether the server has answered nothing but no."""
+        return bool(self.entries) and all(entry.kind == REFUSAL for entry in self.entries)
+
 
 class Generation:
     """One run of a plan against a server and a journal.
@@ -49,6 +54,9 @@ class Generation:
         limits: how much and how fast.
         language: two-letter code of the language that replies must be in.
         later: requests that further rounds may make; those that are on file count as spent.
+
+    `refused` has the indices of the plan's requests that the server refused for good, as far as `missing` and `run` met
+    them.
     """
 
     def __init__(
@@ -69,6 +77,7 @@ class Generation:
         self.language = language
         self.later = later
         self.progress = Progress()
+        self.refused: set[int] = set()
         self._held: list[Entry] = []
         self._no: StopError | None = None
 
@@ -103,11 +112,14 @@ class Generation:
     def missing(self) -> list[tuple[int, int]]:
         """(index of the ask, attempt to make) for everything that the journal lacks; counts what is there as spent."""
         todo = []
+        self.refused.clear()
         self.progress.prompt_tokens = self.progress.completion_tokens = 0
         with collector_paused():
             for index, chain in enumerate(self.chains()):
                 for entry in chain.entries:
                     self.progress.spend(entry, self.plan.asks[index])
+                if chain.is_refused:
+                    self.refused.add(index)
                 if chain.next_attempt is not None:
                     todo.append((index, chain.next_attempt))
             for ask, chain in zip(self.later, self._chains_of(self.later), strict=True):
@@ -203,6 +215,8 @@ class Generation:
                     break
                 self._keep(entry)
                 self.progress.spend(entry, ask)
+                if entry.kind == REFUSAL:
+                    self.refused.add(index)
                 if entry.settled:
                     break
             bar.update(1)

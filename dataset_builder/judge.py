@@ -23,7 +23,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from dataset_builder import schema
@@ -47,13 +46,16 @@ from dataset_builder.judged_files import (
 )
 from dataset_builder.prompts import Message
 from dataset_builder.replies import without_thoughts
+from dataset_builder.schema import DatasetManifest
 from dataset_builder.seeded import stable_number
 from dataset_builder.taxonomy_csv import read_label_space
+from dataset_builder.versions import read_columns
 
 SAMPLE = 200
 MAX_TRIES = 7
 MOST_UNCLEAR = 0.5  # share of verdicts
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 600.0
+UNKNOWN_VERSION = "unknown"  # of an ESCO release whose files do not say it
 ROOM_TO_THINK = "--extra-body '{\"max_tokens\": 2000}'"
 
 SYSTEM = (
@@ -70,12 +72,12 @@ def sample_pairs(folder: str | Path, release: EscoRelease, size: int = SAMPLE) -
     """The pairs of a dataset folder whose hash is smallest: random, and the same at every call.
 
     Raises:
-        StageError: no pairs there, or a skill that the release lacks.
+        StageError: no pairs there that can be read, or a skill that the release lacks.
     """
     path = Path(folder) / schema.PAIRS_FILES["train"]
     if not path.is_file():
         raise StageError(f"{path} does not exist", "Give a dataset folder that a build has written")
-    rows = pq.read_table(path, columns=[schema.SENTENCE, schema.SKILL, schema.SKILL_URI]).to_pylist()
+    rows = read_columns(path, (schema.SENTENCE, schema.SKILL, schema.SKILL_URI)).to_pylist()
     rows.sort(key=lambda row: stable_number(f"{row[schema.SENTENCE]}|{row[schema.SKILL_URI]}"))
     missing = next((row for row in rows[:size] if row[schema.SKILL_URI] not in release.by_uri), None)
     if missing:
@@ -195,6 +197,23 @@ async def _reply(messages: Sequence[Message], client: ChatClient) -> Reply:
     raise StageError(f"no verdict after {MAX_TRIES} tries ({kind})", "Run the same command when the server is well")
 
 
+def _release_of(options: argparse.Namespace) -> EscoRelease:
+    """The taxonomy that was given, in the dataset's language unless another one was.
+
+    Raises:
+        StageError: it is another release of ESCO than the dataset's, which may mean other things by the same skills.
+    """
+    built = DatasetManifest.load(options.dataset).esco
+    release = read_label_space(options.esco, options.language or built.language)
+    given = release.source
+    # A taxonomy of one's own may have got its descriptions since, and unpacked files need not say their version.
+    versions = {built.version, given.version}
+    if built.is_esco and given.is_esco and len(versions) > 1 and UNKNOWN_VERSION not in versions:
+        problem = f"{options.dataset} was built from {built.name}, not {given.name}"
+        raise StageError(problem, "Give the dataset's own one")
+    return release
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line."""
     parser = argparse.ArgumentParser(prog="python -m dataset_builder.judge", description=__doc__)
@@ -202,7 +221,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("dataset", help="dataset folder")
     esco = "its ESCO release or taxonomy, as for the build"
     parser.add_argument("--esco", nargs="+", required=True, metavar="PATH", help=esco)
-    parser.add_argument("--language", default="en", metavar="CODE", help="of the taxonomy (default: %(default)s)")
+    language = "of the taxonomy (default: the dataset's)"
+    parser.add_argument("--language", type=str.lower, metavar="CODE", help=language)
     parser.add_argument("--sample", type=int, default=SAMPLE, metavar="N", help=f"pairs to judge (default: {SAMPLE})")
     parser.add_argument("--by-hand", action="store_true", help="write the file for people instead of asking an LLM")
     parser.add_argument("--base-url", metavar="URL", help="an OpenAI-compatible server")
@@ -214,7 +234,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if options.sample < 1 or options.concurrency < 1:
         raise StageError("--sample and --concurrency must be at least 1")
-    pairs = sample_pairs(options.dataset, read_label_space(options.esco, options.language), options.sample)
+    pairs = sample_pairs(options.dataset, _release_of(options), options.sample)
     if options.by_hand:
         target = by_hand_file(options.dataset)
         if target.exists():
@@ -227,8 +247,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     client = ChatClient(options.base_url, options.model, extra_body=read_extra_body(options.extra_body))
     pairs += swapped_pairs(pairs)
     so_far_at = so_far_file(options.dataset, client, len(pairs))
-    with Journal(so_far_at) as so_far:
-        judged = asyncio.run(judge_pairs(pairs, client, options.concurrency, options.model_name, so_far))
+    is_empty = False
+    try:
+        with Journal(so_far_at) as so_far:
+            try:
+                judged = asyncio.run(judge_pairs(pairs, client, options.concurrency, options.model_name, so_far))
+            finally:
+                is_empty = not len(so_far)
+    finally:
+        if is_empty:
+            so_far_at.unlink(missing_ok=True)
     target = Path(options.dataset) / BY_LLM
     # A dataset goes out without ESCO's descriptions; the judge has seen them, the file need not.
     write_judged(target, judged)

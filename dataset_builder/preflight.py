@@ -18,9 +18,12 @@ def check_before_asking(options: BuildOptions, release: EscoRelease) -> None:
     """Refuse what the end would refuse, as far as it is known before the first request.
 
     Raises:
-        StageError: the folder to write holds something else, or cannot be made; the version before cannot be read, or
-            the number hides a change since; the benchmark files cannot be read, or choose no bound of the round trip.
+        StageError: there is no journal to build from; the folder to write holds something else, or cannot be made; the
+            version before cannot be read, or the number hides a change since; the benchmark files cannot be read, or
+            choose no bound of the round trip.
     """
+    if options.journal_only and not options.dry_run and not options.journal.is_file():
+        raise StageError(f"--journal-only: {options.journal} does not exist", "Name the file of replies with --journal")
     if options.place.manifest() is None:
         _check_place(options)
     if options.previous:

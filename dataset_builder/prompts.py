@@ -84,15 +84,17 @@ def describe(skill: Skill, words: int = DESCRIPTION_WORDS) -> str:
     """The skill's label and the first words of its description, cut at a sentence's end where one is near."""
     if is_unspaced(skill.description):
         short = _first_characters(skill.description, DESCRIPTION_CHARACTERS)
-        return f"{skill.label} ({short.rstrip(' .,;:。，、；：')})"  # noqa: RUF001
+        return _in_brackets(skill.label, short.rstrip(" .,;:。，、；："))  # noqa: RUF001
     parts = skill.description.split(maxsplit=words)
-    if not parts:
-        return skill.label
     short = " ".join(parts[:words])
     if len(parts) > words:
         end = short.rfind(". ")
         short = short[:end] if end > len(short) // 2 else short
-    return f"{skill.label} ({short.rstrip(' .,;:')})"
+    return _in_brackets(skill.label, short.rstrip(" .,;:"))
+
+
+def _in_brackets(label: str, description: str) -> str:
+    return f"{label} ({description})" if description else label
 
 
 def _first_characters(text: str, count: int) -> str:

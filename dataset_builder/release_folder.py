@@ -44,10 +44,18 @@ def write_release(facts: ReleaseFacts) -> tuple[schema.DatasetManifest, bool]:
         The manifest, and whether anything was written (False when the same content is there already).
 
     Raises:
-        StageError: no sentence was accepted, or the folder holds other content.
+        StageError: nothing was asked for, no sentence was accepted, or the folder holds other content.
     """
     options = facts.options
     accepted = facts.outcome.accepted
+    plan = facts.outcome.plan
+    if not plan.asks:
+        # Some families ask about a skill by an occupation that needs it.
+        why = f"no occupation fits {' or '.join(options.families)} for any of its {len(plan.skills):,} skills"
+        remedy = "Take a family such as styled too"
+        if not plan.skills:
+            why, remedy = "it has no skill", "Name some in --skills-file"
+        raise StageError(f"the plan asks for nothing: {why}", remedy)
     if len(accepted) < MIN_SENTENCES:
         count = "no sentence was" if not accepted else "a single sentence was"
         raise StageError(f"{count} accepted{_why(facts)}", "Look at the server's replies in the journal")

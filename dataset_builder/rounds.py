@@ -61,7 +61,7 @@ def run_rounds(
     remembering = Remembering(encoder) if encoder else None
     asked_again: tuple[int, ...] = ()
     lost = Tokens()
-    may_be_asked, first = _asks_of_rounds(options, release, plan), len(plan.asks)
+    may_be_asked, first = asks_of_rounds(options, release, plan, journal), len(plan.asks)
     while True:
         asked = set(plan.asks[first:])
         later = [ask for ask in may_be_asked if ask not in asked]
@@ -99,11 +99,17 @@ def _next_round(options: BuildOptions, release: EscoRelease, outcome: Outcome, j
     return wider
 
 
-def _asks_of_rounds(options: BuildOptions, release: EscoRelease, plan: Plan) -> tuple[Ask, ...]:
-    """All that rounds after the first can ask, for a budget to count; none where there is no budget."""
+def asks_of_rounds(options: BuildOptions, release: EscoRelease, plan: Plan, journal: Journal) -> tuple[Ask, ...]:
+    """All that rounds after the first can ask, or have asked, for a budget to count; none where there is no budget."""
     if options.limits.budget_tokens is None and options.limits.budget_usd is None:
         return ()
-    return widest_plan(options, release, plan).asks[len(plan.asks) :]
+    wider = widest_plan(options, release, plan)
+    while True:  # an earlier run may have had more rounds
+        further = ask_again(wider, release, list(options.families), options.seed, plan.skills)
+        new = Plan(further.asks[len(wider.asks) :], wider.skills)
+        if not any(chain.entries for chain in generation_of(options, new, journal).chains()):
+            return wider.asks[len(plan.asks) :]
+        wider = further
 
 
 def widest_plan(options: BuildOptions, release: EscoRelease, plan: Plan) -> Plan:

@@ -69,14 +69,14 @@ def _skills_in(reader: csv.DictReader[str], path: Path) -> tuple[tuple[Skill, ..
     for row in reader:
         where = f"{path} line {reader.line_num}"
         check_cells(row, columns, where)
-        uri, label = (row[column].strip() for column in (ID, LABEL))
+        uri, label = row[ID].strip(), _on_one_line(row[LABEL])
         for column, value in ((ID, uri), (LABEL, label)):
             if not value:
                 raise StageError(f"{where}: column {column!r} is empty")
         if uri in skills:
             raise StageError(f"{where}: column {ID!r} repeats {uri}")
         description = " ".join((row.get(DESCRIPTION) or "").split())
-        notes["labels with outer whitespace stripped"] += label != row[LABEL]
+        notes["labels with outer whitespace stripped"] += row[LABEL].strip() != row[LABEL]
         notes["labels with commas"] += "," in label
         notes["skills without description"] += not description
         labels[label] += 1
@@ -85,6 +85,11 @@ def _skills_in(reader: csv.DictReader[str], path: Path) -> tuple[tuple[Skill, ..
         raise StageError(f"{path} holds no skill")
     notes["preferred labels shared by several skills"] = sum(count for count in labels.values() if count > 1)
     return tuple(skills.values()), dict(notes)
+
+
+def _on_one_line(text: str) -> str:
+    """A cell's text, with a blank where it has line breaks."""
+    return " ".join(part for line in text.splitlines() if (part := line.strip()))
 
 
 def _alternatives(cell: str, label: str) -> tuple[str, ...]:

@@ -7,6 +7,8 @@ rows of the same kind are a minor one; the same rows with another card are a pat
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +16,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dataset_builder.contract import StageError
-from dataset_builder.schema import PAIRS_FILES, SKILLS_FILE, DatasetManifest, EscoSource
+from dataset_builder.schema import (
+    PAIRS_FILES,
+    SKILLS_FILE,
+    DatasetManifest,
+    EscoSource,
+    pairs_features,
+    skills_features,
+)
 
 STEPS = ("none", "patch", "minor", "major")
 
@@ -38,11 +47,26 @@ def check_number(version: str) -> None:
 
 
 def columns_of(folder: str | Path) -> dict[str, str]:
-    """Columns with their types of the folder's data files, by path."""
-    return {
-        path: ", ".join(f"{column.name} {column.type}" for column in pq.read_schema(Path(folder) / path))
-        for path in (*PAIRS_FILES.values(), SKILLS_FILE)
-    }
+    """Columns with their types of the folder's data files, by path.
+
+    Raises:
+        StageError: a file cannot be read.
+    """
+    found = {}
+    for path in (*PAIRS_FILES.values(), SKILLS_FILE):
+        with _naming(Path(folder) / path) as file:
+            found[path] = _listed(pq.read_schema(file))
+    return found
+
+
+def read_columns(path: Path, columns: Sequence[str]) -> pa.Table:
+    """Some columns of a data file.
+
+    Raises:
+        StageError: it cannot be read.
+    """
+    with _naming(path):
+        return pq.read_table(path, columns=list(columns))
 
 
 def needed_step(
@@ -52,10 +76,7 @@ def needed_step(
     new_columns: dict[str, str] | None = None,
 ) -> VersionStep:
     """Which step leads from `old` to `new`; columns are compared where both are given."""
-    major = []
-    if old_columns and new_columns:
-        changed = sorted(path for path in old_columns if old_columns[path] != new_columns.get(path))
-        major += [f"columns of {path}: {old_columns[path]} -> {new_columns.get(path)}" for path in changed]
+    major = _other_columns(old_columns, new_columns) if old_columns and new_columns else []
     major += _other_inputs(old, new.esco, _families(new))
     if major:
         return VersionStep("major", tuple(major))
@@ -95,7 +116,9 @@ def check_version(previous: str | Path, new: DatasetManifest, folder: str | Path
 
 
 def check_planned(previous: str | Path, version: str, esco: EscoSource, families: dict[str, str], also: str) -> None:
-    """Refuse what `check_version` would refuse of a version that is not made yet, by its taxonomy and prompt families.
+    """Refuse what `check_version` would refuse of a version that a build has not made yet.
+
+    What is known of it are its columns, its taxonomy and its prompt families.
 
     Args:
         previous: the folder of the version before.
@@ -109,10 +132,10 @@ def check_planned(previous: str | Path, version: str, esco: EscoSource, families
     """
     old = DatasetManifest.load(previous)
     try:
-        columns_of(previous)
-    except (OSError, pa.ArrowException) as error:
-        raise StageError(f"--previous {previous} is no whole dataset ({' '.join(str(error).split())})") from None
-    major = _other_inputs(old, esco, families)
+        columns = columns_of(previous)
+    except StageError as error:
+        raise StageError(f"--previous {previous} is no whole dataset ({error})") from None
+    major = [*_other_columns(columns, _columns_of_a_build()), *_other_inputs(old, esco, families)]
     _refuse_hidden(old.version, version, VersionStep("major" if major else "none", tuple(major)), also)
 
 
@@ -141,6 +164,33 @@ def _refuse_hidden(old: str, new: str, step: VersionStep, also: str) -> None:
             f"version {new} after {old} hides a {step.step} change ({'; '.join(step.reasons)})",
             f"Use {number} or above{also}",
         )
+
+
+def _columns_of_a_build() -> dict[str, str]:
+    """What `columns_of` will find in a folder that a build writes: types as they are read back."""
+    features = {**dict.fromkeys(PAIRS_FILES.values(), pairs_features()), SKILLS_FILE: skills_features()}
+    found = {}
+    for path, columns in features.items():
+        file = pa.BufferOutputStream()
+        pq.write_table(columns.arrow_schema.empty_table(), file)
+        found[path] = _listed(pq.read_schema(pa.BufferReader(file.getvalue())))
+    return found
+
+
+def _listed(columns: pa.Schema) -> str:
+    return ", ".join(f"{column.name} {column.type}" for column in columns)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[Path]:
+    try:
+        yield path
+    except (OSError, pa.ArrowException) as error:
+        raise StageError(f"{path} cannot be read ({' '.join(str(error).split())})") from None
+
+
+def _other_columns(old: dict[str, str], new: dict[str, str]) -> list[str]:
+    return [f"columns of {path}: {old[path]} -> {new.get(path)}" for path in sorted(old) if old[path] != new.get(path)]
 
 
 def _other_inputs(old: DatasetManifest, esco: EscoSource, families: dict[str, str]) -> list[str]:

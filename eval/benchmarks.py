@@ -7,14 +7,20 @@ relevant, skill) is Skill-XL, of which only relevant rows count.
 
 from __future__ import annotations
 
-import ast
-import csv
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dataset_builder.benchmark_files import UNUSABLE_LABELS, BenchmarkFile, GoldSentence, group_rows, text_key
+from dataset_builder.benchmark_files import (
+    UNUSABLE_LABELS,
+    BenchmarkFile,
+    GoldSentence,
+    group_rows,
+    list_in,
+    read_csv,
+    text_key,
+)
 from dataset_builder.contract import StageError, sha256_of_file, sha256_of_lines
 
 HUB_BENCHMARKS = {
@@ -207,19 +213,9 @@ def csv_rows(path: Path) -> list[Row]:
     """Rows of a CSV as mappings.
 
     Raises:
-        StageError: not UTF-8 text, not CSV, or a row with more or fewer cells than columns.
+        StageError: as `read_csv`.
     """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            rows: list[Row] = []
-            for row in reader:
-                if None in row or None in row.values():
-                    raise StageError(f"{path} line {reader.line_num}: not as many cells as columns")
-                rows.append(row)
-            return rows
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise StageError(f"{path} cannot be read as CSV ({error})") from None
+    return [row for _, row in read_csv(path)]
 
 
 def _grouped(rows: Sequence[Row], where: str) -> BenchmarkFile:
@@ -251,15 +247,10 @@ def _sentence(row: Row, number: int, where: str) -> str:
 
 
 def _listed(skills: object, where: str) -> list[str]:
-    given = skills
-    if isinstance(skills, str):
-        try:
-            skills = ast.literal_eval(skills)
-        except (ValueError, SyntaxError):
-            skills = None
-    if not isinstance(skills, list) or not all(isinstance(skill, str) for skill in skills):
-        raise StageError(f"{where}: column 'skills' is not a list of labels: {given!r}")
-    return [_NO_LABEL if skill == _SKILLSKAPE_UNKNOWN else skill for skill in skills] or [_NO_LABEL]
+    found = list_in(skills) if isinstance(skills, str) else skills
+    if not isinstance(found, list) or not all(isinstance(skill, str) for skill in found):
+        raise StageError(f"{where}: column 'skills' is not a list of labels: {skills!r}")
+    return [_NO_LABEL if skill == _SKILLSKAPE_UNKNOWN else skill for skill in found] or [_NO_LABEL]
 
 
 def _is_true(row: Row) -> bool:

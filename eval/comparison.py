@@ -58,6 +58,7 @@ class Entry:
 class Group:
     """Entries that may stand in one table: the same split and the same label space.
 
+    `label_space` says its size and version, and its sha256 where that does not tell it from another group's;
     `as_published` names the benchmarks that are those of which numbers were published, over the same labels.
     """
 
@@ -141,7 +142,12 @@ def group_runs(singles: Sequence[EvalResults], seeds: Mapping[str, Sequence[Eval
         if len(keys) > 1:
             raise StageError(f"the runs of {entry.name} have different splits or label spaces")
         groups.setdefault(keys.pop(), []).append(entry)
-    return [_group(split, members) for (split, _), members in groups.items()]
+    made = [_group(split, members) for (split, _), members in groups.items()]
+    names = [(group.split, group.label_space) for group in made]
+    return [
+        replace(group, label_space=f"{group.label_space}, {sha256[:8]}") if names.count(name) > 1 else group
+        for group, name, (_, sha256) in zip(made, names, groups, strict=True)
+    ]
 
 
 def _group(split: str, entries: Sequence[Entry]) -> Group:

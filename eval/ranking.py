@@ -73,7 +73,7 @@ def rank_queries(
         block_bytes: memory for one block of scores; one row at least is taken at a time.
 
     Raises:
-        StageError: scores of the wrong shape, or not finite.
+        StageError: scores that are no numbers, of the wrong shape, or not finite.
     """
     if depth < 1:
         raise ValueError(f"depth must be 1 or more, got {depth}")
@@ -180,7 +180,13 @@ def system_of_encoder(name: str, encoder: Encoder) -> CosineSystem:
     return CosineSystem(name, encoder.encode, encoder.encode)
 
 
-def _checked(scores: Floats, shape: tuple[int, int], name: str) -> Floats:
+def _checked(given: npt.ArrayLike, shape: tuple[int, int], name: str) -> Floats:
+    """Scores as float32, whatever a system of one's own gives: lists, whole numbers, truth values."""
+    try:
+        with np.errstate(over="ignore"):  # infinite then, which is refused below
+            scores = np.asarray(given, dtype=np.float32)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise StageError(f"{name} gave scores that are no array of numbers ({error})") from None
     if scores.shape != shape:
         raise StageError(f"{name} gave scores of shape {scores.shape}, and {shape} (sentences, labels) is needed")
     if not np.isfinite(scores).all():

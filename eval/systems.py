@@ -58,8 +58,7 @@ def open_system(spec: str, options: EncoderOptions, name: str = "") -> OpenedSys
         return _open_fusion(spec, options, name)
     if spec.startswith("python:"):
         system = _from_python(spec)
-        system.name = name or system.name
-        return OpenedSystem(system, _info(system.name, "python", spec))
+        return OpenedSystem(system, _info(name or system.name, "python", spec))
     model = open_encoder(spec, options, name)
     return OpenedSystem(model.system, model.info, model.held_out_folds)
 
@@ -83,8 +82,9 @@ def _from_python(spec: str) -> System:
     module, _, factory = spec.removeprefix("python:").partition(":")
     try:
         system: System = getattr(importlib.import_module(module), factory)()
-    except (ImportError, AttributeError, ValueError) as error:
-        raise StageError(f"{spec} cannot be loaded ({error})", "Write python:MODULE:NAME") from error
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
+        remedy = "Write python:MODULE:NAME, where NAME() gives a system"
+        raise StageError(f"{spec} cannot be loaded ({error})", remedy) from error
     for needed in ("name", "index", "scores"):
         if not hasattr(system, needed):
             raise StageError(f"{spec} has no {needed!r}", "A system has name, index(names) and scores(sentences)")

@@ -40,7 +40,8 @@ class _Form:
 def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> str:
     """A Markdown table; all columns but the first `left` stand to the right."""
     lines = [head, [*["---"] * left, *["---:"] * (len(head) - left)], *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    cells = [[cell.replace("|", "\\|") for cell in line] for line in lines]
+    return "\n".join(f"| {' | '.join(line)} |" for line in cells)
 
 
 def forms_table(facts: CardFacts) -> str:

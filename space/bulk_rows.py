@@ -145,7 +145,7 @@ class AdSource:
                     continue
                 row = self._row(values)
                 # A comma outside quotes cuts the text: what is left of it is not the ad.
-                more = any(values.get(None) or ())  # type: ignore[call-overload]  # cells that have no name
+                more = any(cell.strip() for cell in values.get(None) or ())  # type: ignore[call-overload]  # cells that have no name
                 yield Row(None, row.key, f"line {reader.line_num} has more cells than the header") if more else row
 
     def _rows_of_jsonl(self, file: Path) -> Iterator[Row]:

@@ -71,15 +71,16 @@ def read_skillspan(path: Path, forbidden: Container[str] = ()) -> LabelledSenten
         try:
             row = json.loads(line)
             tags = [*row["tags_skill"], *row["tags_knowledge"]]
-            tokens = row["tokens"]
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            tokens, document = row["tokens"], int(row["idx"])
+            sentence = " ".join(tokens)
+        except (KeyError, TypeError, ValueError) as error:
             raise StageError(f"{path} line {number} is not a SkillSpan sentence ({error!r})") from None
-        if text_key("".join(tokens)) in forbidden:
+        if text_key(sentence) in forbidden:
             continue
-        sentences.append(" ".join(tokens))
+        sentences.append(sentence)
         counts.append(len(tokens))
         flags.append(any(tag != "O" for tag in tags))
-        documents.append(int(row["idx"]))
+        documents.append(document)
     if len(set(flags)) < 2:
         raise StageError(f"{path} needs sentences with and without skills")
     return LabelledSentences(tuple(sentences), np.array(counts), np.array(flags), np.array(documents))

@@ -18,11 +18,13 @@ from typing import Any, Literal
 import numpy as np
 
 from narrowing import EncodeTokens, TokenVectors
-from skill_index import SkillFinderError, Vectors, normalised
+from skill_index import SkillFinderError, Vectors, normalised, whole
 from token_batches import EncodeSpans, SpanBatch, TokenBatch, batches_by_length, read_spans
 
 Backend = Literal["auto", "torch", "torch-bf16", "onnx", "onnx-int8"]
 BACKENDS: tuple[Backend, ...] = ("auto", "torch", "torch-bf16", "onnx", "onnx-int8")
+# Of torch: a static model keeps its own in a folder.
+WEIGHT_FILES = ("model.safetensors", "0_Transformer/model.safetensors", "0_StaticEmbedding/model.safetensors")
 BATCH = 32
 # Passages have at most 400 characters; longer input is an own taxonomy's description, cut here.
 MAX_TOKENS = 128
@@ -56,7 +58,7 @@ def load_encoder(folder: Path, backend: Backend = "auto") -> LoadedEncoder:
             not; the third digit of a score may differ, so nothing takes it unasked.
 
     Raises:
-        SkillFinderError: not a model folder, or no weights for that backend.
+        SkillFinderError: not a model folder, no weights for that backend, or a file that is cut off.
     """
     if backend not in BACKENDS:
         raise SkillFinderError(f"no backend {backend!r}; there are {', '.join(BACKENDS)}")
@@ -66,7 +68,7 @@ def load_encoder(folder: Path, backend: Backend = "auto") -> LoadedEncoder:
     candidates: dict[str, Path | None] = {
         "onnx-int8": _int8_file(folder) if has_onnxruntime else None,
         "onnx": _existing(folder / "onnx" / "model.onnx") if has_onnxruntime else None,
-        "torch": _existing(folder / "model.safetensors") or _existing(folder / "0_Transformer" / "model.safetensors"),
+        "torch": next((folder / name for name in WEIGHT_FILES if (folder / name).is_file()), None),
     }
     names = list(candidates) if backend == "auto" else [backend]
     candidates["torch-bf16"] = candidates["torch"]
@@ -90,11 +92,19 @@ def load_encoder(folder: Path, backend: Backend = "auto") -> LoadedEncoder:
 
 
 def token_share_of(folder: Path) -> float:
-    """Share of the token-level score that the loss in the model's training record goes with; 0 where it has none."""
+    """Share of the token-level score that the loss in the model's training record goes with; 0 where it has none.
+
+    Raises:
+        SkillFinderError: the record is no JSON, as when only half of it was written.
+    """
+    file = folder / "training_record.json"
+    if not file.is_file():
+        return 0.0
+    with whole(file):
+        record = json.loads(file.read_text(encoding="utf-8"))
     try:
-        record = json.loads((folder / "training_record.json").read_text(encoding="utf-8"))
         return TOKEN_SHARES.get(record["recipe"]["stages"][-1]["loss"]["name"], 0.0)
-    except (OSError, ValueError, LookupError, TypeError):
+    except (LookupError, TypeError):
         return 0.0
 
 
@@ -128,10 +138,8 @@ class TorchEncoder:
         from transformers.utils import logging
 
         logging.disable_progress_bar()
-        try:
+        with whole(folder):
             self._model = SentenceTransformer(str(folder), trust_remote_code=False, local_files_only=True)
-        except (OSError, ValueError) as error:
-            raise SkillFinderError(f"{folder} is not a sentence-transformers folder ({error})") from None
         self._bf16 = bf16
         self._places: Any = None
         # A static model is a table of tokens that have never seen each other: no limit, and no evidence in its tokens.
@@ -207,9 +215,11 @@ class OnnxEncoder:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
         options.log_severity_level = 3
-        self._session = onnxruntime.InferenceSession(weight_file, options, providers=["CPUExecutionProvider"])
+        with whole(weight_file):
+            self._session = onnxruntime.InferenceSession(weight_file, options, providers=["CPUExecutionProvider"])
         self._inputs = [entry.name for entry in self._session.get_inputs()]
-        self._tokenizer = Tokenizer.from_file(str(tokenizer_file))
+        with whole(tokenizer_file):
+            self._tokenizer = Tokenizer.from_file(str(tokenizer_file))
         self._tokenizer.enable_truncation(MAX_TOKENS)
         self._tokenizer.no_padding()
         self._padding_id = _padding_id(self._tokenizer)

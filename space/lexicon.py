@@ -9,6 +9,7 @@ marked as ambiguous, and the finder asks the encoder before it believes them.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,12 +21,17 @@ LONGEST_ACRONYM = 6  # characters; a longer name in capitals is no acronym
 # In ESCO a name stands for four skills at most.
 MAX_SKILLS_OF_A_NAME = 20
 _WORD = re.compile(r"\.?[^\W_]+(?:[+#]+|(?:[.&'’](?=[^\W_])[^\W_]+[+#]*)*[²³]?)")
+_POSSESSIVE = re.compile(r"['’]s$")
 _QUALIFIED = re.compile(r"(.+?) \([^()]+\)$")
 # A single letter after one of these is a grade or a place, not a programming language.
 _BEFORE_A_LETTER = frozenset(
     """grade class category section block building plan type group level vitamin licence license part schedule
-    hepatitis appendix annex exhibit option room floor suite unit gate route stage phase team zone item point""".split()
+    hepatitis appendix annex exhibit option room floor suite unit gate route stage phase team zone item point line
+    mr mrs ms dr prof""".split()
 )
+_A_LETTER_BEFORE_SLASH = re.compile(r"(?<![^\W_])[^\W_]/$")
+_SLASH_AND_A_LETTER = re.compile(r"/[^\W_](?![\w+#])")
+_YEAR_OR_DRIVE = re.compile(r"\)\s*(?:19|20)\d\d|:(?:\\|\s*drive)")
 _EVERYDAY_IN_CAPITALS = frozenset(
     "it less sass us or re all st an as at be by do go he if in is me my no of on so to up we plan".split()
 )
@@ -99,7 +105,9 @@ class Lexicon:
         return not self._in_capitals or len(name) == 1 or name.lower() in _EVERYDAY_IN_CAPITALS
 
     def _add(self, skill: int, spelled: str, kind: str, ambiguous: bool = False) -> None:
+        spelled = unicodedata.normalize("NFC", spelled)
         words = [word for word, _, _ in _words(spelled)]
+        spelled = words[0] if len(words) == 1 and _POSSESSIVE.search(spelled) else spelled
         if not words or len(words) > MAX_WORDS or (kind == "alias" and _is_weak_alias(spelled)):
             return
         has_capitals = len(words) == 1 and any(letter.isupper() for letter in spelled)
@@ -150,13 +158,17 @@ def _everyday_words(skills: Sequence[Skill]) -> frozenset[str]:
 
 
 def _words(text: str) -> Iterator[tuple[str, int, int]]:
+    """Words with their places, without the 's of a possessive: "SQL's" is SQL."""
     for found in _WORD.finditer(text):
-        yield found.group(), found.start(), found.end()
+        word = _POSSESSIVE.sub("", found.group())
+        yield word, found.start(), found.start() + len(word)
 
 
 def _folded(word: str) -> str:
-    """Lower case, and without the plural s: "wind turbines" and "wind turbine" are one name."""
+    """Lower case, and without the plural s: "wind turbines" and "wind turbine" are one name, "APIs" and "API" too."""
     lowered = word.lower().replace("’", "'")
+    if len(word) > 2 and word.endswith("s") and word[:-1].isupper():
+        return lowered[:-1]
     if len(lowered) > 4 and lowered.endswith("s") and not lowered.endswith(("ss", "us", "is")):
         return lowered[:-1]
     return lowered
@@ -186,7 +198,8 @@ def _fits(name: _Name, text: str, start: int, end: int, shouting: bool) -> bool:
         return True
     written = text[start:end]
     spelled = name.spelled if name.kind == "alias" or not name.ambiguous else name.spelled.split(" (")[0]
-    if written != spelled and not _is_recased(name, written):
+    is_plural = len(spelled) > 1 and spelled.isupper() and written == f"{spelled}s"
+    if written != spelled and not is_plural and not _is_recased(name, written):
         return False
     if shouting and written.lower() in _EVERYDAY_IN_CAPITALS:
         return False
@@ -201,11 +214,15 @@ def _is_recased(name: _Name, written: str) -> bool:
 
 
 def _stands_alone(text: str, start: int, end: int) -> bool:
-    """Whether a single letter is a name of its own: not R&D, not O'R, not an initial, not "Grade R" or "R 250"."""
+    """Whether a single letter is a name of its own: not R&D, A/R or Windows(R), not an initial, not "Grade R"."""
     before, after = text[:start].rstrip(), text[end:]
-    if before[-1:] in ("&", "'", "’", "+", "#", "-", "/") and before[-1:] != "/":
+    if before[-1:] in ("&", "'", "’", "+", "#", "-", "°"):
         return False
     if after.lstrip()[:1] in ("&", "+", "#", "'", "’") or after[:1] in ("-", "'", "’"):
+        return False
+    if _A_LETTER_BEFORE_SLASH.search(before) or _SLASH_AND_A_LETTER.match(after) or _YEAR_OR_DRIVE.match(after):
+        return False
+    if re.search(r"\w\($", text[:start]) and after[:1] == ")":
         return False
     previous = (before.split() or [""])[-1].strip("(,.;:").lower()
     if previous in _BEFORE_A_LETTER or re.match(r"\s*\d", after):

@@ -10,7 +10,6 @@ The whole sentence is measured beside it, and other strictness than the one in u
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import re
 import sys
@@ -21,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 import narrowing
-from dataset_builder.benchmark_files import read_validation_file
+from dataset_builder.benchmark_files import read_csv, read_validation_file
 from dataset_builder.contract import StageError, code_version, run_command, write_atomically
 from narrowing import LEAST_WORDS, STANDS_OUT, TokenVectors, words_that_show
 from skill_finder import SkillFinder, SkillFinderError
@@ -54,22 +53,18 @@ def read_rows(path: Path) -> list[Row]:
     """Distinct rows of a benchmark CSV with columns sentence, span, sub_span and label; none that a test file holds.
 
     Raises:
-        StageError: no such file, a column is missing, or only test sentences.
+        StageError: no such file, as `read_csv`, or only test sentences.
     """
     if not path.is_file():
         raise StageError(f"{path} does not exist", "Give tech_validation.csv and house_validation.csv")
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
-        missing = {"sentence", "span", "sub_span", "label"} - set(reader.fieldnames or ())
-        if missing:
-            raise StageError(f"{path} has no column {sorted(missing)[0]!r}")
-        allowed = set(read_validation_file(path).sentences)
-        rows = []
-        for row in reader:
-            span = (row["sub_span"] or row["span"]).strip()
-            start = row["sentence"].find(span)
-            if span and start >= 0 and row["sentence"] in allowed:
-                rows.append(Row(row["sentence"], start, start + len(span), row["label"].strip()))
+    table = [row for _, row in read_csv(path, ("sentence", "span", "sub_span", "label"))]
+    allowed = set(read_validation_file(path).sentences)
+    rows = []
+    for row in table:
+        span = (row["sub_span"] or row["span"]).strip()
+        start = row["sentence"].find(span)
+        if span and start >= 0 and row["sentence"] in allowed:
+            rows.append(Row(row["sentence"], start, start + len(span), row["label"].strip()))
     return list(dict.fromkeys(rows))
 
 

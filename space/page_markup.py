@@ -33,8 +33,11 @@ _KNOWN = _BLOCK | _INLINE | frozenset(_WITH_CONTENT)
 _LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 # A blank unlike the reader's own: four plain spaces are a gap between table cells, a long tag is not.
 _EN_SPACE = "\u2002"
-# Feeds give HTML within HTML: "&lt;li&gt;".
-_ESCAPED_TAG = re.compile(r"&lt;(/?([a-zA-Z][a-zA-Z0-9:]{0,15})(?:[\s/](?:[^<>&]|&(?![lg]t;)){0,500})?)&gt;")
+# Feeds give HTML within HTML, "&lt;li&gt;", and some escape that again: "&amp;lt;li&amp;gt;".
+_ESCAPED_TAGS = [
+    re.compile(rf"{amp}lt;(/?([a-zA-Z][a-zA-Z0-9:]{{0,15}})(?:[\s/](?:[^<>&]|(?!{amp}[lg]t;)&){{0,500}})?){amp}gt;")
+    for amp in ("&", "&amp;")
+]
 _NAMED_BLANKS = re.compile(r"&(?:amp;)?(?:nbsp|ensp|emsp|thinsp|#160|#xa0);", re.IGNORECASE)
 # What plain_text.py would read as a line break or a tab.
 _NAMED_BREAKS = re.compile(
@@ -46,9 +49,11 @@ _NAMED_BULLETS = re.compile(r"&(?:amp;)?(?:bull|middot|#8226|#183);", re.IGNOREC
 def blank_markup(text: str) -> str:
     """Text of the same length in which tags, scripts, comments and odd characters are blanks or line breaks."""
     masked = without_odd_blanks(text)
-    # In a page that has tags of its own, an escaped one is what the page talks about.
-    if "&lt;" in masked and not any(found.group(1).lower() in _KNOWN for found in _TAG.finditer(masked)):
-        masked = _ESCAPED_TAG.sub(_as_tag, masked)
+    for escaped_tag in _ESCAPED_TAGS:
+        # In a page that has tags of its own, an escaped one is what the page talks about.
+        if "lt;" not in masked or any(found.group(1).lower() in _KNOWN for found in _TAG.finditer(masked)):
+            break
+        masked = escaped_tag.sub(_as_tag, masked)
     if "<" in masked:
         masked = _without_tags(_without_hidden_parts(masked))
     if "&" in masked:

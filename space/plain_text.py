@@ -1,17 +1,21 @@
 """A text as it was given -> its letters as a reader sees them, and where each of them stands in that text.
 
-Markup is blank, an entity ("&#43;") is what it stands for, the ligatures of PDF files are letters again, and marks that
-nobody sees (soft hyphens, zero-width blanks) are left out, so that no word is broken by how it was written down.
+Markup is blank, an entity ("&#43;") is what it stands for, the ligatures of PDF files are letters again, an accent that
+stands by itself is part of its letter, the bold letters of posts and the wide ones of Asian keyboards are letters, and
+marks that nobody sees (soft hyphens, zero-width blanks) are left out, so that no word is broken by how it was written
+down.
 """
 
 from __future__ import annotations
 
 import html
 import re
+import unicodedata
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html.entities import html5
+from typing import Literal
 
 from page_markup import NO_WIDTH, blank_markup, without_odd_blanks
 
@@ -23,7 +27,10 @@ _JOINED = {
 _AS_LETTERS = str.maketrans(_JOINED)
 # Feeds escape twice: "&amp;#39;". Browsers read a number without its semicolon.
 _NUMBER = r"#[0-9]{1,9}(?![0-9]);?|#[xX][0-9a-fA-F]{1,8}(?![0-9a-fA-F]);?"
-_TO_READ = re.compile(rf"&(?:amp;)?({_NUMBER}|[a-zA-Z][a-zA-Z0-9]{{1,31}};)|[{''.join(_JOINED)}]")
+_ODD_LETTERS = "\U0001d400-\U0001d7ff\uff01-\uff5e"  # mathematical and full-width ones
+_TO_READ_OF_MOST = rf"&(?:amp;)?({_NUMBER}|[a-zA-Z][a-zA-Z0-9]{{1,31}};)|[{''.join(_JOINED)}{_ODD_LETTERS}]"
+_TO_READ = re.compile(_TO_READ_OF_MOST)
+_TO_READ_WITH_ACCENTS = re.compile(rf"{_TO_READ_OF_MOST}|[^\W\d_][\u0300-\u036f]+")
 _AMPERSAND = "&amp;"
 
 
@@ -61,7 +68,8 @@ def plain_text(text: str) -> PlainText:
         starts.extend(range(position, end))
         ends.extend(range(position + 1, end + 1))
 
-    for found in _TO_READ.finditer(masked):
+    is_composed = unicodedata.is_normalized("NFC", masked)
+    for found in (_TO_READ if is_composed else _TO_READ_WITH_ACCENTS).finditer(masked):
         read, end = _as_read(found)
         if end > found.start():
             add_as_it_is(found.start())
@@ -82,7 +90,9 @@ def _as_read(found: re.Match[str]) -> tuple[str, int]:
     """What a reader sees there, and where what stands for it ends: where it starts if nothing does."""
     name = found[1]
     if name is None:
-        return join_letters(found.group()), found.end()
+        letters = found.group()
+        form: Literal["NFKC", "NFC"] = "NFKC" if len(letters) == 1 and letters not in _JOINED else "NFC"
+        return join_letters(unicodedata.normalize(form, letters)), found.end()
     if name[0] == "#" or name in html5:
         # "\r\n" is one break; what is blank elsewhere is blank here.
         read = html.unescape(f"&{name}").replace("\r", " ")

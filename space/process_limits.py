@@ -10,6 +10,8 @@ def limit_this_process(memory_bytes: int) -> None:
     try:
         import resource
 
+        # A signal that ends it leaves no image of its memory behind, which would hold the stranger's document.
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
         # The first limit ends it with a signal that says why, the second with the one that says nothing.
         resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S + 1))

@@ -65,7 +65,7 @@ class Settings:
         """Read skill_finder.json; its absence gives the defaults.
 
         Raises:
-            SkillFinderError: the file is not of format 1 or 2.
+            SkillFinderError: the file is not of format 1 or 2, or holds other values than settings.
         """
         if not path.is_file():
             return cls()
@@ -82,7 +82,9 @@ class Settings:
                 else None,
                 agreement=float(values.get("agreement", 0.0)),
             )
-        except (KeyError, TypeError, json.JSONDecodeError) as error:
+        except SkillFinderError:
+            raise
+        except (KeyError, TypeError, ValueError) as error:
             raise SkillFinderError(f"{path} is not a settings file of the skill finder ({error!r})") from None
 
 
@@ -96,6 +98,10 @@ class SkillFinder:
         self.index = index
         self.reader: Reader = SpanReader(encoder, index)
         self.settings = settings or Settings()
+        gate = self.settings.gate
+        if gate and gate.weights.shape != index.vectors.shape[1:]:
+            found = f"weights of shape {gate.weights.shape}, and the index has vectors of {index.vectors.shape[1:]}"
+            raise SkillFinderError(f"the gate in skill_finder.json has {found}: calibrate again")
         self.name = name
         self.backend = backend
         self.lexicon = Lexicon(index.skills)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,6 +23,18 @@ Vectors = NDArray[np.float32]
 
 class SkillFinderError(ValueError):
     """Something about the model, the skills or the text that a person can mend."""
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[None]:
+    """Say of which file or folder it is that a library cannot open; what they raise has no common parent."""
+    try:
+        yield
+    except SkillFinderError:
+        raise
+    except Exception as error:
+        why = " ".join(str(error).split())[:200]
+        raise SkillFinderError(f"{path} cannot be read; is all of it there? ({type(error).__name__}: {why})") from None
 
 
 class Encoder(Protocol):
@@ -78,7 +91,7 @@ def read_index(model_folder: Path, weight_file: Path) -> SkillIndex:
     for path in (tensors, table):
         if not path.is_file():
             raise SkillFinderError(f"{path} does not exist: the model folder has no label index")
-    with safe_open(tensors, framework="numpy") as file:
+    with whole(tensors), safe_open(tensors, framework="numpy") as file:
         metadata: dict[str, str] = file.metadata() or {}
         vectors = file.get_tensor("embeddings").astype(np.float32)
         lengths = file.get_tensor("lengths") if "lengths" in file.keys() else None
@@ -101,11 +114,11 @@ def _check_weights(metadata: dict[str, str], folder: Path, weight_file: Path, te
 def read_skill_table(path: Path) -> tuple[Skill, ...]:
     """Read a Parquet table of skills: uri and label, and the other fields of `Skill` where it has them.
 
-    `id` and `aliases` are taken as well; aliases are a list, or text parted by |.
+    `id` and `aliases` are taken as well; aliases are a list, or text as in a CSV.
 
     Raises:
         SkillFinderError: no Parquet file, a column is missing, or an id or label is empty or no text or number, or an
-            id is there twice.
+            id is there twice, or aliases or parents are neither text nor a list of it.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -133,17 +146,34 @@ def _skill_of(row: dict[str, Any], where: str) -> Skill:
     for name, value in (("id", uri), ("label", label)):
         if isinstance(value, bool) or not isinstance(value, str | int) or not str(value).strip():
             raise SkillFinderError(f"{where}: the {name} is {value!r}, and must be text")
-    aliases = row.get("alternative_labels") or row.get("aliases") or ()
-    aliases = [alias.strip() for alias in aliases.split("|")] if isinstance(aliases, str) else aliases
+    aliases = "alternative_labels" if row.get("alternative_labels") else "aliases"
     return Skill(
-        uri=str(uri).strip() if isinstance(uri, int) else uri,
-        label=str(label) if isinstance(label, int) else label,
-        alternative_labels=tuple(str(alias) for alias in aliases if alias),
-        type=str(row.get("type") or ""),
-        broader_uris=tuple(row.get("broader_uris") or ()),
-        group=str(row.get("group") or ""),
-        description=str(row.get("description") or ""),
+        uri=str(uri).strip(),
+        label=str(label).strip(),
+        alternative_labels=_texts_of(row, aliases, where),
+        type=str(row.get("type") or "").strip().removeprefix("skill/"),
+        broader_uris=_texts_of(row, "broader_uris", where),
+        group=str(row.get("group") or "").strip(),
+        description=str(row.get("description") or "").strip(),
     )
+
+
+def _texts_of(row: dict[str, Any], name: str, where: str) -> tuple[str, ...]:
+    """The texts of a list, or of a cell as in a CSV, each once and without blank ones."""
+    value = row.get(name)
+    if value is None:
+        return ()
+    if isinstance(value, str):
+        return aliases_of(value)
+    if not isinstance(value, list) or not all(one is None or isinstance(one, str | int) for one in value):
+        raise SkillFinderError(f"{where}: {name} is {str(value)[:80]}, and must be text or a list of it")
+    return tuple(dict.fromkeys(text for one in value if one is not None and (text := str(one).strip())))
+
+
+def aliases_of(cell: str) -> tuple[str, ...]:
+    """Aliases are a line each, as in ESCO, or parted by | or ;."""
+    mark = "\n" if "\n" in cell else "|" if "|" in cell else ";"
+    return tuple(dict.fromkeys(alias.strip() for alias in cell.split(mark) if alias.strip()))
 
 
 def normalised(vectors: Vectors) -> Vectors:

@@ -22,6 +22,7 @@ from skill_index import (
     Skill,
     SkillFinderError,
     SkillIndex,
+    aliases_of,
     normalised,
     read_skill_table,
     sha256_of_lines,
@@ -113,7 +114,7 @@ def _skills_of(
         yield Skill(
             uri=uri,
             label=label,
-            alternative_labels=_aliases(aliases),
+            alternative_labels=aliases_of(aliases),
             type=((row[type_column] or "") if type_column else "").strip().removeprefix("skill/"),
             group=((row[group_column] or "") if group_column else "").strip(),
             description=((row[text_column] or "") if text_column else "").strip(),
@@ -122,12 +123,6 @@ def _skills_of(
 
 def _first(columns: dict[str, str], names: tuple[str, ...]) -> str | None:
     return next((columns[name] for name in names if name in columns), None)
-
-
-def _aliases(cell: str) -> tuple[str, ...]:
-    """Aliases are a line each, as in ESCO, or parted by | or ;."""
-    mark = "\n" if "\n" in cell else "|" if "|" in cell else ";"
-    return tuple(dict.fromkeys(alias.strip() for alias in cell.split(mark) if alias.strip()))
 
 
 def encode_skills(

@@ -28,7 +28,10 @@ _NAMESPACES = (
 )
 # Text boxes come twice: drawn as today's Word does, and once more for old ones.
 _FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
-_BREAKS = {"p": "\n", "br": "\n", "cr": "\n", "tab": "\t", "tc": "\t", "tr": "\n", "noBreakHyphen": "-"}
+# What was moved is shown where it is now.
+_UNSEEN = (_FALLBACK, "moveFrom")
+_OFF = ("0", "false", "off")
+_BREAKS = {"p": "\n", "br": "\n", "cr": "\n", "tab": "\t", "ptab": "\t", "tc": "\t", "tr": "\n", "noBreakHyphen": "-"}
 _BULLET = "• "
 
 
@@ -43,16 +46,22 @@ class _Text:
         self.parts: list[str] = []
         self.size = 0
         self._open: list[str] = []
-        self._fallbacks = 0
+        # Depths of the open elements whose text nobody sees.
+        self._unseen: list[int] = []
         self._is_heading = self._is_item = False
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
-        self._fallbacks += tag == _FALLBACK
         name = _name_of(tag)
         value = next((attributes[f"{space}val"] for space in _NAMESPACES if f"{space}val" in attributes), "")
         if not self._open and name != "document":
             raise _RefusedError(NO_WORD)
         self._open.append(name)
+        if name in _UNSEEN:
+            self._unseen.append(len(self._open))
+        elif name == "vanish" and self._open[-3:-1] == ["r", "rPr"] and value.lower() not in _OFF:
+            self._unseen.append(len(self._open) - 2)
+        elif name == "txbxContent" and self.parts and self.parts[-1] != "\n":
+            self._add("\n")
         if "pPrChange" in self._open:  # what a paragraph was before somebody changed it
             return
         if name == "p":
@@ -67,19 +76,20 @@ class _Text:
         if name == "pPr" and self._is_item and not self._is_heading and "pPrChange" not in self._open:
             self._add(_BULLET)
         # A cell ends with its paragraph's break and then its own tab: the tab alone is enough.
-        if name == "tc" and not self._fallbacks and self.parts[-1:] == ["\n"]:
+        if name == "tc" and not self._unseen and self.parts[-1:] == ["\n"]:
             self.parts.pop()
             self.size -= 1
         # In "tabs" a tab is a place where one would stop.
         self._add("" if name == "tab" and self._open[-1:] == ["tabs"] else _BREAKS.get(name, ""))
-        self._fallbacks -= tag == _FALLBACK
+        while self._unseen and self._unseen[-1] > len(self._open):
+            self._unseen.pop()
 
     def data(self, text: str) -> None:
         if self._open[-1:] == ["t"]:
             self._add(text)
 
     def _add(self, text: str) -> None:
-        if text and not self._fallbacks:
+        if text and not self._unseen:
             self.parts.append(text)
             self.size += len(text)
 

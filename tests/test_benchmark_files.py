@@ -7,11 +7,15 @@ import pytest
 from dataset_builder.benchmark_files import (
     GoldSentence,
     group_rows,
+    list_in,
     read_benchmark_file,
     read_validation_file,
     text_key,
 )
 from dataset_builder.contract import StageError
+from eval.benchmarks import csv_rows
+from space.measure_evidence import read_rows
+from training.skillskape import read_skillskape
 
 
 def write(folder: Path, *lines: str, header: str = "sentence,label") -> Path:
@@ -68,11 +72,6 @@ def test_bom_more_columns_and_other_names(tmp_path: Path):
     assert read_benchmark_file(path, "text", "skill").queries == (GoldSentence("Bake.", ("bake",)),)
 
 
-def test_short_row_without_label_has_no_label(tmp_path: Path):
-    found = read_benchmark_file(write(tmp_path, "Bake.,bake", "Nothing here"))
-    assert found.without_skill == ("Nothing here",)
-
-
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -81,10 +80,11 @@ def test_short_row_without_label_has_no_label(tmp_path: Path):
         (b"", r"has no column 'sentence' \(found: none\)"),
         (b"sentence,label\n", r"has no sentence with a label. Is it a benchmark file\?"),
         (b"sentence,label\na,UNDERSPECIFIED\n", r"has no sentence with a label"),
-        (b"label,sentence\nSQL,Uses SQL\nSQL\n", r"line 3: column 'sentence' is empty"),
+        (b"label,sentence\nSQL,Uses SQL\nSQL\n", r"line 3: not as many cells as columns"),
+        (b"sentence,label\na,b\na,b,c\n", r"line 3: not as many cells as columns"),
         (b"sentence,label\n  ,SQL\n", r"line 2: column 'sentence' is empty"),
         ("sentence,label\nfür,SQL\n".encode("latin-1"), r"is not UTF-8 text"),
-        (b'sentence,label\n"' + b"x" * 140_000, r"is not a CSV file \(field larger than field limit"),
+        (b'sentence,label\n"' + b"x" * 140_000, r"line 2: field larger than field limit"),
     ],
 )
 def test_wrong_file(tmp_path: Path, content: bytes, message: str):
@@ -92,6 +92,42 @@ def test_wrong_file(tmp_path: Path, content: bytes, message: str):
     path.write_bytes(content)
     with pytest.raises(StageError, match=rf"benchmark.csv {message}"):
         read_benchmark_file(path)
+
+
+@pytest.mark.parametrize("read", [read_benchmark_file, csv_rows, read_rows, lambda path: read_skillskape(str(path))])
+@pytest.mark.parametrize(
+    ("bread", "message"),
+    [('"bake bread', "line 3: a quotation mark is never closed"), ('"bake" bread', "line 3: ',' expected after '\"'")],
+)
+def test_a_quotation_mark_that_is_never_closed_swallows_no_row(tmp_path: Path, read, bread: str, message: str):
+    """It opens in line 3 of 5, and without a word two of four rows would be read."""
+    path = tmp_path / "x_validation.csv"
+    rows = [f"You bake,,,[],{bread}", "You sew,,,[],sew clothes", "You cook,,,[],cook food"]
+    path.write_text("\n".join(["sentence,span,sub_span,skills,label", "You plan,,,[],plan work", *rows, ""]))
+    with pytest.raises(StageError, match=rf"x_validation\.csv {message}"):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    ("cell", "expected"),
+    [
+        ("['a', \"b's\", 'c, d']", ["a", "b's", "c, d"]),
+        (" ['a',\n 'b']", ["a", "b"]),
+        ("[]", []),
+        ("['manage staff' 'plan schedules']", None),
+        ("['a', 'b'\n 'c']", None),
+        ("('a', 'b')", None),
+        ("a, b", None),
+    ],
+)
+def test_a_list_in_a_cell_has_commas(cell: str, expected: list[str] | None):
+    """Python joins strings that stand side by side, and numpy writes its arrays so."""
+    assert list_in(cell) == expected
+
+
+def test_skillskape_labels_have_commas_between(tmp_path: Path):
+    with pytest.raises(StageError, match="line 2: column 'skills' holds no list"):
+        read_skillskape(str(write(tmp_path, "We bake.,['bake' 'sell']", header="sentence,skills")))
 
 
 @pytest.mark.parametrize("name", ["missing.csv", "."])

@@ -130,13 +130,15 @@ def test_submit_come_back_collect_build(arguments, tmp_path, capsys):
     assert "5 replies collected, 1 of 1 missing requests sent" in capsys.readouterr().out
     assert asked(1) == [asked(0)[2]]
     assert not (tmp_path / "d").exists()
-    build.main(batch)
+    with pytest.raises(StageError, match=r"1 of 6 requests failed \(refused by the server: 1\)"):
+        build.main(batch)
+    build.main([*batch, "--most-failed", "1"])
     assert "20 pairs for 5 of 6 skills" in capsys.readouterr().out
     assert DatasetManifest.load(tmp_path / "d").tokens.requests == SKILLS
     with Journal(tmp_path / "d.journal.sqlite") as journal:
         assert [entry.kind for entry in journal.entries()].count(REFUSAL) == 1
     assert list(tmp_path.glob("*.batches.json")) == []
-    build.main(batch)
+    build.main([*batch, "--most-failed", "1"])
     assert len(Provider.uploads) == 2
 
 

@@ -43,7 +43,8 @@ def answer(folder, statuses=None, faults=None):
 def test_write_answer_read_build(arguments, tmp_path, capsys):
     """6 requests: 3 good replies and 1 refusal are kept; the outage and the empty reply are asked again, these alone.
 
-    5 skills x 4 lines = 20 sentences; the empty reply counts as one more.
+    1 of 6 is more than 5%, so that the folder has to be wanted without it. 5 skills x 4 lines = 20 sentences; the empty
+    reply counts as one more.
     """
     build.main(arguments)
     said = capsys.readouterr().out
@@ -66,7 +67,10 @@ def test_write_answer_read_build(arguments, tmp_path, capsys):
     assert "0 replies collected, 2 of 2 missing requests in" in capsys.readouterr().out
     assert not (tmp_path / "d").exists()
     answer(tmp_path / "b")
-    build.main(arguments)
+    with pytest.raises(StageError, match=r"1 of 6 requests failed \(refused by the server: 1\)"):
+        build.main(arguments)
+    assert not (tmp_path / "d").exists()
+    build.main([*arguments, "--most-failed", "1"])
     assert "20 pairs for 5 of 6 skills" in capsys.readouterr().out
     manifest = DatasetManifest.load(tmp_path / "d")
     assert (manifest.tokens.requests, manifest.language_model.base_url) == (SKILLS + 1, "")
@@ -116,7 +120,7 @@ def test_a_budget_bounds_what_is_written(arguments, tmp_path):
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (b"{broken\n", "line 1 of its output is not a JSON object"),
+        (b"{broken\n", "line 1 of its output is not a JSON object.*Remove that line"),
         (b"\xff\xfe", "cannot be read"),
         (b'{"custom_id": "another", "response": {"status_code": 200}}\n', "holds 1 replies to another plan"),
     ],
@@ -160,7 +164,7 @@ def test_a_flagged_request_and_half_an_emoji_hold_up_nobody(arguments, tmp_path)
     results[0]["response"] = {"status_code": 403, "body": flagged}
     results[1]["response"]["body"]["choices"][0]["message"]["content"] += " \ud83d"
     (tmp_path / "b" / "replies.jsonl").write_text("\n".join(map(json.dumps, results)))
-    build.main(arguments)
+    build.main([*arguments, "--most-failed", "1"])
     with Journal(tmp_path / "d.journal.sqlite") as journal:
         entries = list(journal.entries())
     assert [entry.kind for entry in entries].count(REFUSAL) == 1
@@ -184,3 +188,107 @@ def test_replies_are_read_that_a_higher_asks_again_has_sent(arguments, tmp_path)
     answer(tmp_path / "b")
     build.main([*arguments, "--asks-again", "0"])
     assert DatasetManifest.load(tmp_path / "d").tokens.requests == SKILLS + 1
+
+
+def change_results(folder, change):
+    """Rewrite the engine's results one by one; `change` gets each with its number."""
+    results = [json.loads(line) for line in (folder / "replies.jsonl").read_text().splitlines()]
+    for number, result in enumerate(results):
+        change(number, result)
+    (folder / "replies.jsonl").write_text("".join(f"{json.dumps(result)}\n" for result in results))
+
+
+def test_a_dead_engine_has_refused_nothing(arguments, tmp_path, capsys):
+    """What vLLM writes when its engine dies after 2 of 6 replies: the other 4 are asked again, and answered."""
+
+    def die(number, result):
+        if number >= 2:
+            result |= {"response": {"status_code": 400, "body": None}, "error": "EngineCore encountered an issue."}
+
+    build.main(arguments)
+    first = requests_in(tmp_path / "b")
+    answer(tmp_path / "b")
+    change_results(tmp_path / "b", die)
+    build.main(arguments)
+    assert "2 replies collected, 4 of 4 missing requests in" in capsys.readouterr().out
+    assert requests_in(tmp_path / "b") == first[2:]
+    answer(tmp_path / "b")
+    build.main(arguments)
+    assert "24 pairs for 6 of 6 skills" in capsys.readouterr().out
+
+
+def test_a_refusal_beside_an_empty_body_is_kept_with_its_reason(arguments, tmp_path):
+    """vLLM refuses a prompt that is too long with an error object in place of a body."""
+
+    def refuse(number, result):
+        if number == 2:
+            error = {"object": "error", "message": "longer than the maximum model length", "code": 400}
+            result |= {"response": {"status_code": 400, "body": None}, "error": error}
+
+    build.main(arguments)
+    answer(tmp_path / "b")
+    change_results(tmp_path / "b", refuse)
+    build.main([*arguments, "--most-failed", "1"])
+    with Journal(tmp_path / "d.journal.sqlite") as journal:
+        (refusal,) = [entry for entry in journal.entries() if entry.kind == REFUSAL]
+    assert refusal.text.startswith("http 400: ")
+    assert "longer than the maximum model length" in refusal.text
+
+
+def test_a_wrong_model_is_named_as_the_engine_names_it(arguments, tmp_path):
+    error = {"object": "error", "message": "The model `m` does not exist.", "code": 404}
+    build.main(arguments)
+    answer(tmp_path / "b", statuses=dict.fromkeys(range(SKILLS), 404))
+    change_results(
+        tmp_path / "b",
+        lambda _, result: result.update(response={"status_code": 404, "body": None}, error=error),
+    )
+    with pytest.raises(StageError, match=r"the server says no \(404\): .*The model `m` does not exist"):
+        build.main(arguments)
+
+
+@pytest.mark.parametrize("end", [b'{"custom_id": "', '{"custom_id": "é'.encode()[:-1]])
+def test_a_last_line_that_breaks_off_is_left_out(arguments, tmp_path, capsys, end):
+    """The engine was killed while it wrote the last of 6 lines, once within a character: 5 are read, 1 is asked."""
+    build.main(arguments)
+    answer(tmp_path / "b")
+    replies = tmp_path / "b" / "replies.jsonl"
+    whole = replies.read_bytes().splitlines(keepends=True)
+    replies.write_bytes(b"".join(whole[:-1]) + end)
+    build.main(arguments)
+    said = capsys.readouterr().out
+    assert "5 replies collected, 1 of 1 missing requests in" in said
+    assert f"The last line of {replies} breaks off and was left out" in said
+    # In the middle it is no sign of a killed engine.
+    replies.write_bytes(whole[0] + b"{broken\n" + whole[2])
+    with pytest.raises(StageError, match=r"line 2 of its output is not a JSON object\. Remove that line"):
+        build.main(arguments)
+
+
+def test_what_is_on_its_way_to_a_batch_endpoint_is_not_written(arguments, tmp_path):
+    (tmp_path / "d.journal.sqlite.batches.json").write_text('["batch-1"]')
+    with pytest.raises(StageError, match=r"batches are on their way .*Give --batch in place of --batch-folder"):
+        build.main(arguments)
+    assert not (tmp_path / "b").exists()
+
+
+def test_of_a_reply_in_parts_the_text_is_read(arguments, tmp_path, capsys):
+    """Six replies of thinking and text, their four lines in two parts; one of thinking alone is an empty reply."""
+
+    def split(number, result):
+        message = result["response"]["body"]["choices"][0]["message"]
+        thinking = {"type": "thinking", "thinking": [{"type": "text", "text": "1. Hm."}]}
+        half = len(message["content"]) // 2
+        texts = [message["content"][:half], message["content"][half:]] if number else []
+        message["content"] = [thinking, *({"type": "text", "text": text} for text in texts)]
+
+    build.main(arguments)
+    answer(tmp_path / "b")
+    change_results(tmp_path / "b", split)
+    build.main(arguments)
+    assert "6 replies collected, 1 of 1 missing requests in" in capsys.readouterr().out
+    with Journal(tmp_path / "d.journal.sqlite") as journal:
+        assert [entry.text for entry in journal.entries() if not entry.settled] == [""]
+    answer(tmp_path / "b")
+    build.main(arguments)
+    assert "24 pairs for 6 of 6 skills" in capsys.readouterr().out

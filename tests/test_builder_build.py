@@ -194,7 +194,7 @@ def test_nothing_is_asked_that_a_written_folder_could_not_take_in(esco, tmp_path
         (["--round-trip-at-least", "3", "--round-trip-k", "5"], "needs --round-trip-encoder"),
         (["--round-trip-encoder", "x"], "--round-trip-k"),
         (["--skills-file", "nowhere.txt"], "does not exist"),
-        (["--journal-only"], "no sentence was accepted"),
+        (["--journal-only"], "d.journal.sqlite does not exist"),
         (["--most-failed", "2"], "a share from 0 to 1"),
         (["--budget-tokens", "9", "--extra-body", '{"max_tokens": null}'], "leaves replies without a bound"),
     ],

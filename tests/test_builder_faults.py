@@ -84,6 +84,26 @@ def test_two_builds_of_one_journal_do_not_pay_twice(arguments, tmp_path, repo, c
         assert server.requests == SKILLS
 
 
+def test_refusals_are_failures_and_are_not_asked_again(arguments, tmp_path, capsys):
+    """Two of three requests are refused: 8 of 12, more than 5%, and so they are when the command is given again.
+
+    What is on file may be built from, and the folder may be wanted without them.
+    """
+    with StubServer() as server:
+        answer = server._answer
+        server._answer = lambda body, fault: (400, b"{}", "") if server.requests % 3 else answer(body, fault)
+        for _ in range(2):
+            assert run_command(build.main, arguments(server.url, "--concurrency", "1")) == EXIT_USER_ERROR
+            (error,) = one_line(capsys)
+            assert "8 of 12 requests failed (refused by the server: 8)" in error
+            assert "Refusals are not asked again: add --most-failed 1 to build without them" in error
+            assert not (tmp_path / "d").exists()
+        build.main(arguments(server.url, "--journal-only"))
+        build.main(arguments(server.url, "--most-failed", "1"))
+        assert server.requests == SKILLS
+    assert DatasetManifest.load(tmp_path / "d").skills.failed == {"refused by the server": 8}
+
+
 def test_a_bad_reply_is_asked_again_twice_with_other_seeds(arguments, tmp_path):
     """12 skills, and every reply holds one line instead of four: 3 requests each, no two alike."""
     with StubServer(StubBehaviour(lines=1)) as server:

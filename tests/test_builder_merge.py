@@ -20,7 +20,7 @@ SKILLS = tuple(Skill(f"http://esco/{one}", f"skill {one}", (f"{one} too",), skil
 ESCO = EscoSource(version="1.1.0", language="en", skills=3, occupations=0, file_sha256={})
 
 
-def folder_of(tmp_path, model, lines, skills=SKILLS, **changes):
+def folder_of(tmp_path, model, lines, skills=SKILLS, skills_asked=3, **changes):
     """A dataset folder with one sentence a (text, skill numbers) of `lines`."""
     folder = tmp_path / model
     folder.mkdir()
@@ -31,7 +31,7 @@ def folder_of(tmp_path, model, lines, skills=SKILLS, **changes):
         "version": "1.0.0",
         "esco": ESCO,
         "language_model": LanguageModel(model=model, base_url="", temperature=0.7, top_p=0.9, max_tokens=136),
-        "skills": Outcomes(requested=3, accepted=2, rejected={"duplicate": 1}, failed={}),
+        "skills": Outcomes(requested=skills_asked, accepted=2, rejected={"duplicate": skills_asked - 2}, failed={}),
         "sentences_accepted": len(sentences),
         **changes,
     }
@@ -109,6 +109,20 @@ def test_a_skill_without_rows_is_counted(tmp_path):
     ]
     manifest, _ = command.merge(folders, Place(tmp_path / "out", "2.0.0"))
     assert manifest.skills == Outcomes(requested=3, accepted=2, rejected={command.NO_ROW: 1}, failed={})
+
+
+@pytest.mark.parametrize(("requested", "said"), [(2, False), (3, True)])
+def test_how_many_skills_were_asked_for_is_said_where_one_part_asked_for_all(tmp_path, requested, said):
+    """Two parts about two of the three skills each: together it may have been two or three."""
+    folders = [
+        folder_of(tmp_path, "one", [("Weld hulls in the dry dock", 0)], skills_asked=2),
+        folder_of(tmp_path, "two", [("Answer calls of angry guests", 1)], skills_asked=requested),
+    ]
+    command.merge(folders, Place(tmp_path / "out", "2.0.0"))
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert ("3 skills were asked for: 2 accepted,\n1 rejected, 0 failed.\nOf 206" in card) == said
+    assert ("were asked for" in card) == said
+    assert "\n\nOf 206 sentences written" in card or said
 
 
 def test_the_card_shows_the_parts_side_by_side(tmp_path, two):

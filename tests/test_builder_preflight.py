@@ -4,8 +4,9 @@ import shutil
 
 import pytest
 
-from dataset_builder import build
+from dataset_builder import build, merge
 from dataset_builder.contract import run_command
+from dataset_builder.esco import read_esco
 from dataset_builder.schema import PAIRS_FILES, DatasetManifest
 from dataset_builder.stub_server import StubServer
 
@@ -90,6 +91,64 @@ def test_a_version_before_that_is_not_whole_is_refused_before_anything_is_asked(
     (half / PAIRS_FILES["train"]).unlink()
     given = arguments(own, tmp_path / "d", server, "--previous", half, version="1.1.0")
     assert f"--previous {half} is no whole dataset" in refusal_of(given, server, capsys)
+
+
+def test_a_number_that_hides_another_column_is_refused_before_anything_is_asked(tmp_path, first, server, capsys):
+    """A merged dataset has a column `model`, which a build's own lacks."""
+    own = first.parent / "own.csv"
+    build.main(arguments(own, tmp_path / "b", server, "--seed", "2"))
+    merge.main([str(first), str(tmp_path / "b"), "--version", "2.0.0", "--out", str(tmp_path / "m")])
+    more = ["--previous", tmp_path / "m"]
+    said = refusal_of(arguments(own, tmp_path / "c", server, *more, version="2.1.0"), server, capsys)
+    assert "version 2.1.0 after 2.0.0 hides a major change (columns of pairs/train.parquet: sentence string" in said
+    assert "Use 3.0.0 or above, with --journal" in said
+    assert not (tmp_path / "c.journal.sqlite").exists()
+    build.main(arguments(own, tmp_path / "c", server, *more, version="3.0.0"))
+    assert DatasetManifest.load(tmp_path / "c").version == "3.0.0"
+
+
+@pytest.mark.parametrize("language", ["german", "pt-BR", "", "d1"])
+def test_a_language_that_is_no_code_is_refused_before_anything_is_asked(tmp_path, first, server, capsys, language):
+    given = arguments(first.parent / "own.csv", tmp_path / "d", server, "--language", language)
+    said = refusal_of(given, server, capsys)
+    assert f"--language is a code of two letters such as de, not {language.lower()!r}" in said
+    assert len(said.splitlines()) == 1
+
+
+def test_a_language_in_capitals_is_that_language(tmp_path, first, server):
+    """The same folder as in small letters, from the same requests: nothing is asked again."""
+    journal = ["--journal", f"{first}.journal.sqlite"]
+    before = server.requests
+    build.main(arguments(first.parent / "own.csv", tmp_path / "d", server, "--language", "EN", *journal))
+    assert server.requests == before
+    assert DatasetManifest.load(tmp_path / "d").esco.language == "en"
+
+
+def test_a_journal_that_is_not_there_is_refused_and_not_made(tmp_path, first, server, capsys):
+    own = first.parent / "own.csv"
+    given = arguments(own, tmp_path / "d", server, "--journal-only", "--journal", tmp_path / "no" / "j.sqlite")
+    said = refusal_of(given, server, capsys)
+    assert said.endswith(
+        f"--journal-only: {tmp_path}/no/j.sqlite does not exist. Name the file of replies with --journal"
+    )
+    assert list(tmp_path.iterdir()) == []
+    build.main([*given, "--dry-run"])
+    assert "requests            3" in capsys.readouterr().out
+
+
+def test_a_plan_that_asks_for_nothing_is_said_to(tmp_path, repo, first, server, capsys):
+    """A file without skills; and co-mentions of the one skill of the sample that no occupation needs."""
+    (tmp_path / "none.txt").write_text("\n")
+    given = arguments(first.parent / "own.csv", tmp_path / "d", server, "--skills-file", tmp_path / "none.txt")
+    assert "the plan asks for nothing: it has no skill. Name some" in refusal_of(given, server, capsys)
+    sample = repo / "dataset_builder/sample_esco"
+    release = read_esco(sample)
+    needed = {uri for one in release.occupations for uri in one.essential_skills}
+    left = next(skill.uri for skill in release.skills if skill.uri not in needed)
+    (tmp_path / "one.txt").write_text(f"{left}\n")
+    more = ["--skills-file", tmp_path / "one.txt", "--families", "co-mention"]
+    said = refusal_of(arguments(sample, tmp_path / "d", server, *more), server, capsys)
+    assert "the plan asks for nothing: no occupation fits co-mention for any of its 1 skills. Take a family" in said
 
 
 def test_benchmarks_that_cannot_be_used_are_refused_before_anything_is_asked(tmp_path, first, server, capsys):

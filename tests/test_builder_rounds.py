@@ -3,13 +3,16 @@
 import pytest
 
 from dataset_builder import build
+from dataset_builder.build_options import parse_options
 from dataset_builder.contract import StageError
 from dataset_builder.esco import EscoRelease, Occupation, Skill
+from dataset_builder.journal import Journal
 from dataset_builder.plan import Endpoint, Sampling, ask_again, make_plan
-from dataset_builder.rounds import short_skills
+from dataset_builder.rounds import asks_of_rounds, generation_of, short_skills
 from dataset_builder.schema import DatasetManifest
 from dataset_builder.sentences import Sentence
 from dataset_builder.stub_server import StubBehaviour, StubServer
+from dataset_builder.taxonomy_csv import read_label_space
 
 SKILLS = tuple(Skill(uri=f"urn:{n}", label=f"label {n}") for n in range(6))
 PAIR = Occupation(uri="urn:o", label="o", essential_skills=("urn:0", "urn:1"))
@@ -135,6 +138,25 @@ def test_a_round_after_the_budget_is_not_sent(arguments, tmp_path):
         with pytest.raises(StageError, match="the budget ends"):
             build.main(arguments("e", server.url, *more))
         assert server.requests == 30
+
+
+def test_rounds_of_an_earlier_run_count_as_spent_whatever_is_asked_now(arguments, tmp_path):
+    """Three rounds of 30 requests beside the first: four times as many tokens, with fewer rounds or none as well."""
+    with StubServer() as server:
+        build.main(arguments("d", server.url, "--at-least", "100", "--rounds", "3"))
+        assert server.requests == 120
+    spent = DatasetManifest.load(tmp_path / "d").tokens
+    for now in (["--at-least", "100", "--rounds", "3"], ["--at-least", "100", "--rounds", "1"], []):
+        more = ["--journal", str(tmp_path / "d.journal.sqlite"), *now, "--budget-tokens", "1000000"]
+        options = parse_options(arguments("e", "http://127.0.0.1:9/v1", *more))
+        release = read_label_space(options.esco, options.language)
+        plan = make_plan(release, options.families, options.seed)
+        with Journal(options.journal) as journal:
+            later = asks_of_rounds(options, release, plan, journal)
+            generation = generation_of(options, plan, journal, later)
+            generation.missing()
+        progress = generation.progress
+        assert (progress.prompt_tokens, progress.completion_tokens) == (spent.prompt_tokens, spent.completion_tokens)
 
 
 @pytest.mark.parametrize("flag", ["--at-least", "--rounds"])

@@ -100,6 +100,11 @@ def test_descriptions_are_cut_by_characters_at_a_sentences_end_where_one_is_near
     assert describe(Skill("1", "预算", description="规划预算。")) == "预算 (规划预算)"
 
 
+@pytest.mark.parametrize("description", [".", " ... ", ""])
+def test_a_description_of_marks_alone_leaves_no_brackets(description):
+    assert describe(Skill("1", "wound care", description=description)) == "wound care"
+
+
 def test_a_chinese_dataset(tmp_path, monkeypatch):
     """2 skills x 4 lines that differ in one word; none is rejected for its length, its language or the label."""
     about = {"马匹": "母马", "面包房": "烤炉"}

@@ -136,6 +136,14 @@ def test_the_diff_counts_rows_and_skills_of_both(first, tmp_path, capsys):
         diff.compare(tmp_path / "v1", tmp_path / "nowhere")
 
 
+@pytest.mark.parametrize("path", ["pairs/train.parquet", "pairs/validation.parquet", "skills/skills.parquet"])
+def test_a_file_that_is_no_parquet_is_named(first, tmp_path, path):
+    """As Git leaves one where its large files were not fetched."""
+    (tmp_path / "v1" / path).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 3\n")
+    with pytest.raises(StageError, match=rf"v1/{path} cannot be read \("):
+        diff.compare(tmp_path / "v1", tmp_path / "v1")
+
+
 def test_the_card_states_the_manifest_and_its_front_matter_names_the_files(first):
     text = render_card(first, {"Lengths": "pictures/a.png"})
     front = yaml.safe_load(text.split("---")[1])
@@ -174,6 +182,14 @@ def test_any_taxonomy_as_a_csv(tmp_path):
     assert release.notes["labels with outer whitespace stripped"] == 1
     assert release.notes["labels with commas"] == 1
     assert release.notes["skills without description"] == 1
+
+
+def test_a_label_over_several_lines_is_one_line(tmp_path):
+    """Blanks within a line stay as they are: they are part of what was asked."""
+    (tmp_path / "t.csv").write_text('id,label\n1,"bake \n\n bread"\n2,sweep  floors\n')
+    release = read_taxonomy(tmp_path / "t.csv")
+    assert release.labels == ["bake bread", "sweep  floors"]
+    assert release.notes["labels with outer whitespace stripped"] == 0
 
 
 def test_two_columns_are_enough(tmp_path):

@@ -182,9 +182,9 @@ class TestReading:
 def test_a_comma_outside_quotes_is_an_error_of_its_row(tmp_path):
     """Half of an ad would be read as the whole of it; of an empty cell more nothing is lost."""
     file = tmp_path / "ads.csv"
-    file.write_text("id,text\n1,We bake, fry and grill\n2,You bake,\n", encoding="utf-8")
+    file.write_text("id,text\n1,We bake, fry and grill\n2,You bake,\n3,You fry, \n", encoding="utf-8")
     rows = list(AdSource(str(file), "text", "id").rows())
-    assert rows == [Row(None, "1", "line 2 has more cells than the header"), Row("You bake", "2")]
+    assert rows == [Row(None, "1", "line 2 has more cells than the header"), Row("You bake", "2"), Row("You fry", "3")]
 
 
 @pytest.mark.parametrize(

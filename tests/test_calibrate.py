@@ -7,6 +7,7 @@ import pytest
 
 import threshold_choice
 from dataset_builder.benchmark_files import GoldSentence
+from dataset_builder.contract import StageError
 from no_skill import Gate
 from skill_finder import Settings
 from space.calibrate import (
@@ -86,3 +87,16 @@ def test_the_gate_never_sees_a_test_sentence(tmp_path):
     forbidden = sentences_of_tests([tmp_path / "x_validation.csv"])
     assert read_skillspan(tmp_path / "train.json", forbidden).sentences == ("We weld", "Bye")
     assert len(read_skillspan(tmp_path / "train.json").sentences) == 4
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"idx": "doc-1"}, {"idx": None}, {"tokens": None}, {"tokens": [1]}, {"tags_skill": None}]
+)
+def test_a_line_that_is_no_skillspan_sentence_is_named(tmp_path, wrong):
+    """The second of two lines; one wrong value, a list in place of the sentence, and a sentence without idx."""
+    good = {"tokens": ["We", "weld"], "tags_skill": ["O", "B"], "tags_knowledge": ["O", "O"], "idx": 1}
+    without_idx = {key: value for key, value in good.items() if key != "idx"}
+    for line in ({**good, **wrong}, [good], without_idx):
+        (tmp_path / "train.json").write_text(f"{json.dumps(good)}\n{json.dumps(line)}\n")
+        with pytest.raises(StageError, match=r"train\.json line 2 is not a SkillSpan sentence"):
+            read_skillspan(tmp_path / "train.json")

@@ -10,6 +10,7 @@ import pytest
 from dataset_builder.contract import StageError, sha256_of_file
 from eval.results import Estimate, EvalResults
 from model_card.facts import gather_facts, sha256_of_rows
+from model_card.forms import markdown_table
 from tests.card_folders import retrain, write_everything
 from tests.card_records import OWN_BENCHMARKS, benchmark_result, estimate, manifest, own_results
 from training.dataset_rows import read_dataset
@@ -209,3 +210,8 @@ def test_records_of_another_kind_are_passed_over_and_broken_ones_are_not(work):
 def test_a_folder_that_is_no_model(tmp_path, made):
     with pytest.raises(StageError, match="is not a folder"):
         gather_facts(tmp_path / "nothing", [], made / "data")
+
+
+def test_a_bar_in_a_cell_does_not_end_it():
+    table = markdown_table(["system", "RP@5 | 1"], [["a|b", "50.00"]])
+    assert table == "| system | RP@5 \\| 1 |\n| --- | ---: |\n| a\\|b | 50.00 |"

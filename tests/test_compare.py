@@ -201,6 +201,25 @@ def test_figures_of_two_label_spaces_have_names_of_their_own(tmp_path):
         assert f"forest-test-{space}-dark.svg" in drawn
 
 
+def test_label_spaces_of_one_size_and_version_are_told_apart(tmp_path, capsys):
+    """Three groups of test and one of validation; the two that read alike show eight digits of their sha256."""
+    files = [
+        save(tmp_path, "english", GOOD, labels_sha256="0123456789abcdef"),
+        save(tmp_path, "german", POOR, labels_sha256="fedcba9876543210"),
+        save(tmp_path, "small", GOOD, size=4),
+        save(tmp_path, "validation", GOOD, split="validation"),
+    ]
+    assert run_command(compare.main, [*files, "--figures", str(tmp_path / "figures")]) == 0
+    headings = [line.split(", values")[0] for line in capsys.readouterr().out.splitlines() if line.startswith("### ")]
+    space = "skill names of ESCO 9.9.9"
+    assert headings[:2] == [f"### test: 5 {space}, 01234567", f"### test: 5 {space}, fedcba98"]
+    assert headings[2:] == [f"### test: 4 {space}", f"### validation: 5 {space}"]
+    drawn = {path.name for path in (tmp_path / "figures").iterdir() if path.match("forest-*-dark.svg")}
+    slug = "skill-names-of-esco-9-9-9"
+    tests = [f"test-5-{slug}-01234567", f"test-5-{slug}-fedcba98", f"test-4-{slug}"]
+    assert drawn == {f"forest-{stem}-dark.svg" for stem in [*tests, "validation"]}
+
+
 def test_threshold_curves_are_drawn_of_the_best_system(tmp_path, capsys):
     points = [ThresholdPoint(threshold=t, precision=p, recall=r, f1=0.1, rejected=t) for t, p, r in CURVE]
     (best,) = results_of("best", {"TECH": [(1,)] * 40}).benchmarks

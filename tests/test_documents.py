@@ -213,3 +213,44 @@ def test_a_locked_pdf_and_one_with_too_many_pages():
         read_document(pdf(password="secret"))
     with pytest.raises(UnreadableFileError, match="50 pages"):
         read_document(pdf(pages=51))
+
+
+def run(text: str, properties: str = "") -> str:
+    return f"<w:r><w:rPr>{properties}</w:rPr><w:t>{text}</w:t></w:r>"
+
+
+def test_moved_text_stands_where_it_is_now():
+    moved = run("Plan tests") + "<w:r><w:tab/></w:r>"
+    body = f"<w:p><w:moveFrom>{moved}</w:moveFrom>{run('Tasks')}</w:p><w:p><w:moveTo>{moved}</w:moveTo></w:p>"
+    assert read_document(docx(body)) == "Tasks\nPlan tests\t\n"
+
+
+@pytest.mark.parametrize(
+    ("properties", "is_seen"),
+    [
+        ("<w:vanish/>", False),
+        ('<w:b/><w:vanish w:val="1"/>', False),
+        ('<w:vanish w:val="0"/>', True),
+        ('<w:vanish w:val="false"/>', True),
+        ('<w:vanish w:val="off"/>', True),
+        ("<w:rPrChange><w:rPr><w:vanish/></w:rPr></w:rPrChange>", True),  # what the run was before
+    ],
+)
+def test_hidden_text_is_not_read(properties, is_seen):
+    text = read_document(docx(f"<w:p>{run('You')}{run(' never', properties)}{run(' bake')}</w:p>"))
+    assert text == ("You never bake\n" if is_seen else "You bake\n")
+
+
+def test_a_text_box_starts_a_line():
+    """Old Word's copy of it is left out, line break and all; a box at the start of a line needs none."""
+    compatible = 'xmlns:mc="http://schemas.openxmlformats.org/markup-compatibility/2006"'
+    box = f"<w:txbxContent>{paragraph('Sidebar text')}</w:txbxContent>"
+    both = f"<w:r><mc:AlternateContent {compatible}><mc:Choice>{box}</mc:Choice><mc:Fallback>{box}</mc:Fallback>"
+    both += "</mc:AlternateContent></w:r>"
+    assert read_document(docx(f"<w:p>{run('Main text')}{both}</w:p>")) == "Main text\nSidebar text\n\n"
+    assert read_document(docx(f"<w:p>{both}{run('Main text')}</w:p>")) == "Sidebar text\nMain text\n"
+
+
+def test_a_tab_at_a_place_of_the_page_is_a_tab():
+    body = f'<w:p>{run("Python")}<w:r><w:ptab w:relativeTo="margin" w:alignment="right"/></w:r>{run("SQL")}</w:p>'
+    assert read_document(docx(body)) == "Python\tSQL\n"

@@ -1,7 +1,9 @@
 """Files made to harm: broken in every byte, encoded to hide, small and endless. A sentence each, and no harm done."""
 
 import io
+import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -144,6 +146,26 @@ def test_the_limits_hold():
     folder = word_text.__file__.rpartition("/")[0]
     done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
     assert "MemoryError" in done.stderr
+
+
+def test_a_process_beyond_its_time_leaves_no_image_of_its_memory():
+    """It would hold the document; where the system keeps such images, the limit of their size alone forbids it."""
+    resource = pytest.importorskip("resource")
+    code = (
+        "import os, resource, signal\nhard = resource.getrlimit(resource.RLIMIT_CORE)[1]\n"
+        "resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))\n"
+        "from process_limits import limit_this_process\nlimit_this_process(2**30)\n"
+        "print(*resource.getrlimit(resource.RLIMIT_CORE), flush=True)\nos.kill(os.getpid(), signal.SIGXCPU)"
+    )
+    if resource.getrlimit(resource.RLIMIT_CORE)[1] == 0:
+        pytest.skip("this system forbids such images by itself")
+    folder = word_text.__file__.rpartition("/")[0]
+    child = subprocess.Popen([sys.executable, "-c", code], cwd=folder, stdout=subprocess.PIPE, text=True)
+    assert child.stdout.read() == "0 0\n"
+    _, status = os.waitpid(child.pid, 0)
+    child.returncode = -os.WTERMSIG(status)
+    assert os.WTERMSIG(status) == signal.SIGXCPU
+    assert not os.WCOREDUMP(status)
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,13 @@
 """Backends: the ONNX graph by hand, the choice of backend, and what is refused."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 
 import encoders
+import eval.encoders
 from encoders import load_encoder
 from skill_finder import SkillFinder, SkillFinderError
 from skill_index import sha256_of_file
@@ -41,8 +43,6 @@ def test_the_order_of_texts_is_kept_over_batches(folder):
 
 
 def test_first_token_pooling_is_read_from_the_folder(folder, tmp_path):
-    import shutil
-
     copy = shutil.copytree(folder, tmp_path / "cls")
     (copy / "1_Pooling").mkdir()
     (copy / "1_Pooling/config.json").write_text('{"pooling_mode_cls_token": true}', encoding="utf-8")
@@ -51,8 +51,6 @@ def test_first_token_pooling_is_read_from_the_folder(folder, tmp_path):
 
 
 def test_int8_comes_first_and_fits_the_processor(folder, tmp_path, monkeypatch):
-    import shutil
-
     copy = shutil.copytree(folder, tmp_path / "int8")
     plain = copy / "onnx/model.onnx"
     for name in ("model_qint8_avx512_vnni.onnx", "model_quint8_avx2.onnx", "model_qint8_arm64.onnx"):
@@ -107,3 +105,47 @@ def test_a_finder_runs_without_torch_weights(folder, tmp_path):
     assert finder.backend == "onnx"
     assert finder.rank("bake bread in ovens", 1)[0].uri == "1"
     assert len(sha256_of_file(load_encoder(folder).weight_file)) == 64
+
+
+@pytest.mark.parametrize("name", ["onnx/model.onnx", "tokenizer.json"])
+@pytest.mark.parametrize("content", ["half", "version https://git-lfs.github.com/spec/v1\n"])
+def test_a_file_that_is_cut_off_is_named(folder, tmp_path, name, content):
+    file = shutil.copytree(folder, tmp_path / "cut") / name
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 2] if content == "half" else content.encode())
+    with pytest.raises(SkillFinderError) as refusal:
+        load_encoder(tmp_path / "cut", "onnx")
+    assert str(refusal.value).startswith(f"{file} cannot be read")
+    assert "\n" not in str(refusal.value)
+
+
+def test_half_of_the_weights_of_torch_is_an_error_of_the_folder(tmp_path):
+    folder = tiny_model(tmp_path / "tiny")
+    weights = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(weights[: len(weights) // 2])
+    with pytest.raises(SkillFinderError, match=f"{folder} cannot be read"):
+        load_encoder(folder, "torch")
+
+
+def test_a_static_model_opens_where_its_file_lies_in_a_folder(folder, tmp_path):
+    """ "bake bread" is the mean of rows 3 and 2."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.models import StaticEmbedding
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    static = StaticEmbedding(tokenizer, embedding_weights=table())
+    SentenceTransformer(modules=[static], device="cpu").save(str(tmp_path / "static"))
+    at, below = tmp_path / "static", tmp_path / "static/0_StaticEmbedding"
+    if not below.is_dir():  # sentence-transformers from 5 on
+        below.mkdir()
+        for name in ("model.safetensors", "tokenizer.json"):
+            (at / name).rename(below / name)
+        modules = json.loads((at / "modules.json").read_text())
+        modules[0]["path"] = below.name
+        (at / "modules.json").write_text(json.dumps(modules))
+    loaded = load_encoder(at)
+    assert loaded.weight_file == below / "model.safetensors"
+    mean = (table()[3] + table()[2]) / 2
+    assert np.allclose(loaded.encode(["bake bread"])[0], mean / np.linalg.norm(mean), atol=1e-6)
+    assert encoders.WEIGHT_FILES == eval.encoders.WEIGHT_FILES  # the extractor stands alone, and so repeats them

@@ -114,3 +114,16 @@ def test_a_page_may_speak_of_tags():
 
 def test_an_escaped_word_in_angle_brackets_stays_a_word():
     assert blank_markup("a &lt;ORGANIZATION&gt; and x &lt; y &gt; z") == "a &lt;ORGANIZATION&gt; and x &lt; y &gt; z"
+
+
+def test_html_that_was_escaped_twice_is_html():
+    ad = "<p>You use Python.</p><ul><li>manage <b>staff</b></li><li class='a'>bake bread</li></ul>"
+    twice = html.escape(html.escape(ad))
+    passages = split_passages(twice)
+    assert [one.text for one in passages] == ["You use Python.", "manage staff", "bake bread"]
+    assert len(blank_markup(twice)) == len(twice)
+
+
+def test_an_escaped_page_may_speak_of_tags():
+    ad = html.escape("<p>Know the &lt;script&gt; tag</p><p>Test pages</p><p>and &lt;/script&gt;</p>")
+    assert [one.text for one in split_passages(ad)] == ["Know the <script> tag", "Test pages", "and </script>"]

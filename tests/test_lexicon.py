@@ -58,3 +58,40 @@ def test_single_letters_and_words_keep_their_case_in_such_a_list():
 def test_one_name_in_capitals_is_no_list_of_them():
     assert lexicon_of("SQL").written_only == {0}
     assert Lexicon(SKILLS).written_only == {0, 1, 2, 3, 4, 5}
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("R, SQL and C", ["R", "SQL", "C"]),
+        ("R/SQL, Python/R, C/C++", ["R", "SQL", "R", "C"]),
+        ("Statistics (R) or C, 2024 or later", ["R", "C"]),
+        ("Handle A/P, A/R and payroll, M/R/O duties, A/C units and C/O letters.", []),
+        ("Microsoft(R) Office, (C) 2024 Acme, keep freezers at -18 °C or 0° C", []),
+        ("Report to Mr. R Smith or Dr R Jones, bus line R, on C: drive or C:\\temp", []),
+    ],
+)
+def test_a_single_letter_of_something_else_is_no_name(text, written):
+    assert [one for _, one, _ in found(lexicon_of("R", "SQL", "C"), text)] == written
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("MATLAB's Simulink and SQL\u2019s window functions", ["MATLAB", "SQL"]),
+        ("REST APIs, KPIs and SQLs", ["APIs", "KPIs", "SQLs"]),
+        ("It's what the team's KPI is", ["KPI"]),
+        ("kPIs, APIS or C's, Rs", []),
+        ("The driver's licence or driver licence of a child's driver", ["driver's licence", "driver licence"]),
+        ("You cook for McDonald's and for McDonald\u2019s guests", ["McDonald", "McDonald"]),
+    ],
+)
+def test_a_possessive_and_a_plural_are_the_name_all_the_same(text, written):
+    names = lexicon_of("SQL", "MATLAB", "API", "KPI", "R", "C", "driver's licence", "McDonald's", "IT")
+    assert [one for _, one, _ in found(names, text)] == written
+
+
+def test_an_accent_may_be_a_sign_of_its_own_in_a_name():
+    composed, apart = "K\u00e4lteanlagen", "Ka\u0308lteanlagen"
+    for name in (composed, apart):
+        assert [one for _, one, _ in found(lexicon_of(name, "SQL"), f"Sie warten {composed}")] == [composed]

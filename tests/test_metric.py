@@ -171,7 +171,16 @@ def test_page_reads_lines_and_says_what_is_wrong():
     assert app.score("a", "a", "0", False) == ([], "k must be a whole number of 1 or more, got 0")
     for wrong in ("one", "1.5", "-1", ""):
         assert app.score("a", "a", wrong, False)[1].startswith("k: write whole numbers such as 1 5 10")
+    assert app.score("a; b\nc", "a", "1", True)[1].startswith("got 2 predictions for 1 references")
     assert app.score("", "", "1", True) == ([], "nothing to score: there are no examples")
+
+
+def test_page_counts_an_empty_last_example():
+    """RP@1 = (1 + 0) / 2 where the second has no prediction; without references it is refused or left out."""
+    app = importlib.import_module("eval.r_precision_at_k.app")
+    assert app.score("a\n\n", "a; b\nc", "1", False) == ([["rp@1", "50.00"], ["mrr", "50.00"]], "")
+    assert app.score("a; b\nc", "a\n\n", "1", False)[1].startswith("example 1 has no references")
+    assert app.score("a; b\nc", "a\n", "1", True)[1] == "1 without references left out"
 
 
 def test_page_scores_one_request_at_a_time():

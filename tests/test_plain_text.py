@@ -11,7 +11,12 @@ from skill_index import Skill
 from tests.tiny_finder import SKILLS, tiny_finder
 
 NINE_BLANKS = "\u2002" * 9
-OWN = (*SKILLS, Skill("x:children", "handle children's problems"), Skill("x:flow", "workflow software"))
+OWN = (
+    *SKILLS,
+    Skill("x:children", "handle children's problems"),
+    Skill("x:flow", "workflow software"),
+    Skill("x:cafe", "caf\u00e9 software"),
+)
 
 
 def found(text: str) -> dict[str, str]:
@@ -35,6 +40,10 @@ def found(text: str) -> dict[str, str]:
         ("We use work\ufb02ow software.", {"workflow software": "work\ufb02ow software"}),
         ("We use work&fllig;ow software.", {"workflow software": "work&fllig;ow software"}),
         ("We use S\u00adQL\ufeff.", {"SQL": "S\u00adQL"}),
+        ("We use \U0001d5e6\U0001d5e4\U0001d5df.", {"SQL": "\U0001d5e6\U0001d5e4\U0001d5df"}),
+        ("We use \uff33\uff31\uff2c\uff0e", {"SQL": "\uff33\uff31\uff2c"}),
+        ("You use cafe\u0301 software.", {"caf\u00e9 software": "cafe\u0301 software"}),
+        ("You use caf\u00e9 software.", {"caf\u00e9 software": "caf\u00e9 software"}),
         ("You bake\u2060 bre\u200bad", {"bake bread in ovens": "You bake\u2060 bre\u200bad"}),
         ("You bake bre&shy;ad", {"bake bread in ovens": "You bake bre&shy;ad"}),
     ],

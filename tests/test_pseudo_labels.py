@@ -276,6 +276,8 @@ def test_a_span_that_copies_a_benchmark_sentence_is_no_text_of_its_own(arguments
         ([], "nothing to label. Give --spans"),
         (["--sentences", "x", "--least-score-span", "2"], "--least-score-span is a cosine from -1 to 1, got 2"),
         (["--sentences", "x", "--limit", "0"], "--limit must be at least 1, got 0"),
+        (["--sentences", "x", "--out", "x.json"], "--out must end in .csv, got x.json"),
+        (["--sentences", "x", "--keep", "x.pq"], "--keep must end in .parquet, got x.pq"),
         (["--sentences", "absent.txt"], "absent.txt does not exist"),
     ],
 )

@@ -86,6 +86,32 @@ def test_scores_that_cannot_be_are_refused(scores):
         rank_queries(Fixed(scores), [GoldSentence("0", ("a",))], names_of("a", "b"))
 
 
+@pytest.mark.parametrize("scores", [np.array([[2, 3, 0]], np.uint8), np.array([[False, True, False]]), [[1, 5, 0]]])
+def test_scores_of_any_numbers_are_ranked(scores, monkeypatch):
+    """The second label has most, then comes the first (of two without any the earlier one)."""
+    system = Fixed([])
+    monkeypatch.setattr(system, "scores", lambda sentences: scores)
+    rankings = rank_queries(system, [GoldSentence("0", ("b", "a"))], names_of("a", "b", "c"))
+    assert rankings.top.tolist() == [[1, 0, 2]]
+    assert rankings.gold_ranks == ((1, 2),)
+
+
+@pytest.mark.parametrize(
+    ("scores", "message"),
+    [
+        ([["x", "y"]], r"no array of numbers \(could not convert string to float: 'x'"),
+        ([[1, 2], [3]], "no array of numbers"),
+        (None, "of shape"),
+        ([[1e300, 0]], "not finite"),
+    ],
+)
+def test_scores_that_are_no_numbers_are_refused(scores, message, monkeypatch):
+    system = Fixed([])
+    monkeypatch.setattr(system, "scores", lambda sentences: scores)
+    with pytest.raises(StageError, match=f"fixed gave scores.*{message}"):
+        rank_queries(system, [GoldSentence("0", ("a",))], names_of("a", "b"))
+
+
 def test_depth_below_one_is_refused():
     with pytest.raises(ValueError, match="depth must be 1 or more, got 0"):
         rank_queries(Fixed([[1]]), [], names_of("a"), depth=0)

@@ -53,6 +53,8 @@ def test_yaml_s_exponents_without_a_point_are_numbers():
         (changed(sources={"web": {}}), ["unknown source 'web'", *SOURCES]),
         (changed(sources={}), ["needs at least one source"]),
         (changed(sources={"synthetic": {"weight": 0}}), ["weight must be above 0"]),
+        (changed(sources={"synthetic": {"weight": float("inf")}}), ["weight: expected a finite number, got inf"]),
+        (changed(sources={"synthetic": {"weight": "1e400"}}), ["weight: expected a finite number, got inf"]),
         (changed(sources={"synthetic": {"skills": -1}}), ["skills must be above 0, got -1"]),
         (changed(sources={"synthetic": {"at_least": 0}}), ["at_least must be above 0, got 0"]),
         (changed(pairs_limit=-5), ["pairs_limit must be above 0, got -5"]),

@@ -1,6 +1,7 @@
 """A model folder -> a finder: what it must hold, and what is refused."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -59,9 +60,32 @@ class TestModelFolder:
             SkillFinder.from_pretrained(folder)
         (folder / "skill_finder.json").unlink()
 
-    def test_changed_weights_are_refused(self, folder, tmp_path):
-        import shutil
+    @pytest.mark.parametrize(
+        ("content", "says"),
+        [
+            (b'{"format": 1, "calibrated_on": "K\xf6ln"}', "not a settings file"),
+            (b'{"format": 1, "calibrated_on": "x", "threshold": "high"}', "not a settings file"),
+            (
+                b'{"format": 2, "calibrated_on": "x", "threshold": 0.5,'
+                b' "gate": {"weights": [1, 2, 3], "bias": 0, "least": 0.5}}',
+                r"weights of shape \(3,\), and the index has vectors of \(32,\)",
+            ),
+        ],
+    )
+    def test_settings_that_are_none_are_refused(self, folder, tmp_path, content, says):
+        copy = shutil.copytree(folder, tmp_path / "copy")
+        (copy / "skill_finder.json").write_bytes(content)
+        with pytest.raises(SkillFinderError, match=says) as refusal:
+            SkillFinder.from_pretrained(copy)
+        assert "skill_finder.json" in str(refusal.value)
 
+    def test_half_of_an_index_is_refused(self, folder, tmp_path):
+        file = shutil.copytree(folder, tmp_path / "copy") / "label_index/label_embeddings.safetensors"
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+        with pytest.raises(SkillFinderError, match=f"{file} cannot be read"):
+            SkillFinder.from_pretrained(tmp_path / "copy")
+
+    def test_changed_weights_are_refused(self, folder, tmp_path):
         copy = shutil.copytree(folder, tmp_path / "copy")
         weights = copy / "model.safetensors"
         weights.write_bytes(weights.read_bytes()[:-4] + b"\1\2\3\4")
@@ -69,8 +93,6 @@ class TestModelFolder:
             SkillFinder.from_pretrained(copy)
 
     def test_changed_labels_are_refused(self, folder, tmp_path):
-        import shutil
-
         import pyarrow.parquet as pq
 
         copy = shutil.copytree(folder, tmp_path / "copy")

@@ -222,3 +222,25 @@ def test_numbers_in_a_table_are_text(tmp_path):
 
 def test_empty_cells_more_are_none():
     assert [skill.label for skill in parse_skills(b"id,label\n1,cook,\n,,,\n2,bake\n")] == ["cook", "bake"]
+
+
+def test_a_parquet_list_is_stripped_as_a_csv_is(tmp_path):
+    row = {
+        "id": " a ", "label": " bake\n", "alternative_labels": [" baking ", "", " ", None, "baking"],
+        "type": "skill/competence ", "broader_uris": "http://x/1", "group": " food ", "description": " of bread ",
+    }  # fmt: skip
+    (skill,), _ = read_skills(table_of(tmp_path, [row]))
+    assert skill == Skill("a", "bake", ("baking",), "competence", ("http://x/1",), "food", "of bread")
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"aliases": 5.0}, "row 1: aliases is 5.0, and must be text or a list of it"),
+        ({"aliases": [0.5]}, r"row 1: aliases is \[0.5\]"),
+        ({"broader_uris": {"a": "b"}}, "row 1: broader_uris is {'a': 'b'}"),
+    ],
+)
+def test_names_in_a_parquet_list_are_text(tmp_path, values, words):
+    with pytest.raises(SkillFinderError, match=words):
+        read_skills(table_of(tmp_path, [{"id": "a", "label": "x", **values}]))

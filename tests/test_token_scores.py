@@ -192,7 +192,6 @@ def test_an_own_list_from_the_cache_scores_the_same(folder, tmp_path):
         ('{"recipe": {"stages": []}}', 0.0),
         ('{"recipe": null}', 0.0),
         ("[]", 0.0),
-        ("no json", 0.0),
     ],
 )
 def test_the_record_says_how_a_model_scores(tmp_path, content, expected):
@@ -200,3 +199,10 @@ def test_the_record_says_how_a_model_scores(tmp_path, content, expected):
     assert TOKEN_SHARES == recipe.TOKEN_SHARES  # the extractor stands alone, and so repeats them
     assert token_share_of(tmp_path) == expected
     assert token_share_of(tmp_path / "none") == 0
+
+
+@pytest.mark.parametrize("content", ["no json", '{"recipe": {"stages": [{"loss"', ""])
+def test_half_of_a_record_says_nothing_of_how_a_model_scores(tmp_path, content):
+    (tmp_path / "training_record.json").write_text(content)
+    with pytest.raises(SkillFinderError, match=r"training_record\.json cannot be read"):
+        token_share_of(tmp_path)

@@ -9,12 +9,21 @@ import torch
 from dataset_builder.contract import StageError, run_command
 from tests.tiny_runs import RECIPE, STAGE, command, write_place
 from training import train
+from training.base_model import open_encoder
+from training.static_model import distil
 from training.trainer import need_a_batch_each
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_place(tmp_path_factory.mktemp("errors"))
+
+
+@pytest.fixture(scope="module")
+def static(place: Path) -> Path:
+    """A table distilled from the tiny encoder."""
+    distil(open_encoder(place / "encoder"), 16).save_pretrained(str(place / "table"))
+    return place / "table"
 
 
 def failing(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
@@ -105,9 +114,45 @@ def test_a_benchmark_that_is_none_begins_no_run(place: Path, capsys: pytest.Capt
 def test_values_that_cannot_be_are_one_line(place: Path, capsys: pytest.CaptureFixture[str]):
     assert "seed must be from 0 to 4294967295, got -1" in failing(command(place, "e12", RECIPE, "--seed", "-1"), capsys)
     assert "got -2" in failing(command(place, "e12", RECIPE, "--seeds", "1", "-2"), capsys)
+    for watts in ("-1", "nan"):
+        line = failing(command(place, "e12", RECIPE, "--watts", watts), capsys)
+        assert "--watts must be a number from 0 on, got" in line
     loss = {"name": "masked_mnrl", "matryoshka": [32, 999]}
     line = failing(command(place, "e13", {**RECIPE, "stages": [{**STAGE, "loss": loss}]}), capsys)
     assert "matryoshka sizes [999] are more than the encoder's 32 dimensions" in line
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_a_seed_that_cannot_be_is_told_before_the_others_are_trained(place: Path, capsys, seed: int):
+    line = failing(command(place, "e14", RECIPE, "--seeds", "1", "2", str(seed)), capsys)
+    assert f"seed must be from 0 to 4294967295, got {seed}" in line
+    assert not (place / "e14").exists()
+
+
+@pytest.mark.parametrize(
+    ("loss", "setting"),
+    [
+        ({"name": "mnrl", "mini_batch": 4}, "loss.mini_batch"),
+        ({"name": "masked_mnrl", "mini_batch": 4}, "loss.mini_batch"),
+        ({"name": "token_and_cosine"}, "the loss token_and_cosine"),
+    ],
+)
+def test_a_static_model_has_no_tokens_to_match_and_no_mini_batches(place: Path, capsys, static, loss: dict, setting):
+    given = command(place, "e15", {**RECIPE, "stages": [{**STAGE, "loss": loss}]})
+    given[given.index("--base-model") + 1] = str(static)
+    line = failing(given, capsys)
+    assert f"{setting} needs a base model with a transformer, and table is static. Use the loss masked_mnrl" in line
+    assert not (place / "e15").exists()
+
+
+def test_out_of_memory_of_a_static_model_is_told_without_mini_batches(place: Path, capsys, static, monkeypatch):
+    def refuse(*_):
+        raise MemoryError
+
+    monkeypatch.setattr("training.losses.ranking_loss", refuse)
+    given = command(place, "e16", RECIPE)
+    given[given.index("--base-model") + 1] = str(static)
+    assert "tokens. Set a smaller batch_size, and give another --out" in failing(given, capsys)
 
 
 @pytest.mark.parametrize(

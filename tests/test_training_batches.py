@@ -18,7 +18,7 @@ from training.batches import EpochBatches, PairCollator, StageExamples
 from training.callbacks import marks
 from training.label_space import label_space_of_esco
 from training.neighbours import siblings
-from training.pairs import TrainingPair
+from training.pair_sources import TrainingPair
 from training.recipe import Augmentation
 
 LABELS = label_space_of_esco(tiny_esco())

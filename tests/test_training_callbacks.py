@@ -1,11 +1,13 @@
 """The bar and the clock beside the training steps."""
 
 import re
+from pathlib import Path
 
 import pytest
-from transformers import TrainerState
+from transformers import TrainerControl, TrainerState
 
-from training.callbacks import Bar, Clock
+from training.callbacks import Bar, Clock, Marks
+from training.energy import EnergyMeter
 
 
 def test_the_bar_says_loss_pairs_a_second_time_left_and_validation(capsys: pytest.CaptureFixture[str]):
@@ -40,3 +42,35 @@ def test_measuring_and_saving_are_no_training(monkeypatch: pytest.MonkeyPatch):
         event(None, state, None)
     assert clock.train_seconds == 3.0
     assert clock.read()["seconds"] == 153.0
+
+
+@pytest.mark.parametrize(("first", "second"), [(None, 1000.0), (1000.0, None), (None, None), (500.0, 1000.0)])
+def test_energy_is_told_only_where_every_part_of_a_run_has_some(monkeypatch: pytest.MonkeyPatch, first, second):
+    """Two parts of 36 s: at 500 W and at 1000 W that is 18,000 + 36,000 J = 0.015 kWh."""
+    now = [10.0]
+    monkeypatch.setattr("training.callbacks.time.monotonic", lambda: now[0])
+    monkeypatch.setattr(
+        "training.callbacks.EnergyMeter", lambda watts: EnergyMeter(watts, Path("/no/counter"), lambda: None)
+    )
+    state = TrainerState()
+    for watts in (first, second):
+        clock = Clock(watts)
+        clock.on_train_begin(None, state, None)
+        now[0] += 36
+        state.log_history.append(clock.read())
+    told = state.log_history[-1]
+    assert told["seconds"] == 72.0
+    if first and second:
+        assert told["energy_kwh"] == pytest.approx(0.015)
+    else:
+        assert "energy_kwh" not in told
+
+
+def test_what_is_saved_is_logged():
+    """Of 12 steps, 6 and 12 are saved; a step that the library logs stays one."""
+    marks, state = Marks(0, 2, 1), TrainerState(max_steps=12)
+    marks.on_train_begin(None, state, None)
+    for step, due, saved, logged in ((5, False, False, False), (6, False, True, True), (7, True, False, True)):
+        state.global_step, control = step, TrainerControl(should_log=due)
+        marks.on_step_end(None, state, control)
+        assert (control.should_save, control.should_log) == (saved, logged)

@@ -9,14 +9,16 @@ from onnx import TensorProto, helper, numpy_helper
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Dense, Pooling
 
-from dataset_builder.contract import StageError
+from dataset_builder.contract import EXIT_USER_ERROR, StageError, run_command
 from tests.tiny_encoder import tiny_labels, write_tiny_benchmark, write_tiny_encoder
 from training.base_model import open_encoder
-from training.export import ExportedForm, ExportResults, _median_seconds, render
+from training.export import ExportedForm, ExportResults, _median_seconds, main, render
 from training.label_space import label_space_of_rows
 from training.onnx_files import OnnxEncoder, export_onnx, quantise
 from training.static_model import distil, principal, sif_weights
 from training.validation import SkillRanking, load_metric, read_validation
+
+ESCO = Path(__file__).resolve().parent.parent / "dataset_builder" / "sample_esco"
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +54,15 @@ def test_onnx_gives_the_same_tokens_and_ranks_by_them_alike(encoder, exported: P
     labels = label_space_of_rows(tiny_labels(), tiny_labels(), "")
     ranking = SkillRanking(read_validation(tmp_path), labels, load_metric(), token_share=0.5)
     assert ranking(onnx) == ranking(encoder)
+
+
+def test_a_folder_without_safetensors_is_one_line(encoder, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """The same weights, as torch pickles them."""
+    write_tiny_encoder(tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    torch.save(encoder[0].auto_model.state_dict(), tmp_path / "pytorch_model.bin")
+    assert run_command(main, [str(tmp_path), "--esco", str(ESCO)]) == EXIT_USER_ERROR
+    assert f"error: base model {tmp_path} holds no *.safetensors file" in capsys.readouterr().err
 
 
 def test_speeds_are_of_batches_of_one_size(encoder, exported: Path, monkeypatch: pytest.MonkeyPatch):

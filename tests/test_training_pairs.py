@@ -11,7 +11,8 @@ from dataset_builder.schema import fold_of
 from tests.tiny_encoder import tiny_esco, tiny_labels, write_tiny_dataset
 from training.dataset_rows import DatasetRows, Row, read_dataset, split_revision
 from training.label_space import LabelSpace, label_space_of_esco, label_space_of_rows
-from training.pairs import Inputs, StagePairs, collect_pairs
+from training.pair_sources import Inputs
+from training.pairs import StagePairs, collect_pairs
 from training.recipe import Source, Stage
 from training.skillskape import read_skillskape
 
@@ -67,6 +68,32 @@ def test_a_name_of_one_skill_that_is_an_alternative_label_of_another_knows_both(
     changed = dataclasses.replace(inputs(), esco=dataclasses.replace(esco, skills=(named, *esco.skills[1:])))
     first, *_ = collect_pairs(stage(alternative_labels={}), changed, 1).pairs
     assert (first.skill, first.skills) == (0, (0, 1))
+
+
+def test_rows_of_one_text_know_each_other_s_skills():
+    """As of the paper's dataset, which has one skill a row; whatever the case and the blanks of the text."""
+    rows = [
+        Row("We bake and weld", "bake bread", ("bake bread",)),
+        Row("We sail", "sail ships", ("sail ships",)),
+        Row("we  bake and weld", "weld steel", ("weld steel",)),
+    ]
+    bake, weld = (LABELS.id_of(label) for label in ("bake bread", "weld steel"))
+    first, alone, second = collect_pairs(stage(synthetic={}), inputs(rows), 1).pairs
+    assert (first.skills, second.skills, len(alone.skills)) == ((bake, weld), (weld, bake), 1)
+    hidden = fold_of(next(uri for uri, skill in LABELS.ids_by_uri.items() if skill == bake))
+    left = collect_pairs(stage(synthetic={}), inputs(rows), 1, held_out_folds=[hidden]).pairs
+    assert not any("bake" in pair.text for pair in left)
+
+
+def test_the_same_description_of_two_skills_and_a_name_that_two_share_know_both():
+    esco = tiny_esco()
+    same = tuple(dataclasses.replace(skill, description="Same words.") for skill in esco.skills[:2])
+    named = dataclasses.replace(esco.skills[2], alternative_labels=(esco.skills[3].label,))
+    changed = dataclasses.replace(inputs(), esco=dataclasses.replace(esco, skills=(*same, named, *esco.skills[3:])))
+    first, second, *_ = collect_pairs(stage(descriptions={}), changed, 1).pairs
+    assert (first.skills, second.skills) == ((0, 1), (1, 0))
+    names = collect_pairs(stage(labels={}), changed, 1).pairs
+    assert [pair.skills for pair in names[2:4]] == [(2,), (3, 2)]
 
 
 def test_skills_with_enough_pairs_can_be_asked_for():
@@ -236,10 +263,10 @@ def test_skillskape_that_is_none(tmp_path: Path, content: str, words: str):
     with pytest.raises(StageError, match=words):
         read_skillskape(str(path))
     path.write_bytes("sentence,skills\nBäcker,['bake bread']\n".encode("latin-1"))
-    with pytest.raises(StageError, match="not a CSV file in UTF-8"):
+    with pytest.raises(StageError, match="is not UTF-8 text"):
         read_skillskape(str(path))
     path.write_text("sentence,skills\nWe bake.\n")
-    with pytest.raises(StageError, match="line 2: column 'skills' holds no list"):
+    with pytest.raises(StageError, match="line 2: not as many cells as columns"):
         read_skillskape(str(path))
     with pytest.raises(StageError, match="does not exist"):
         read_skillskape(str(tmp_path / "absent.csv"))

@@ -9,7 +9,8 @@ from tests.test_training_pairs import inputs, stage, texts
 from tests.tiny_encoder import tiny_labels, write_tiny_dataset, write_tiny_encoder
 from training import round_trip
 from training.base_model import open_encoder
-from training.pairs import TrainingPair, collect_pairs
+from training.pair_sources import TrainingPair
+from training.pairs import collect_pairs
 from training.prepare import RunOptions, prepare
 from training.recipe import recipe_from_dict
 from training.round_trip import RoundTrip

@@ -20,7 +20,6 @@ from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
-from dataset_builder.benchmark_files import GoldSentence, text_key
 from dataset_builder.contract import (
     StageError,
     code_version,
@@ -29,20 +28,16 @@ from dataset_builder.contract import (
     sha256_of_lines,
     write_atomically,
 )
-from training.ablation_grid import BUDGET, FOLDS_HELD_OUT, GRID, Row, recipe_of
+from training.ablation_grid import BUDGET, GRID, Row, recipe_of
 from training.ablation_results import AblationResults, AblationRow, RowRun, Scores, by_question, compare
+from training.ablation_sets import about_held_out, unseen_benchmark
 from training.base_model import open_encoder
 from training.equal_datasets import equalise
-from training.label_space import LabelSpace
-from training.pairs import hidden_skills
 from training.prepare import Prepared, RunOptions
-from training.recipe import Recipe
 from training.run import prepare_quietly, run_prepared
 from training.run_record import TrainingRecord
-from training.skillskape import read_skillskape
 from training.validation import DEFAULT_METRIC, Benchmark, SkillRanking, ValidationSet, load_metric, read_validation
 
-UNSEEN = "skillskape_dev"
 MOST_SEEDS = 20
 
 
@@ -153,7 +148,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 # One row that the inputs are not enough for must not cost the others.
                 print(f"   not run: {error}", flush=True)
                 failed[row.question, row.name, seed] = str(error)
-    results = with_earlier(gather(places, failed), {row.question for row in wanted}, Path(given.out))
+    results = with_earlier(gather(places, failed, given.seeds), {row.question for row in wanted}, Path(given.out))
     results.save(given.out)
     print(f"{given.out}: {sum(bool(row.seeds) for row in results.rows)} of {len(results.rows)} rows measured")
 
@@ -203,48 +198,26 @@ def _score(row: Row, model: Path, prepared: Prepared, places: Places) -> Scores:
         if places.skillskape_dev:
             benchmarks.append(unseen_benchmark(places.skillskape_dev, prepared.inputs.labels, prepared.recipe))
         every = [query for benchmark in benchmarks for query in benchmark.queries]
-        benchmarks.append(Benchmark("held_out_skills", _about_held_out(every, prepared.inputs.labels)))
+        benchmarks.append(Benchmark("held_out_skills", about_held_out(every, prepared.inputs.labels)))
     metric = load_metric(places.metric or DEFAULT_METRIC)
     share = prepared.recipe.stages[-1].loss.token_share
     sets = ValidationSet(tuple(benchmark for benchmark in benchmarks if benchmark.queries), (), 0)
     return SkillRanking(sets, prepared.inputs.labels, metric, token_share=share).each(open_encoder(model))
 
 
-def unseen_benchmark(place: str, labels: LabelSpace, recipe: Recipe) -> Benchmark:
-    """SkillSkape's dev split as a benchmark that nobody trained or chose on.
-
-    Raises:
-        StageError: the recipe trains on SkillSkape.
-    """
-    if recipe.needs("skillskape"):
-        raise StageError("SkillSkape's dev split says nothing about a model trained on SkillSkape")
-    queries: dict[str, GoldSentence] = {}
-    for sentence, skills in read_skillskape(place):
-        known = labels.ids_of(skills)
-        if known:
-            before = queries[text_key(sentence)].labels if text_key(sentence) in queries else ()
-            gold = dict.fromkeys([*before, *(labels.labels[skill] for skill in known)])
-            queries[text_key(sentence)] = GoldSentence(sentence, tuple(gold))
-    return Benchmark(UNSEEN, tuple(queries.values()))
-
-
-def _about_held_out(queries: Sequence[GoldSentence], labels: LabelSpace) -> tuple[GoldSentence, ...]:
-    """The sentences that ask for a skill of the folds held out, with these skills alone as gold."""
-    hidden = {labels.labels[skill] for skill in hidden_skills(labels, FOLDS_HELD_OUT)}
-    kept = (GoldSentence(one.sentence, tuple(label for label in one.labels if label in hidden)) for one in queries)
-    return tuple(one for one in kept if one.labels)
-
-
-def gather(places: Places, failed: Mapping[tuple[str, str, int], str] | None = None) -> AblationResults:
+def gather(
+    places: Places, failed: Mapping[tuple[str, str, int], str] | None = None, most_seeds: int = MOST_SEEDS
+) -> AblationResults:
     """All rows with what was measured of them so far, each compared with its question's first row.
 
-    `failed` says of (question, name, seed) why it could not be run; what it scored before may be of other inputs.
+    `failed` says of (question, name, seed) why it could not be run; what it scored before may be of other inputs. So
+    may be what lies there of seeds above `most_seeds`, which were not tried.
     """
     failed = failed or {}
     measured = {
         (row.question, row.name): {
             seed: scores
-            for seed, scores in _scores_of(row, places).items()
+            for seed, scores in _scores_of(row, places, most_seeds).items()
             if (row.question, row.name, seed) not in failed
         }
         for row in GRID
@@ -304,11 +277,11 @@ def _some_measured(rows: Sequence[AblationRow]) -> bool:
     return any(row.seeds for row in rows)
 
 
-def _scores_of(row: Row, places: Places) -> dict[int, Scores]:
+def _scores_of(row: Row, places: Places, most_seeds: int) -> dict[int, Scores]:
     if places.missing_for(row):
         return {}
     try:
-        folders = {seed: places.folder_of(row, seed) for seed in range(1, MOST_SEEDS + 1)}
+        folders = {seed: places.folder_of(row, seed) for seed in range(1, most_seeds + 1)}
     except StageError:  # a dataset that could not be read; why stands in `not_run`
         return {}
     files = {seed: folder / places.scores_file for seed, folder in folders.items()}

@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from training.pairs import TrainingPair
+from training.pair_sources import TrainingPair
 from training.recipe import Augmentation
 
 BULLETS = ("* ", "* • ", "• ", "- ", "· ")

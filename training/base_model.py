@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import io
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ import torch
 from dataset_builder.contract import StageError, sha256_of_file
 from training.dataset_rows import split_revision
 from training.machine import is_out_of_memory, precision_in_use
+from training.recipe import Loss
 from training.run_record import ModelSource
 
 # Other forms of the same weights, which training has no use for.
@@ -43,15 +45,46 @@ def find_base_model(name: str) -> BaseModel:
     folder = Path(place)
     if not folder.is_dir():
         folder, revision = _downloaded(place, revision)
-    weights = weight_files(folder)
-    if not weights:
-        raise StageError(f"base model {name} holds no *.safetensors file", REMEDY)
+    need_weights(folder, name)
     source = ModelSource(
-        id=place if not Path(place).is_dir() else folder.name,
+        id=place if not Path(place).is_dir() else os.path.basename(os.path.abspath(place)),
         revision=revision,
         weights_sha256=sha256_of_weights(folder),
     )
     return BaseModel(folder, source)
+
+
+def need_weights(folder: Path, name: str) -> list[Path]:
+    """The weights of a sentence-transformers folder; `name` is what errors call it.
+
+    Raises:
+        StageError: there are none.
+    """
+    weights = weight_files(folder)
+    if not weights:
+        raise StageError(f"base model {name} holds no *.safetensors file", REMEDY)
+    return weights
+
+
+def is_static(folder: Path) -> bool:
+    """Whether a sentence-transformers folder is a table of one vector a token, without a transformer."""
+    try:
+        modules = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
+        return str(modules[0]["type"]).endswith(".StaticEmbedding")
+    except (OSError, ValueError, LookupError, TypeError):  # a plain encoder's, or one that cannot be opened
+        return False
+
+
+def need_transformer(folder: Path, loss: Loss) -> None:
+    """Make sure that a loss that needs a transformer has one: a static model's texts cannot be cut from a batch.
+
+    Raises:
+        StageError: the model is static.
+    """
+    if (loss.by_tokens or loss.mini_batch) and is_static(folder):
+        setting = f"the loss {loss.name}" if loss.by_tokens else "loss.mini_batch"
+        remedy = "Use the loss masked_mnrl without mini_batch"
+        raise StageError(f"{setting} needs a base model with a transformer, and {folder.name} is static", remedy)
 
 
 def need_mean_pooling(encoder: Any) -> None:

@@ -36,7 +36,8 @@ class Clock(TrainerCallback):  # type: ignore[misc]
         self.meter = EnergyMeter(watts)
         self.started = self.mark = time.monotonic()
         self.train_seconds = 0.0
-        self.before = {"seconds": 0.0, "train_seconds": 0.0, "energy_kwh": 0.0}
+        self.before = {"seconds": 0.0, "train_seconds": 0.0}
+        self.energy_before: float | None = 0.0
         self._energy_read_at = self.started
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
@@ -46,6 +47,7 @@ class Clock(TrainerCallback):  # type: ignore[misc]
         for entry in reversed(state.log_history):
             if "train_seconds" in entry:
                 self.before = {name: entry.get(name) or 0.0 for name in self.before}
+                self.energy_before = entry.get("energy_kwh")
                 break
 
     def on_step_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
@@ -64,13 +66,13 @@ class Clock(TrainerCallback):  # type: ignore[misc]
     on_save = on_epoch_begin = on_evaluate
 
     def read(self) -> dict[str, float]:
-        """What goes into a log entry."""
-        energy = self.meter.read(self.before["energy_kwh"]).kwh
+        """What goes into a log entry; no energy where a part of the run could not measure it."""
+        energy = self.meter.read(self.energy_before or 0.0).kwh
         counts = {
             "seconds": self.before["seconds"] + time.monotonic() - self.started,
             "train_seconds": self.before["train_seconds"] + self.train_seconds,
         }
-        return counts if energy is None else {**counts, "energy_kwh": energy}
+        return counts if energy is None or self.energy_before is None else {**counts, "energy_kwh": energy}
 
 
 class MemoryRefresher(TrainerCallback):  # type: ignore[misc]
@@ -86,6 +88,8 @@ class MemoryRefresher(TrainerCallback):  # type: ignore[misc]
 
 class Marks(TrainerCallback):  # type: ignore[misc]
     """Says at which steps to measure and at which to save; a measured step is always saved, to keep the best one.
+
+    A saved step is logged as well: a run that resumes from it goes on with the log's counts of time and energy.
 
     Args:
         per_epoch: measurements an epoch; 0 for none.
@@ -109,6 +113,7 @@ class Marks(TrainerCallback):  # type: ignore[misc]
         """Ask for what is due."""
         control.should_evaluate = state.global_step in self.measured
         control.should_save = state.global_step in self.saved
+        control.should_log = control.should_log or control.should_save
 
 
 def marks(steps: int, count: int) -> set[int]:

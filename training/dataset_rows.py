@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -76,7 +77,7 @@ def read_dataset(name: str) -> DatasetRows:
         skills = tuple(zip(table[LABEL], table[URI], strict=True))
     manifest = _manifest_of(place, revision, ours="pairs" in configs)
     return DatasetRows(
-        id=Path(place).name if Path(place).exists() else place,
+        id=os.path.basename(os.path.abspath(place)) if Path(place).exists() else place,
         revision=revision,
         version=manifest.version if manifest else (revision or "unknown"),
         sha256=sha256_of_lines([f"{row.sentence}\t{row.skill}" for row in rows]),
@@ -155,7 +156,7 @@ def _load_folder(folder: Path, config: str | None) -> Any:
     from datasets import load_dataset
 
     with tempfile.TemporaryDirectory() as cache:
-        return load_dataset(str(folder), config, split="train", cache_dir=cache, keep_in_memory=True)
+        return load_dataset(str(folder.resolve()), config, split="train", cache_dir=cache, keep_in_memory=True)
 
 
 def _opened(place: str, attempt: Any) -> Any:

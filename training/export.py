@@ -22,7 +22,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from dataset_builder.contract import code_version, run_command, sha256_of_file
 from dataset_builder.esco import read_esco
-from training.base_model import open_encoder, weight_files
+from training.base_model import need_weights, open_encoder, weight_files
 from training.export_record import ExportedForm, ExportResults
 from training.label_space import LabelSpace, label_space_of_esco
 from training.machine import processor_name, usable_cores, use_threads
@@ -50,11 +50,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     use_threads(None)
     folder = Path(given.model)
     encoder = open_encoder(folder).eval().to("cpu")  # what is measured here runs there
+    weights = need_weights(folder, given.model)
     labels = label_space_of_esco(read_esco(given.esco))
     validation = read_validation(given.validation) if given.validation else None
     record = folder / TrainingRecord.FILE_NAME
     share = TrainingRecord.load(record).token_share if record.is_file() else 0.0
-    forms: list[tuple[str, Path, Any]] = [("torch", weight_files(folder)[0], encoder)]
+    forms: list[tuple[str, Path, Any]] = [("torch", weights[0], encoder)]
     onnx = export_onnx(encoder, folder)
     forms.append(("onnx", onnx, OnnxEncoder(encoder, onnx)))
     for kind in given.int8:

@@ -1,4 +1,4 @@
-"""Dataset rows, ESCO and labelled sentences -> the training pairs of a stage: mixed, weighted, without held-out skills.
+"""The pairs of a recipe's sources -> the training pairs of a stage: mixed, weighted, without held-out skills.
 
 A pair is a text, the id of the skill whose preferred label is its positive, and the ids of all skills known to be asked
 for by the text: those are no negatives of it.
@@ -8,55 +8,19 @@ from __future__ import annotations
 
 import random
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 from dataset_builder.benchmark_files import text_key
 from dataset_builder.contract import StageError
-from dataset_builder.esco import EscoRelease
 from dataset_builder.schema import fold_of
-from training.dataset_rows import DatasetRows, Row
 from training.label_space import LabelSpace
+from training.pair_sources import READERS, Inputs, TrainingPair
 from training.recipe import Source, Stage
 from training.run_record import SourceCount
-from training.skill_lists import list_skills
-
-# Texts that are sentences of ads; only these are augmented and joined.
-SENTENCE_SOURCES = frozenset(
-    {"synthetic", "co_mentions", "skillskape", "pseudo_labels", "skill_lists", "literal_matches"}
-)
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingPair:
-    """A text and a skill it asks for; `skills` are the ids of all it is known to ask for, `skill` first."""
-
-    text: str
-    skill: int
-    skills: tuple[int, ...]
-    source: str
-    style: str = ""
-
-    @property
-    def is_sentence(self) -> bool:
-        """Whether the text is a sentence of an ad, and not a label or a definition."""
-        return self.source in SENTENCE_SOURCES
-
 
 # Pairs, and among how many nearest labels -> whether each pair's skill is there.
 FoundAgain = Callable[[Sequence[TrainingPair], int], list[bool]]
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """What the command line gave a run, opened."""
-
-    labels: LabelSpace
-    dataset: DatasetRows
-    esco: EscoRelease | None = None
-    skillskape: Sequence[tuple[str, tuple[str, ...]]] = ()
-    pseudo_labels: Sequence[tuple[str, tuple[str, ...]]] = ()
-    sentences: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -103,7 +67,7 @@ def collect_pairs(
     banned = {text_key(sentence) for sentence in forbidden}
     mixed: list[TrainingPair] = []
     for name, source in stage.sources.items():
-        made = _READERS[name](inputs, left_out)
+        made = _knowing_all_skills(READERS[name](inputs, left_out))
         kept = [pair for pair in made if _is_allowed(pair, hidden, banned, left_out)]
         if source.round_trip is not None:
             if found_again is None:
@@ -131,6 +95,20 @@ def hidden_skills(labels: LabelSpace, folds: Sequence[int]) -> set[int]:
     if not labels.ids_by_uri:
         raise StageError("held_out_folds needs the skills' URIs", "Give --esco, or a dataset with the config 'skills'")
     return {skill for uri, skill in labels.ids_by_uri.items() if fold_of(uri) in folds}
+
+
+def _knowing_all_skills(pairs: Sequence[TrainingPair]) -> list[TrainingPair]:
+    """A source's pairs, of which those with the same text ask for the skills of each other: rows may hold one each."""
+    keys = [text_key(pair.text) for pair in pairs]
+    asked: dict[str, dict[int, None]] = defaultdict(dict)
+    for key, pair in zip(keys, pairs, strict=True):
+        asked[key].update(dict.fromkeys(pair.skills))
+    return [
+        pair
+        if len(pair.skills) == len(asked[key])
+        else replace(pair, skills=tuple(dict.fromkeys([*pair.skills, *asked[key]])))
+        for key, pair in zip(keys, pairs, strict=True)
+    ]
 
 
 def _is_allowed(pair: TrainingPair, hidden: set[int], banned: set[str], left_out: Counter[str]) -> bool:
@@ -195,106 +173,3 @@ def _sample(pairs: list[TrainingPair], count: int, seed: str) -> list[TrainingPa
         return pairs
     chosen = random.Random(seed).sample(range(len(pairs)), count)
     return [pairs[position] for position in sorted(chosen)]
-
-
-def _of_rows(rows: Iterable[Row], name: str, inputs: Inputs, left_out: Counter[str]) -> list[TrainingPair]:
-    pairs = []
-    for row in rows:
-        skill = inputs.labels.id_of(row.skill)
-        if skill is None:
-            left_out[f"{name}: label not in the label space"] += 1
-            continue
-        pairs.append(TrainingPair(row.sentence, skill, inputs.labels.ids_of(row.skills), name, row.style))
-    return pairs
-
-
-def _synthetic(inputs: Inputs, left_out: Counter[str]) -> list[TrainingPair]:
-    return _of_rows((row for row in inputs.dataset.rows if len(row.skills) == 1), "synthetic", inputs, left_out)
-
-
-def _co_mentions(inputs: Inputs, left_out: Counter[str]) -> list[TrainingPair]:
-    return _of_rows((row for row in inputs.dataset.rows if len(row.skills) > 1), "co_mentions", inputs, left_out)
-
-
-def _descriptions(inputs: Inputs, left_out: Counter[str]) -> list[TrainingPair]:
-    esco = _esco_of(inputs, "descriptions")
-    rows = (Row(skill.description, skill.label, (skill.label,)) for skill in esco.skills if skill.description)
-    return _of_rows(rows, "descriptions", inputs, left_out)
-
-
-def _alternative_labels(inputs: Inputs, left_out: Counter[str]) -> list[TrainingPair]:
-    """Alternative label -> label; skills that share an alternative label are no negatives of each other."""
-    esco = _esco_of(inputs, "alternative_labels")
-    # A name of one skill may be an alternative label of another.
-    owners: dict[str, list[str]] = defaultdict(list, {skill.label: [skill.label] for skill in esco.skills})
-    for skill in esco.skills:
-        for other in skill.alternative_labels:
-            owners[other].append(skill.label)
-    rows = (
-        Row(other, skill.label, tuple(dict.fromkeys([skill.label, *owners[other]])))
-        for skill in esco.skills
-        for other in skill.alternative_labels
-    )
-    return _of_rows(rows, "alternative_labels", inputs, left_out)
-
-
-def _labels(inputs: Inputs, left_out: Counter[str]) -> list[TrainingPair]:
-    return _of_rows((Row(label, label, (label,)) for label in inputs.labels.labels), "labels", inputs, left_out)
-
-
-def _skillskape(inputs: Inputs, left_out: Counter[str]) -> list[TrainingPair]:
-    if not inputs.skillskape:
-        raise StageError("the recipe asks for SkillSkape", "Give --skillskape CSV_OR_HUB_ID")
-    return _of_rows(_rows_of(inputs.skillskape), "skillskape", inputs, left_out)
-
-
-def _pseudo_labels(inputs: Inputs, left_out: Counter[str]) -> list[TrainingPair]:
-    if not inputs.pseudo_labels:
-        raise StageError("the recipe asks for pseudo_labels", "Give --pseudo-labels CSV, of training.pseudo_labels")
-    return _of_rows(_rows_of(inputs.pseudo_labels), "pseudo_labels", inputs, left_out)
-
-
-def _rows_of(sentences: Iterable[tuple[str, tuple[str, ...]]]) -> Iterator[Row]:
-    """One row a sentence and label."""
-    for sentence, labels in sentences:
-        for label in labels if sentence.strip() else ():
-            yield Row(" ".join(sentence.split()), label, (label, *labels))
-
-
-def _skill_lists(inputs: Inputs, left_out: Counter[str]) -> list[TrainingPair]:
-    esco = _esco_of(inputs, "skill_lists")
-    rows = (Row(line.text, label, (label, *line.labels)) for line in list_skills(esco) for label in line.labels)
-    return _of_rows(rows, "skill_lists", inputs, left_out)
-
-
-def _literal_matches(inputs: Inputs, left_out: Counter[str]) -> list[TrainingPair]:
-    from training.literal_matches import match_literally
-
-    esco = _esco_of(inputs, "literal_matches")
-    if not inputs.sentences:
-        raise StageError("the recipe asks for literal_matches", "Give --sentences FILE with one sentence a line")
-    rows = (
-        Row(match.sentence, label, (label, *match.labels))
-        for match in match_literally(inputs.sentences, esco)
-        for label in match.labels
-    )
-    return _of_rows(rows, "literal_matches", inputs, left_out)
-
-
-def _esco_of(inputs: Inputs, source: str) -> EscoRelease:
-    if inputs.esco is None:
-        raise StageError(f"the recipe asks for {source}", "Give --esco ZIP_OR_FOLDER_OR_VERSION")
-    return inputs.esco
-
-
-_READERS: dict[str, Callable[[Inputs, Counter[str]], list[TrainingPair]]] = {
-    "synthetic": _synthetic,
-    "co_mentions": _co_mentions,
-    "descriptions": _descriptions,
-    "alternative_labels": _alternative_labels,
-    "labels": _labels,
-    "skillskape": _skillskape,
-    "pseudo_labels": _pseudo_labels,
-    "skill_lists": _skill_lists,
-    "literal_matches": _literal_matches,
-}

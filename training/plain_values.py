@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 import typing
 from typing import Any, Union
@@ -55,6 +56,8 @@ def _value(hint: Any, value: Any, where: str) -> Any:
         return {str(key): _value(inner[1], item, f"{where}.{key}") for key, item in value.items()}
     if hint is float and isinstance(value, str):
         value = _number(value)  # YAML reads 2e-5, without a point, as text
+    if hint is float and isinstance(value, float) and not math.isfinite(value):
+        raise StageError(f"{where}: expected a finite number, got {value}")
     if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
     if isinstance(hint, type) and isinstance(value, hint) and not (hint is int and isinstance(value, bool)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,7 +16,8 @@ from training.base_model import BaseModel, find_base_model
 from training.dataset_rows import DatasetRows, read_dataset
 from training.label_space import LabelSpace, label_space_of_esco, label_space_of_rows
 from training.literal_matches import read_sentences
-from training.pairs import Inputs, StagePairs, collect_pairs
+from training.pair_sources import Inputs
+from training.pairs import StagePairs, collect_pairs
 from training.recipe import Recipe, Stage
 from training.round_trip import RoundTrip
 from training.run_record import ModelSource
@@ -39,6 +41,7 @@ class RunOptions:
     metric: str | None = None
     name: str | None = None
     version: str | None = None
+    max_steps: int | None = None
     watts: float | None = None
     threads: int | None = None
     keep_checkpoints: bool = False
@@ -110,6 +113,8 @@ def prepare(recipe: Recipe, options: RunOptions, kept_in: Path | None = None) ->
         _check_relations(recipe, esco)
     found_again = RoundTrip(base.folder, inputs.labels.labels, recipe.precision, base.source.weights_sha256, kept_in)
     pairs = _pairs_of(recipe, inputs, validation, found_again)
+    if options.max_steps:
+        recipe = _cut_short(recipe, pairs, options.max_steps)
     files = _files_of(recipe, options)
     teacher = teacher_of(files["pseudo_labels"]) if "pseudo_labels" in files else None
     return Prepared(recipe, options, base, inputs, validation, pairs, found_again, hashes_of(files), teacher)
@@ -133,6 +138,21 @@ def _pairs_of(
         collect_pairs(stage, inputs, recipe.seed, recipe.held_out_folds, forbidden, found_again)
         for stage in recipe.stages
     )
+
+
+def _cut_short(recipe: Recipe, pairs: Sequence[StagePairs], most: int) -> Recipe:
+    """The recipe with `max_steps` of `most` in the stages that have more steps than that."""
+    stages = (
+        dataclasses.replace(stage, max_steps=most) if _steps_of(stage, len(one.pairs)) > most else stage
+        for stage, one in zip(recipe.stages, pairs, strict=True)
+    )
+    return dataclasses.replace(recipe, stages=tuple(stages))
+
+
+def _steps_of(stage: Stage, pairs: int) -> int:
+    """Steps of a stage: each process has its share of the batches, and a step takes `gradient_accumulation` of them."""
+    batches = pairs // min(stage.batch_size, pairs) // int(os.environ.get("WORLD_SIZE", "1"))
+    return stage.max_steps or stage.epochs * -(-batches // stage.gradient_accumulation)
 
 
 def _pseudo_labels(name: str | None) -> list[tuple[str, tuple[str, ...]]]:

@@ -38,7 +38,7 @@ from dataset_builder.contract import (
 )
 from dataset_builder.esco import EscoRelease, read_esco
 from training.base_model import find_base_model
-from training.kept_labels import KeptLabels, Labeller, Notes, are_kept_labels
+from training.kept_labels import SUFFIX, KeptLabels, Labeller, Notes, are_kept_labels
 from training.label_space import label_space_of_esco
 from training.literal_matches import read_sentences
 from training.overlap import give_away
@@ -177,14 +177,7 @@ def without_copies(sentences: Sequence[PartedSentence], benchmarks: str | Path) 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Label spans and sentences, and write them as one file."""
     given = _parser().parse_args(arguments)
-    if not given.spans and not given.sentences:
-        raise StageError("nothing to label", "Give --spans JSON, --sentences TXT, or both")
-    for name in ("least_score_span", "least_score_clause"):
-        if not -1 <= getattr(given, name) <= 1:
-            raise StageError(f"--{name.replace('_', '-')} is a cosine from -1 to 1, got {getattr(given, name)}")
-    for name in ("limit", "per_skill"):
-        if getattr(given, name) < 1:
-            raise StageError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(given, name)}")
+    _check(given)
     spans = read_spans(given.spans) if given.spans else []
     plain = part_sentences(read_sentences(given.sentences), given.limit, given.seed) if given.sentences else []
     kept = [without_copies(one, given.benchmarks) for one in (spans, plain)]
@@ -224,6 +217,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     unknown, every = teacher.told()
     if unknown:
         print(f"{unknown:,} of {every:,} texts are not among the kept labels, and got none")
+
+
+def _check(given: argparse.Namespace) -> None:
+    """Say what is missing or cannot be before anything is read."""
+    if not given.spans and not given.sentences:
+        raise StageError("nothing to label", "Give --spans JSON, --sentences TXT, or both")
+    for flag, place, suffix in (("--out", given.out, ".csv"), ("--keep", given.keep, SUFFIX)):
+        if place and not place.endswith(suffix):
+            raise StageError(f"{flag} must end in {suffix}, got {place}")
+    for name in ("least_score_span", "least_score_clause"):
+        if not -1 <= getattr(given, name) <= 1:
+            raise StageError(f"--{name.replace('_', '-')} is a cosine from -1 to 1, got {getattr(given, name)}")
+    for name in ("limit", "per_skill"):
+        if getattr(given, name) < 1:
+            raise StageError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(given, name)}")
 
 
 def _open_teacher(place: str, esco: EscoRelease) -> tuple[Notes, ModelSource]:

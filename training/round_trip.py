@@ -16,7 +16,7 @@ from typing import Any
 
 from dataset_builder.contract import sha256_of_lines, write_atomically
 from training.base_model import embed_texts, open_encoder
-from training.pairs import TrainingPair
+from training.pair_sources import TrainingPair
 
 
 class RoundTrip:

@@ -15,7 +15,7 @@ from transformers import set_seed
 from transformers.utils.logging import disable_progress_bar
 
 from dataset_builder.contract import StageError, code_version, shown_command, write_atomically
-from training.base_model import sha256_of_weights, stored_prompts
+from training.base_model import need_transformer, sha256_of_weights, stored_prompts
 from training.energy import EnergyMeter
 from training.machine import hardware, precision_in_use, use_threads
 from training.prepare import Prepared, RunOptions, prepare
@@ -116,8 +116,10 @@ def begin(prepared: Prepared, seeds: Sequence[int] = ()) -> None:
     """Write down what the output folder is becoming.
 
     Raises:
-        StageError: the checkpoint is to be chosen by a benchmark that is none.
+        StageError: the checkpoint is to be chosen by a benchmark that is none, or a loss does not fit the encoder.
     """
+    for stage in prepared.recipe.stages:
+        need_transformer(prepared.base.folder, stage.loss)
     need_benchmark(prepared.validation, prepared.recipe.validation.metric)
     if is_first_process():
         content = json.dumps(_run_of(prepared, seeds), indent=1) + "\n"
@@ -168,7 +170,8 @@ def make_record(prepared: Prepared, outcomes: Sequence[StageOutcome]) -> Trainin
     options, recipe, inputs = prepared.options, prepared.recipe, prepared.inputs
     last = options.out / CHECKPOINTS / f"{len(recipe.stages)}-{recipe.stages[-1].name}" / MODEL_FOLDER
     before = [sum(outcome.steps for outcome in outcomes[:number]) for number in range(len(outcomes))]
-    measured = [outcome.energy_kwh for outcome in outcomes]
+    measured, energy = [outcome.energy_kwh for outcome in outcomes], EnergyMeter(options.watts).read()
+    gap = None in measured and energy.kwh is not None
     return TrainingRecord(
         schema_version=TrainingRecord.SCHEMA_VERSION,
         name=options.name or options.out.resolve().name,
@@ -199,7 +202,7 @@ def make_record(prepared: Prepared, outcomes: Sequence[StageOutcome]) -> Trainin
         / max(sum(outcome.train_seconds for outcome in outcomes), 1e-9),
         duration_s=sum(outcome.seconds for outcome in outcomes),
         energy_kwh=None if None in measured else sum(value or 0.0 for value in measured),
-        energy_method=EnergyMeter(options.watts).read().method,
+        energy_method="not measured: a part of the run had no energy counter" if gap else energy.method,
         hardware=hardware(max(outcome.peak_memory_bytes for outcome in outcomes)),
         libraries={name: version_of(name) for name in LIBRARIES},
         losses=[

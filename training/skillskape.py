@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import ast
-import csv
 from pathlib import Path
 
+from dataset_builder.benchmark_files import list_in, read_csv
 from dataset_builder.contract import StageError
 
 
@@ -17,21 +16,17 @@ def read_skillskape(name: str, expected: str = "SkillSkape's train.csv") -> list
         expected: what errors ask for.
 
     Raises:
-        StageError: it cannot be opened, a column is missing, or a list is none (with the line).
+        StageError: it cannot be opened, as `read_csv`, or a list is none (with the line).
     """
     if not Path(name).exists() and "/" in name and not name.endswith(".csv"):
         return _skillskape_of_hub(name)
     try:
-        with Path(name).open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            missing = [column for column in ("sentence", "skills") if column not in (reader.fieldnames or ())]
-            if missing:
-                raise StageError(f"{name} has no column {missing[0]!r}", f"Give {expected}")
-            return [(row["sentence"] or "", _listed(row["skills"], f"{name} line {reader.line_num}")) for row in reader]
+        rows = read_csv(Path(name), ("sentence", "skills"), f"Give {expected}")
+        return [(row["sentence"], _listed(row["skills"], f"{name} line {line}")) for line, row in rows]
     except FileNotFoundError:
         raise StageError(f"{name} does not exist", f"Give {expected} or its Hub id") from None
-    except (UnicodeDecodeError, csv.Error, IsADirectoryError) as error:
-        raise StageError(f"{name} is not a CSV file in UTF-8 ({error})", f"Give {expected}") from None
+    except IsADirectoryError:
+        raise StageError(f"{name} is a folder", f"Give {expected}") from None
 
 
 def _skillskape_of_hub(name: str) -> list[tuple[str, tuple[str, ...]]]:
@@ -39,16 +34,13 @@ def _skillskape_of_hub(name: str) -> list[tuple[str, tuple[str, ...]]]:
 
     table = load_table(name, ("sentence", "skills"))
     return [
-        (sentence, tuple(skills) if isinstance(skills, list) else _listed(skills, name))
+        (sentence or "", tuple(map(str, skills)) if isinstance(skills, list) else _listed(skills, name))
         for sentence, skills in zip(table["sentence"], table["skills"], strict=True)
     ]
 
 
-def _listed(text: str, where: str) -> tuple[str, ...]:
-    try:
-        labels = ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        labels = None
-    if not isinstance(labels, list):
+def _listed(text: object, where: str) -> tuple[str, ...]:
+    labels = list_in(text) if isinstance(text, str) else None
+    if labels is None:
         raise StageError(f"{where}: column 'skills' holds no list ({str(text)[:60]!r})")
     return tuple(str(label) for label in labels)

@@ -19,7 +19,7 @@ from transformers.integrations import TensorBoardCallback
 
 from dataset_builder.contract import Record, StageError
 from training.augmentation import Augmenter
-from training.base_model import open_encoder, without_normalisation
+from training.base_model import is_static, need_transformer, open_encoder, without_normalisation
 from training.batches import PairCollator, StageExamples
 from training.callbacks import Bar, Marks, MemoryRefresher
 from training.label_memory import LabelMemory
@@ -27,7 +27,8 @@ from training.limits import preprocess_of
 from training.losses import make_loss
 from training.machine import is_out_of_memory, on_cpu
 from training.neighbours import HardNegatives, SkillLinks, linked_skills, merged, near_skills, nearest_skills, siblings
-from training.pairs import Inputs, StagePairs, hidden_skills
+from training.pair_sources import Inputs
+from training.pairs import StagePairs, hidden_skills
 from training.recipe import Recipe, Stage
 from training.run_record import LossPoint, ValidationPoint
 from training.trainer import SkillTrainer, training_arguments
@@ -94,11 +95,13 @@ def run_stage(job: StageJob) -> StageOutcome:
     """
     if (job.folder / StageOutcome.FILE_NAME).is_file():
         return StageOutcome.load(job.folder)
+    need_transformer(job.start, job.stage.loss)
     encoder = open_encoder(job.start)
     if job.stage.loss.by_tokens:
         encoder = without_normalisation(encoder)
     trainer = _trainer_of(job, encoder)
     checkpoint = last_whole_checkpoint(job.folder)
+    trainer.args.eval_on_start &= checkpoint is None  # a run that goes on has it in its log
     bar = Bar(job.stage.name, _pairs_per_step(job, trainer), job.select_by, trainer.clock)
     for callback in (bar, *job.callbacks):
         trainer.add_callback(callback)
@@ -211,7 +214,8 @@ def _with_errors_for_people(job: StageJob, train: Callable[[], Any]) -> None:
             raise
         loss, batch = job.stage.loss, job.stage.batch_size
         smaller = max((loss.mini_batch or batch) // 4, 2)
-        cached = "" if loss.by_tokens else f"loss.mini_batch: {smaller} (same result, less memory) or "
+        whole = loss.by_tokens or is_static(job.start)
+        cached = "" if whole else f"loss.mini_batch: {smaller} (same result, less memory) or "
         raise StageError(
             f"out of memory with {batch} pairs a batch and {job.recipe.max_tokens} tokens",
             f"Set {cached}a smaller batch_size, and give another --out",

@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import logging
+import math
 import os
 import sys
 import warnings
@@ -53,6 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         metric=given.metric,
         name=given.name,
         version=given.version,
+        max_steps=given.max_steps,
         watts=given.watts,
         threads=given.threads,
         keep_checkpoints=given.keep_checkpoints,
@@ -97,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     seeds.add_argument(
         "--seeds", type=int, nargs="+", metavar="N", help="train once a seed, keep the mean of the weights"
     )
-    other.add_argument("--max-steps", type=int, metavar="N", help="stop every stage after N steps, for a trial")
+    other.add_argument("--max-steps", type=int, metavar="N", help="stop stages of more than N steps there, for a trial")
     other.add_argument("--name", help="the model's name; default the output folder's")
     other.add_argument("--version", help="the model's version; default the dataset's")
     other.add_argument(
@@ -113,18 +115,19 @@ def _with_changes(recipe: Recipe, given: argparse.Namespace) -> Recipe:
     """The recipe with what the command line changed; the record holds the outcome."""
     if given.seeds and (len(given.seeds) < 2 or len(set(given.seeds)) < len(given.seeds)):
         raise StageError(f"--seeds needs two or more different seeds, got {' '.join(map(str, given.seeds))}")
+    for seed in given.seeds or ():
+        dataclasses.replace(recipe, seed=seed)  # one that cannot be is told before the others are trained
     if given.seed is not None:
         recipe = dataclasses.replace(recipe, seed=given.seed)
-    if given.max_steps is not None:
-        if given.max_steps < 1:
-            raise StageError(f"--max-steps must be at least 1, got {given.max_steps}")
-        stages = tuple(dataclasses.replace(stage, max_steps=given.max_steps) for stage in recipe.stages)
-        recipe = dataclasses.replace(recipe, stages=stages)
     return recipe
 
 
 def _check_flags(recipe: Recipe, given: argparse.Namespace) -> None:
-    """Say what is missing before anything is loaded."""
+    """Say what is missing or cannot be before anything is loaded."""
+    if given.max_steps is not None and given.max_steps < 1:
+        raise StageError(f"--max-steps must be at least 1, got {given.max_steps}")
+    if given.watts is not None and not 0 <= given.watts < math.inf:
+        raise StageError(f"--watts must be a number from 0 on, got {given.watts}")
     flags = {
         "descriptions": ("--esco ZIP_OR_FOLDER_OR_VERSION", given.esco),
         "alternative_labels": ("--esco ZIP_OR_FOLDER_OR_VERSION", given.esco),

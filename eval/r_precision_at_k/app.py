@@ -11,9 +11,11 @@ EXAMPLE_PREDICTIONS = "manage staff; lead a team; plan schedules\nuse spreadshee
 EXAMPLE_REFERENCES = "manage staff; plan schedules\nwrite reports"
 
 
-def items_by_line(text: str) -> list[list[str]]:
-    """One list a line, its items separated by semicolons; blank lines at the end do not count."""
-    lines = text.rstrip().splitlines()
+def items_by_line(text: str, examples: int = 0) -> list[list[str]]:
+    """One list a line, its items separated by semicolons; blank lines at the end count up to so many examples."""
+    written = text.rstrip()
+    lines = written.splitlines()
+    lines += [""] * min(text[len(written) :].count("\n"), examples - len(lines))
     return [[item.strip() for item in line.split(";") if item.strip()] for line in lines]
 
 
@@ -32,10 +34,11 @@ def cutoffs_of(text: str) -> list[int]:
 
 def score(predictions: str, references: str, cutoffs: str, skip_empty: bool) -> tuple[list[list[str]], str]:
     """Rows of (metric, value) for the pasted text, and a line that says what was wrong or left out."""
+    examples = max(len(items_by_line(column)) for column in (predictions, references))
     try:
         result = METRIC.compute(
-            predictions=items_by_line(predictions),
-            references=items_by_line(references),
+            predictions=items_by_line(predictions, examples),
+            references=items_by_line(references, examples),
             k=cutoffs_of(cutoffs),
             mrr=True,
             on_empty="skip" if skip_empty else "error",
