@@ -16,10 +16,11 @@ from dataclasses import dataclass
 from tqdm import tqdm
 
 from dataset_builder.chat_client import ChatClient, StopError
+from dataset_builder.collector import collector_paused
 from dataset_builder.journal import REFUSAL, Entry, Journal
 from dataset_builder.languages import prepare_languages
 from dataset_builder.limits import Limits, Progress
-from dataset_builder.plan import MAX_ATTEMPTS, Ask, Endpoint, Plan, Sampling, collector_paused
+from dataset_builder.plan import MAX_ATTEMPTS, Ask, Endpoint, Plan, Sampling
 from dataset_builder.sending import NOT_SENT, Sender
 
 # So many places in flight have one worker more, who waits with the next request while a reply is read and written down.

@@ -7,12 +7,10 @@ adds requests for that skill only.
 
 from __future__ import annotations
 
-import gc
 import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import count
@@ -20,6 +18,7 @@ from json.encoder import encode_basestring_ascii
 from pathlib import Path
 
 from dataset_builder.co_mentions import CoMentions
+from dataset_builder.collector import collector_paused
 from dataset_builder.contract import StageError
 from dataset_builder.esco import EscoRelease, Skill
 from dataset_builder.extra_body import TOKEN_BOUNDS
@@ -189,18 +188,6 @@ def make_plan(
                     asks.extend(asker.asks(skill, first, family, part))
                 asked[family] += min(len(sheet.styles) for sheet in FAMILIES[family].sheets)
     return Plan(tuple(asks), chosen)
-
-
-@contextmanager
-def collector_paused() -> Iterator[None]:
-    """No garbage collection while many small objects are made that stay: it takes a fifth of the time, for nothing."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 def ask_again(plan: Plan, release: EscoRelease, families: Sequence[str], seed: int, skills: Sequence[Skill]) -> Plan:

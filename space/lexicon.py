@@ -18,6 +18,7 @@ from skill_index import Skill
 
 MAX_WORDS = 9
 LONGEST_ACRONYM = 6  # characters; a longer name in capitals is no acronym
+AROUND_A_LETTER = 60  # characters that say what a single letter is; of a long text more take their time
 # In ESCO a name stands for four skills at most.
 MAX_SKILLS_OF_A_NAME = 20
 _WORD = re.compile(r"\.?[^\W_]+(?:[+#]+|(?:[.&'’](?=[^\W_])[^\W_]+[+#]*)*[²³]?)")
@@ -215,14 +216,15 @@ def _is_recased(name: _Name, written: str) -> bool:
 
 def _stands_alone(text: str, start: int, end: int) -> bool:
     """Whether a single letter is a name of its own: not R&D, A/R or Windows(R), not an initial, not "Grade R"."""
-    before, after = text[:start].rstrip(), text[end:]
+    near = text[max(0, start - AROUND_A_LETTER) : start]
+    before, after = near.rstrip(), text[end : end + AROUND_A_LETTER]
     if before[-1:] in ("&", "'", "’", "+", "#", "-", "°"):
         return False
     if after.lstrip()[:1] in ("&", "+", "#", "'", "’") or after[:1] in ("-", "'", "’"):
         return False
     if _A_LETTER_BEFORE_SLASH.search(before) or _SLASH_AND_A_LETTER.match(after) or _YEAR_OR_DRIVE.match(after):
         return False
-    if re.search(r"\w\($", text[:start]) and after[:1] == ")":
+    if re.search(r"\w\($", near) and after[:1] == ")":
         return False
     previous = (before.split() or [""])[-1].strip("(,.;:").lower()
     if previous in _BEFORE_A_LETTER or re.match(r"\s*\d", after):

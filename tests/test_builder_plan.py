@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from dataset_builder.co_mentions import CoMentions
+from dataset_builder.collector import collector_paused
 from dataset_builder.contract import StageError
 from dataset_builder.esco import EscoRelease, Occupation, Skill, read_esco
-from dataset_builder.plan import Endpoint, Sampling, collector_paused, make_plan, sample_skills, skills_in_file
+from dataset_builder.plan import Endpoint, Sampling, make_plan, sample_skills, skills_in_file
 from dataset_builder.prompt_families import FAMILIES, STYLES
 from dataset_builder.prompts import describe
 
