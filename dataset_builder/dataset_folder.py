@@ -14,6 +14,7 @@ from dataset_builder.contract import StageError, sha256_of_file
 from dataset_builder.esco import Skill
 from dataset_builder.seeded import stable_number
 from dataset_builder.sentences import Sentence
+from dataset_builder.versions import read_columns
 
 VALIDATION_SHARE = 0.02
 
@@ -109,11 +110,11 @@ def read_sentences(folder: str | Path, model: str) -> tuple[list[Sentence], tupl
         Skill(
             row[schema.URI], row[schema.LABEL], tuple(row[schema.ALTERNATIVE_LABELS]), skill_type=row[schema.TYPE] or ""
         )
-        for row in _rows_in(Path(folder) / schema.SKILLS_FILE)
+        for row in read_columns(Path(folder) / schema.SKILLS_FILE).to_pylist()
     ]
     space = {skill.uri: skill for skill in label_space}
     by_text: dict[str, list[dict[str, Any]]] = {}
-    pairs = [row for path in schema.PAIRS_FILES.values() for row in _rows_in(Path(folder) / path)]
+    pairs = [row for path in schema.PAIRS_FILES.values() for row in read_columns(Path(folder) / path).to_pylist()]
     for row in sorted(pairs, key=lambda row: (row[schema.SKILL_URI], row[schema.SENTENCE])):
         if row[schema.SKILL_URI] not in space:
             raise StageError(f"{folder}: {row[schema.SKILL_URI]} is not in {schema.SKILLS_FILE}")
@@ -129,10 +130,3 @@ def read_sentences(folder: str | Path, model: str) -> tuple[list[Sentence], tupl
         for text, rows in by_text.items()
     ]
     return sentences, tuple(label_space)
-
-
-def _rows_in(path: Path) -> list[dict[str, Any]]:
-    try:
-        return list(pq.read_table(path).to_pylist())
-    except (OSError, pa.ArrowException) as error:
-        raise StageError(f"{path} cannot be read ({' '.join(str(error).split())})") from None

@@ -59,14 +59,14 @@ def columns_of(folder: str | Path) -> dict[str, str]:
     return found
 
 
-def read_columns(path: Path, columns: Sequence[str]) -> pa.Table:
-    """Some columns of a data file.
+def read_columns(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """Some columns of a data file, all when None.
 
     Raises:
         StageError: it cannot be read.
     """
     with _naming(path):
-        return pq.read_table(path, columns=list(columns))
+        return pq.read_table(path, columns=None if columns is None else list(columns))
 
 
 def needed_step(

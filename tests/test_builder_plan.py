@@ -1,7 +1,6 @@
 """Plans: stable, breadth first, and about each skill alone; co-mentions come from occupations."""
 
 import dataclasses
-import gc
 import hashlib
 import json
 import os
@@ -12,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from dataset_builder.co_mentions import CoMentions
-from dataset_builder.collector import collector_paused
 from dataset_builder.contract import StageError
 from dataset_builder.esco import EscoRelease, Occupation, Skill, read_esco
 from dataset_builder.plan import Endpoint, Sampling, make_plan, sample_skills, skills_in_file
@@ -277,21 +275,6 @@ def test_a_changed_prompt_needs_a_new_version(family, version, sha256):
     texts = [[sheet.readable(), sheet.user, *sheet.styles] for sheet in sheets]
     found = hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:16]
     assert (FAMILIES[family].version, found) == (version, sha256)
-
-
-@pytest.mark.parametrize("on", [True, False])
-def test_the_collector_is_as_it_was_after_a_plan_and_after_an_error(on):
-    before = gc.isenabled()
-    try:
-        gc.enable() if on else gc.disable()
-        with collector_paused():
-            assert not gc.isenabled()
-        assert gc.isenabled() == on
-        with pytest.raises(KeyError), collector_paused():
-            raise KeyError
-        assert gc.isenabled() == on
-    finally:
-        gc.enable() if before else gc.disable()
 
 
 def test_skills_that_differ_in_one_field_stay_apart():
