@@ -14,7 +14,6 @@ from training import pseudo_labels
 from training.pseudo_labels import (
     LabelledSentence,
     PartedSentence,
-    Teacher,
     clauses_of,
     label_sentences,
     part_sentences,
@@ -22,6 +21,7 @@ from training.pseudo_labels import (
     without_copies,
 )
 from training.skillskape import read_skillskape
+from training.teacher import Teacher
 
 
 class FixedTeacher:
@@ -278,6 +278,7 @@ def test_a_span_that_copies_a_benchmark_sentence_is_no_text_of_its_own(arguments
         (["--sentences", "x", "--limit", "0"], "--limit must be at least 1, got 0"),
         (["--sentences", "x", "--out", "x.json"], "--out must end in .csv, got x.json"),
         (["--sentences", "x", "--keep", "x.pq"], "--keep must end in .parquet, got x.pq"),
+        (["--sentences", "x", "--keep", "x.parquet", "--teacher", "a", "b"], "--keep keeps what one teacher says. Run"),
         (["--sentences", "absent.txt"], "absent.txt does not exist"),
     ],
 )

@@ -70,7 +70,7 @@ class Notes:
     def __init__(self, labeller: Labeller, labels: LabelSpace, teacher: ModelSource) -> None:
         self._labeller = labeller
         self._labels = labels
-        self._teacher = teacher
+        self.teacher = teacher
         self._said: dict[int, tuple[str, float]] = {}
 
     def nearest(self, texts: Sequence[str]) -> list[tuple[str, float]]:
@@ -91,7 +91,7 @@ class Notes:
         number = {label: place for place, label in reversed(list(enumerate(self._labels.labels)))}
         known = [(text, said) for text, said in sorted(self._said.items()) if said[1] != UNKNOWN]
         rows = [(text, number[label], score) for text, (label, score) in known]
-        about = {_TEACHER: self._teacher.model_dump_json().encode(), _LABELS: self._labels.sha256.encode()}
+        about = {_TEACHER: self.teacher.model_dump_json().encode(), _LABELS: self._labels.sha256.encode()}
         columns = list(map(list, zip(*rows, strict=True))) or [[], [], []]
         arrays = [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)]
         Path(path).parent.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,7 @@ A model is surer of a text that says one thing than of a sentence that says thre
 people marked (SkillSpan, Zhang et al. 2022, arXiv 2204.12811), and the clauses of sentences that nobody marked. A
 sentence gets the labels of its parts; a student that sees sentence and labels alone learns to find all of them in the
 whole. Pseudo-labels are those of Lee 2013 (Workshop on Challenges in Representation Learning, ICML), a bound on the
-teacher's score as in Sohn et al. 2020 (arXiv 2001.07685).
+teacher's score as in Sohn et al. 2020 (arXiv 2001.07685). With several teachers a label counts that all of them give.
 
 Copies and near-copies of benchmark sentences, and texts that hold one, are left out. The file has SkillSkape's columns,
 and a JSON of the same name beside it says what made it.
@@ -36,14 +36,11 @@ from dataset_builder.contract import (
     shown_command,
     write_atomically,
 )
-from dataset_builder.esco import EscoRelease, read_esco
-from training.base_model import find_base_model
-from training.kept_labels import SUFFIX, KeptLabels, Labeller, Notes, are_kept_labels
-from training.label_space import label_space_of_esco
+from dataset_builder.esco import read_esco
+from training.kept_labels import SUFFIX, Labeller
 from training.literal_matches import read_sentences
 from training.overlap import give_away
-from training.run_record import ModelSource
-from training.teacher import Teacher
+from training.teachers import Teachers
 
 WORDS_OF_A_SENTENCE = range(4, 29)
 WORDS_OF_A_CLAUSE = range(2, 13)
@@ -181,7 +178,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     spans = read_spans(given.spans) if given.spans else []
     plain = part_sentences(read_sentences(given.sentences), given.limit, given.seed) if given.sentences else []
     kept = [without_copies(one, given.benchmarks) for one in (spans, plain)]
-    teacher, source = _open_teacher(given.teacher, read_esco(given.esco))
+    teacher = Teachers(given.teacher, read_esco(given.esco))
     # A marked span is a text of its own, too: short as the names that people search for, or as long as a copy.
     alone = [PartedSentence(part, (part,)) for part in dict.fromkeys(part for one in kept[0] for part in one.parts)]
     own = without_copies(alone, given.benchmarks)
@@ -195,7 +192,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     about = {
         "command": shown_command("training.pseudo_labels", list(arguments if arguments is not None else sys.argv[1:])),
         "code_version": code_version(),
-        "teacher": source.model_dump(),
+        "teacher": teacher.source.model_dump(),
+        "teachers": [one.model_dump() for one in teacher.sources],
         "sha256": sha256_of_file(given.out),
         "inputs_sha256": {
             name: sha256_of_file(path) for name in ("spans", "sentences") if (path := getattr(given, name))
@@ -226,22 +224,14 @@ def _check(given: argparse.Namespace) -> None:
     for flag, place, suffix in (("--out", given.out, ".csv"), ("--keep", given.keep, SUFFIX)):
         if place and not place.endswith(suffix):
             raise StageError(f"{flag} must end in {suffix}, got {place}")
+    if given.keep and len(given.teacher) > 1:
+        raise StageError("--keep keeps what one teacher says", "Run it once with each --teacher")
     for name in ("least_score_span", "least_score_clause"):
         if not -1 <= getattr(given, name) <= 1:
             raise StageError(f"--{name.replace('_', '-')} is a cosine from -1 to 1, got {getattr(given, name)}")
     for name in ("limit", "per_skill"):
         if getattr(given, name) < 1:
             raise StageError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(given, name)}")
-
-
-def _open_teacher(place: str, esco: EscoRelease) -> tuple[Notes, ModelSource]:
-    """A model, or what one said before; either notes down what it says now."""
-    labels = label_space_of_esco(esco)
-    if are_kept_labels(place):
-        kept = KeptLabels(place, labels)
-        return Notes(kept, labels, kept.teacher), kept.teacher
-    base = find_base_model(place)
-    return Notes(Teacher(base.folder, esco), labels, base.source), base.source
 
 
 def _counts(group: Sequence[LabelledSentence]) -> dict[str, int]:
@@ -261,8 +251,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m training.pseudo_labels", description=__doc__, allow_abbrev=False)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     add: Any = parser.add_argument
-    teacher = "a model trained on labelled pairs, or a file that --keep of one wrote"
-    add("--teacher", required=True, metavar="DIR_OR_HUB_ID[@REV]", help=teacher)
+    teacher = "a model trained on labelled pairs, or what --keep of one wrote; with several, labels that all give count"
+    add("--teacher", required=True, nargs="+", metavar="DIR_OR_HUB_ID[@REV]", help=teacher)
     add("--esco", required=True, nargs="+", metavar="ZIP_OR_FOLDER_OR_VERSION", help="the labels to choose from")
     add("--spans", metavar="JSON", help="SkillSpan's train.json")
     add("--sentences", metavar="TXT", help="real sentences, one a line (.gz too)")
