@@ -15,7 +15,7 @@ from dataset_builder.contract import StageError, sha256_of_file
 
 
 class CsvFiles:
-    """The CSV files of some zips and folders by file name; of two with one name the first is read.
+    """The CSV files of some zips and folders by file name; of two places that have one name the first is read.
 
     Args:
         paths: zips and folders.
@@ -26,22 +26,30 @@ class CsvFiles:
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self._openers: dict[str, tuple[Path, str]] = {}
+        self._doubtful: dict[str, tuple[str, str]] = {}  # two files of one place that have the name
         self.used_sha256: dict[str, str] = {}
         self.paths = paths
         for path in paths:
             if path.is_dir():
-                for file in sorted(path.rglob("*.csv")):
-                    self._openers.setdefault(file.name, (file, ""))
+                self._add([(file, "") for file in sorted(path.rglob("*.csv"))])
                 continue
             try:
                 with zipfile.ZipFile(path) as archive:
-                    for name in archive.namelist():
-                        if name.endswith(".csv"):
-                            self._openers.setdefault(Path(name).name, (path, name))
+                    self._add([(path, name) for name in archive.namelist() if name.endswith(".csv")])
             except zipfile.BadZipFile:
                 raise StageError(
                     f"{path} is not a zip file", "Give the zip as downloaded, or the folder it unpacks to"
                 ) from None
+
+    def _add(self, openers: Sequence[tuple[Path, str]]) -> None:
+        """Take the files of one place whose names no place before it has."""
+        found: dict[str, tuple[Path, str]] = {}
+        for path, member in openers:
+            name = Path(member or path).name
+            before = found.setdefault(name, (path, member))
+            if before != (path, member) and name not in self._openers:
+                self._doubtful[name] = (before[1] or str(before[0]), member or str(path))
+        self._openers = {**found, **self._openers}
 
     def __contains__(self, name: str) -> bool:
         return name in self._openers
@@ -54,8 +62,12 @@ class CsvFiles:
         """Yield (line number, row) of a CSV; the columns asked for are there.
 
         Raises:
-            StageError: a missing column, a row of another length, another encoding or damage, with file and line.
+            StageError: a missing column, a row of another length, another encoding or damage, with file and line; or a
+                place that has two files of this name, such as a folder of two releases.
         """
+        if name in self._doubtful:
+            first, second = self._doubtful[name]
+            raise StageError(f"there are two {name}: {first} and {second}", "Give the folder of one release")
         path, member = self._openers[name]
         self.used_sha256[path.name] = sha256_of_file(path)
         if member:

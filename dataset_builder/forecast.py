@@ -7,22 +7,20 @@ from dataset_builder.esco import EscoRelease
 from dataset_builder.journal import Journal
 from dataset_builder.limits import Price, Progress, Tokens
 from dataset_builder.pacing import bucket_of
-from dataset_builder.plan import Plan
+from dataset_builder.plan import Ask, Plan
 from dataset_builder.rounds import generation_of, widest_plan
 from dataset_builder.sending import bound_of_reply
 
 
 def forecast(plan: Plan, release: EscoRelease, options: BuildOptions) -> str:
     """What the requests that the journal lacks would cost."""
-    total, whole = f"{len(plan.asks):,}", plan
-    todo = [(index, 0) for index in range(len(plan.asks))]
-    progress = Progress()
+    total = f"{len(plan.asks):,}"
+    later = Plan(widest_plan(options, release, plan).asks[len(plan.asks) :], plan.skills)
+    todo, progress = _missing(plan, options)
+    todo_later, _ = _missing(later, options)
     if options.journal.is_file():
-        with Journal(options.journal) as journal:
-            generation = generation_of(options, plan, journal)
-            todo, progress = generation.missing(), generation.progress
         total = f"{len(todo):,} of {total}, the others have their reply in {options.journal}"
-        plan = Plan(tuple(plan.asks[index] for index, _ in todo), plan.skills)
+    plan = Plan(tuple(ask for ask, _ in todo), plan.skills)
     out, read = plan.completion_tokens, plan.prompt_tokens
     usd = options.limits.price.of(read, out)
     price = f"{usd:,.2f} US dollars at the given price" if _is_known(options) else "not known (give --price IN OUT)"
@@ -33,12 +31,21 @@ def forecast(plan: Plan, release: EscoRelease, options: BuildOptions) -> str:
             f"requests            {total}",
             f"tokens in / out     {read:,} / {out:,} (estimated)",
             f"money               {price}",
-            f"at most             {_most(whole, todo, progress, release, options)}",
+            f"at most             {_most([*todo, *todo_later], progress, options)}",
             f"time                {hours:,.2f} h at {pace}",
             *([rounds] if options.rounds else []),
             "Nothing was sent.",
         ]
     )
+
+
+def _missing(plan: Plan, options: BuildOptions) -> tuple[list[tuple[Ask, int]], Progress]:
+    """What the journal lacks, as (ask, attempt to make), and what it says of how long prompts are."""
+    if not options.journal.is_file():
+        return [(ask, 0) for ask in plan.asks], Progress()
+    with Journal(options.journal) as journal:
+        generation = generation_of(options, plan, journal)
+        return [(plan.asks[index], attempt) for index, attempt in generation.missing()], generation.progress
 
 
 def slowest_pace(plan: Plan, options: BuildOptions) -> tuple[float, str]:
@@ -61,25 +68,20 @@ def _hours(amount: int, per_minute: float) -> float:
     return amount / bucket_of(per_minute)[1] / 3600
 
 
-def _most(
-    plan: Plan, todo: list[tuple[int, int]], progress: Progress, release: EscoRelease, options: BuildOptions
-) -> str:
+def _most(todo: list[tuple[Ask, int]], progress: Progress, options: BuildOptions) -> str:
     """The most that a build can use: each reply as long as it may be, each request asked as often, in every round.
 
     Args:
-        plan: the first round.
-        todo: (index of the ask, attempt to make) of what the journal lacks.
+        todo: (ask, attempt to make) of what the journal lacks, of further rounds as well.
         progress: what the journal says of how long prompts are.
-        release: where the skills come from.
         options: what the build was asked to do.
     """
     if options.sampling.reply_bound(1) is None:
         return "not known: --extra-body leaves replies without a bound"
     attempts = options.limits.attempts
-    asks = [(plan.asks[index], attempts - attempt) for index, attempt in todo]
-    asks += [(ask, attempts) for ask in widest_plan(options, release, plan).asks[len(plan.asks) :]]
     most = Tokens()
-    for ask, times in asks:
+    for ask, attempt in todo:
+        times = attempts - attempt
         most.add(times * progress.prompt_bound(ask), times * bound_of_reply(ask, options.sampling))
     usd = options.limits.price.of(most.prompt, most.completion)
     money = f", {usd:,.2f} US dollars" if _is_known(options) else ""

@@ -271,6 +271,17 @@ def test_the_most_that_a_build_can_cost_counts_what_is_on_file_and_the_rounds(ar
     assert "at most             not known: --extra-body leaves replies without a bound" in capsys.readouterr().out
 
 
+def test_the_most_that_a_build_can_cost_leaves_out_rounds_on_file(arguments, capsys):
+    """30 skills with four lines each want nine: a second round has asked about all. A third adds 30 x 3 x 136."""
+    with StubServer() as server:
+        build.main(arguments(server.url, "--at-least", "9", "--rounds", "1"))
+        assert server.requests == 60
+    capsys.readouterr()
+    for rounds, tokens in (("1", "0"), ("2", "12,240")):
+        build.main(arguments(NOBODY, "--dry-run", "--at-least", "9", "--rounds", rounds))
+        assert f" / {tokens} tokens (every reply at its bound" in capsys.readouterr().out
+
+
 def test_the_bound_that_further_fields_set_is_what_a_minutes_tokens_are_booked_by(arguments, tmp_path, capsys):
     """2,000 tokens a reply in place of 136: a tenth of that with the prompts is ten minutes, at 11/12 of it 0.18 h."""
     arguments("", skills=SKILLS)

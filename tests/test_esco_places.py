@@ -1,9 +1,11 @@
 """Where an ESCO release may lie: folder, zip, several of them, versions, and other languages."""
 
+import zipfile
 from pathlib import Path
 
 import pytest
 
+from dataset_builder.contract import StageError
 from dataset_builder.esco import read_esco
 from tests.test_esco import SAMPLE, URI, skill_row, write_skills, zip_of
 
@@ -56,6 +58,18 @@ class TestPlaces:
         first = write_skills(tmp_path / "a", skill_row(1, "bake bread"))
         second = write_skills(tmp_path / "b", skill_row(1, "bake cakes"), skill_row(2))
         assert read_esco([first, second]).labels == ["bake bread"]
+
+    def test_a_place_with_two_releases_is_refused(self, tmp_path: Path):
+        write_skills(tmp_path / "both" / "v1.0.0", skill_row(1))
+        write_skills(tmp_path / "both" / "v1.1.0", skill_row(1), skill_row(2))
+        with pytest.raises(StageError, match=r"two skills_en.csv: .*v1\.0\.0.*v1\.1\.0.*\. Give the folder of one"):
+            read_esco(tmp_path / "both")
+        zipped = zip_of(tmp_path / "both" / "v1.0.0", tmp_path / "both.zip", inner="v1.0.0/")
+        with zipfile.ZipFile(zipped, "a") as archive:
+            archive.write(tmp_path / "both" / "v1.1.0" / "skills_en.csv", "v1.1.0/skills_en.csv")
+        with pytest.raises(StageError, match=r"v1\.0\.0/skills_en\.csv and v1\.1\.0/skills_en\.csv\. Give"):
+            read_esco(zipped)
+        assert read_esco([tmp_path / "both" / "v1.1.0", zipped]).labels == ["skill 1", "skill 2"]
 
     def test_relation_files_may_carry_the_language(self, tmp_path: Path):
         folder = write_skills(tmp_path / "v1.1.1", skill_row(1), skill_row(2))
