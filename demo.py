@@ -1,7 +1,7 @@
 """The whole job once, on a machine with a package registry and nothing else: `make demo`.
 
 ESCO sample -> sentences by a small local LLM -> fine-tuned encoder -> RP@5 before and after -> cards. Everything lands
-in artifacts/. Each stage is the command a user would type; a stage whose record is there is not run again.
+in artifacts/. Each stage is the command a user would type; a stage that was finished is not run again.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise StageError(f"make demo takes no arguments, got {shlex.join(arguments)}")
     os.chdir(ROOT)
     os.environ.update({name: os.environ.get(name, value) for name, value in QUIET.items()})
-    signal.signal(signal.SIGTERM, _stop_on_signal)
+    _stop_on_signals()
     release = read_esco(SAMPLE)
     _say(1, f"ESCO sample: {len(release.skills)} skills and {len(release.occupations)} occupations in {SAMPLE}")
     _unless_done(2, f"LLM: SmolLM2-135M-Instruct in {LLM}", _finished_folder(LLM), _unpack_llm)
@@ -65,8 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     _unless_done(
         5, f"before: {BEFORE}", _finished(EvalResults, BEFORE), lambda: _score(_stock_encoder(), BEFORE_NAME, BEFORE)
     )
-    _unless_done(5, f"after: {AFTER}", _finished(EvalResults, AFTER), lambda: _score(MODEL, AFTER_NAME, AFTER))
-    _unless_done(6, f"cards: {DATASET}/README.md, {MODEL}/README.md", _finished_folder(MODEL / "label_index"), _cards)
+    _unless_done(5, f"after: {AFTER}", _measured(MODEL, AFTER), lambda: _score(MODEL, AFTER_NAME, AFTER))
+    _unless_done(6, f"cards: {DATASET}/README.md, {MODEL}/README.md", _has_card(MODEL), _cards)
     _run("eval.compare", BEFORE, AFTER, "--metrics", "rp@5", "mrr", "--against", BEFORE_NAME)
     print(_next_commands())
 
@@ -136,6 +136,23 @@ def _finished(record: type[Record], place: Path) -> bool:
     return True
 
 
+def _measured(model: Path, results: Path) -> bool:
+    try:
+        return EvalResults.load(results).system.weights_sha256 == TrainingRecord.load(model).weights_sha256
+    except StageError:
+        return False
+
+
+def _has_card(model: Path) -> bool:
+    from model_card.publish import check_model  # not before QUIET is set: it opens the Hub's client
+
+    try:
+        check_model(model)
+    except StageError:
+        return False
+    return True
+
+
 def _finished_folder(folder: Path) -> bool:
     return folder.is_dir() and any(folder.iterdir())
 
@@ -156,13 +173,25 @@ def _say(step: int, text: str) -> None:
 
 def _run(module: str, *arguments: object, shown: bool = True) -> None:
     command = [sys.executable, "-m", module, *map(str, arguments)]
-    process = subprocess.run(command, check=False, stdout=None if shown else subprocess.DEVNULL)
+    # A process group of its own, so that who stops us stops what the step has started as well.
+    with subprocess.Popen(command, stdout=None if shown else subprocess.DEVNULL, start_new_session=True) as process:
+        try:
+            process.wait()
+        except KeyboardInterrupt:
+            os.killpg(process.pid, signal.SIGTERM)
+            raise
     if process.returncode:
         failed = shlex.join(["python", "-m", module, *map(str, arguments)])
         raise StageError(f"a step ended with code {process.returncode}: {failed}", "Mend it and run `make demo` again")
 
 
-def _stop_on_signal(*_: object) -> Never:
+def _stop_on_signals() -> None:
+    for one in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(one) is not signal.SIG_IGN:  # as nohup leaves it
+            signal.signal(one, _interrupt)
+
+
+def _interrupt(*_: object) -> Never:
     raise KeyboardInterrupt
 
 

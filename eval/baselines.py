@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from dataset_builder.contract import StageError
 from eval.label_space import SkillNames
-from eval.ranking import Floats, System
+from eval.ranking import Floats, System, checked_scores
 
 # Letters, digits and the signs inside names such as C++, C#, .NET and node.js.
 _WORD = re.compile(r"[^\W_]+(?:[+#]+|(?:[.'\u2019-][^\W_]+)*)")
@@ -69,7 +70,11 @@ class TfIdf:
         self._firsts: list[int] = []
 
     def index(self, names: SkillNames) -> None:
-        """Fit on all names: preferred labels, and alternative labels where asked for."""
+        """Fit on all names: preferred labels, and alternative labels where asked for.
+
+        Raises:
+            StageError: no name has a word of two letters.
+        """
         from sklearn.feature_extraction.text import TfidfVectorizer
 
         texts: list[str] = []
@@ -83,7 +88,10 @@ class TfIdf:
             self._vectorizer = TfidfVectorizer()
         else:
             self._vectorizer = TfidfVectorizer(sublinear_tf=True, analyzer="char_wb", ngram_range=(2, 5))
-        self._names = self._vectorizer.fit_transform(texts).astype(np.float32)
+        try:
+            self._names = self._vectorizer.fit_transform(texts).astype(np.float32)
+        except ValueError as error:
+            raise StageError(f"{self.name} finds no words in {names.source} ({error})") from None
 
     def scores(self, sentences: Sequence[str]) -> Floats:
         """Cosines: (sentences, labels)."""
@@ -105,12 +113,19 @@ class Bm25:
         self._labels = 0
 
     def index(self, names: SkillNames) -> None:
-        """Index every preferred label."""
+        """Index every preferred label.
+
+        Raises:
+            StageError: no label has a word.
+        """
         import bm25s
 
         self._labels = len(names)
         self._index = bm25s.BM25(method="lucene", k1=1.5, b=0.75)
-        self._index.index([words_of(label) for label in names.labels], show_progress=False)
+        words = [words_of(label) for label in names.labels]
+        if not any(words):
+            raise StageError(f"{self.name} finds no words in {names.source}")
+        self._index.index(words, show_progress=False)
 
     def scores(self, sentences: Sequence[str]) -> Floats:
         """BM25 scores: (sentences, labels)."""
@@ -131,17 +146,28 @@ class Fusion:
             raise ValueError(f"got {len(systems)} systems and {len(weights)} weights")
         self._systems = systems
         self._weights = weights
+        self._labels = 0
         self.name = " + ".join(f"{weight:g} {system.name}" for weight, system in zip(weights, systems, strict=True))
 
     def index(self, names: SkillNames) -> None:
         """Index every system."""
+        self._labels = len(names)
         for system in self._systems:
             system.index(names)
 
     def scores(self, sentences: Sequence[str]) -> Floats:
-        """Sum of weighted z-scores: (sentences, labels)."""
-        weighted = zip(self._weights, self._systems, strict=True)
-        return sum_of_z_scores([(weight, system.scores(sentences)) for weight, system in weighted])
+        """Sum of weighted z-scores: (sentences, labels).
+
+        Raises:
+            StageError: a system gave scores that are no numbers, of the wrong shape, or not finite.
+        """
+        shape = (len(sentences), self._labels)
+        return sum_of_z_scores(
+            [
+                (weight, checked_scores(system.scores(sentences), shape, system.name))
+                for weight, system in zip(self._weights, self._systems, strict=True)
+            ]
+        )
 
 
 def sum_of_z_scores(weighted: Sequence[tuple[float, Floats]]) -> Floats:

@@ -219,7 +219,9 @@ def csv_rows(path: Path) -> list[Row]:
 
 
 def _grouped(rows: Sequence[Row], where: str) -> BenchmarkFile:
-    columns = set(rows[0]) if rows else set()
+    if not rows:
+        raise StageError(f"{where} holds no row")
+    columns = set(rows[0])
     if {"sentence", "label"} <= columns:
         pairs = [(_sentence(row, n, where), str(row["label"] or "")) for n, row in enumerate(rows, 1)]
     elif {"sentence", "relevant", "skill"} <= columns:
@@ -234,7 +236,7 @@ def _grouped(rows: Sequence[Row], where: str) -> BenchmarkFile:
             for skill in _listed(row["skills"], f"{where} row {n}")
         ]
     else:
-        found = ", ".join(sorted(columns)) or "none"
+        found = ", ".join(sorted(columns))
         raise StageError(f"{where} has no columns 'sentence' and 'label' (found: {found})")
     return group_rows(pairs, where)
 

@@ -123,7 +123,12 @@ def token_system(name: str, model: Any, options: EncoderOptions, share: float = 
     """Token-level matching; sentences keep their token vectors, labels one vector each.
 
     `share` is that of the token-level score in what ranks, the rest being plain cosine.
+
+    Raises:
+        StageError: the model is static.
     """
+    if not isinstance(model, OnnxModel):
+        _prepare_for_tokens(name, model)
 
     def encode_tokens(texts: list[str]) -> list[Floats]:
         if isinstance(model, OnnxModel):
@@ -133,6 +138,19 @@ def token_system(name: str, model: Any, options: EncoderOptions, share: float = 
 
     labels, sentences = (_encoder(model, encode, options) for encode in (model.encode_document, model.encode_query))
     return TokenMatchingSystem(name, encode_tokens, labels, sentences, share)
+
+
+def _prepare_for_tokens(name: str, model: Any) -> None:
+    """Take out the module that scales labels to length 1, as training and exports do: the score needs their lengths.
+
+    Raises:
+        StageError: a static model, whose tokens have never seen each other.
+    """
+    if type(model[0]).__name__ == "StaticEmbedding":
+        raise StageError(f"{name} is static and cannot be scored by tokens", "Give --score cosine")
+    for part, module in list(model.named_children()):
+        if type(module).__name__ == "Normalize":
+            delattr(model, part)
 
 
 def place_and_revision(spec: str) -> tuple[str, str | None]:

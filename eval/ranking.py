@@ -85,7 +85,8 @@ def rank_queries(
     starts = range(0, len(queries), rows_at_once)
     for start in tqdm(starts, desc="scoring", unit="block", disable=len(starts) < 2, leave=False):
         block = queries[start : start + rows_at_once]
-        scores = _checked(system.scores([query.sentence for query in block]), (len(block), len(names)), system.name)
+        given = system.scores([query.sentence for query in block])
+        scores = checked_scores(given, (len(block), len(names)), system.name)
         for row, query in zip(scores, block, strict=True):
             best = top_of(row, depth)
             tops.append(best)
@@ -180,9 +181,15 @@ def system_of_encoder(name: str, encoder: Encoder) -> CosineSystem:
     return CosineSystem(name, encoder.encode, encoder.encode)
 
 
-def _checked(given: npt.ArrayLike, shape: tuple[int, int], name: str) -> Floats:
-    """Scores as float32, whatever a system of one's own gives: lists, whole numbers, truth values."""
+def checked_scores(given: npt.ArrayLike, shape: tuple[int, int], name: str) -> Floats:
+    """Scores as float32, whatever a system of one's own gives: lists, whole numbers, truth values.
+
+    Raises:
+        StageError: they are no real numbers, of another shape than (sentences, labels), or not finite.
+    """
     try:
+        if np.iscomplexobj(given):
+            raise TypeError("they are complex")
         with np.errstate(over="ignore"):  # infinite then, which is refused below
             scores = np.asarray(given, dtype=np.float32)
     except (TypeError, ValueError, RuntimeError) as error:

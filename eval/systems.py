@@ -88,6 +88,8 @@ def _from_python(spec: str) -> System:
     for needed in ("name", "index", "scores"):
         if not hasattr(system, needed):
             raise StageError(f"{spec} has no {needed!r}", "A system has name, index(names) and scores(sentences)")
+    if not isinstance(system.name, str) or not system.name:
+        raise StageError(f"{spec} has the name {system.name!r}, and must have text")
     return system
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from dataset_builder.contract import StageError
 from eval.label_space import SkillNames
 from eval.ranking import Floats, lengths_of
 
@@ -53,10 +54,20 @@ class TokenMatchingSystem:
         self._lengths = lengths_of(self._labels)
 
     def scores(self, sentences: Sequence[str]) -> Floats:
-        """(sentences, labels), each from -1 to 1."""
+        """(sentences, labels), each from -1 to 1.
+
+        Raises:
+            StageError: the model gives tokens other vectors than texts, as with a module that changes dimensions.
+        """
         if self._labels is None or self._lengths is None:
             raise RuntimeError("index the label space before scoring")
         found = self._encode_tokens(list(sentences))
+        sizes = {vectors.shape[-1] for vectors in found} | {self._labels.shape[1]}
+        if len(sizes) > 1:
+            problem = (
+                f"{self.name} gives tokens and texts vectors of different sizes ({', '.join(map(str, sorted(sizes)))})"
+            )
+            raise StageError(problem, "Give --score cosine")
         scores = np.stack([token_matching_scores(tokens, self._labels, self._lengths) for tokens in found])
         if self._encode_sentences is None or self._share == 1:
             return scores

@@ -90,7 +90,7 @@ def _open_model(model_dir: Path) -> Encoder:
     logging.disable_progress_bar()
     try:
         model = SentenceTransformer(str(model_dir), local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # each library raises its own for a damaged file
         raise StageError(f"{model_dir} does not open as a SentenceTransformer ({error})") from None
     return cast(Encoder, model)
 

@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from dataset_builder.contract import StageError, run_command, write_atomically
 from dataset_builder.hub import MODEL_REPO, NAMESPACE
@@ -34,6 +34,7 @@ RESULTS_FOLDER = "results"
 _MODULES = "modules.json"
 _TOKENIZER = "tokenizer.json"
 _WHICH = "Name one with --weights; model_quint8_blocks.onnx runs on every processor and is nearest to the model"
+_REMEDY = "Put back the file that training wrote"
 _NEEDED = (_MODULES, "config.json", _TOKENIZER, EMBEDDINGS_FILE, SKILLS_FILE, TrainingRecord.FILE_NAME)
 _TAKEN_WHERE_THERE = (
     "config_sentence_transformers.json",
@@ -67,12 +68,14 @@ def export_release(source: Source, out: Path) -> CardFacts:
     Raises:
         StageError: the model folder is not ready, a record contradicts another, or `out` is there already.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    # Without a name it is the folder of the caller, which cannot be moved into place.
+    if not out.name or (out.exists() and (not out.is_dir() or any(out.iterdir()))):
         raise StageError(f"{out} exists", "Remove it, or give another folder: a release is never written over")
     gather_facts(source.folder, source.results, source.dataset)
     weights = _chosen_weights(source)
     _refuse_other_pooling(source.folder)
-    building = out.with_name(f".{out.name}.{os.getpid()}.building")
+    # One name, so that what a killed run left is cleared by the next.
+    building = out.with_name(f".{out.name}.building")
     shutil.rmtree(building, ignore_errors=True)
     try:
         for name in (weights, *_files_to_take(source.folder)):
@@ -116,7 +119,10 @@ def _cut_as_measured(folder: Path, facts: CardFacts) -> None:
     if not length.isdecimal():
         return
     path = str(folder / _TOKENIZER)
-    tokenizer = Tokenizer.from_file(path)
+    try:
+        tokenizer = Tokenizer.from_file(path)
+    except Exception as error:  # the library has no type of its own
+        raise StageError(f"{_TOKENIZER} is damaged ({error})", _REMEDY) from None
     tokenizer.enable_truncation(int(length))
     tokenizer.save(path)
 
@@ -124,7 +130,7 @@ def _cut_as_measured(folder: Path, facts: CardFacts) -> None:
 def _refuse_other_pooling(folder: Path) -> None:
     """Readers of the release take the mean over tokens; a model that pools otherwise would be read wrongly."""
     for path in folder.glob("*_Pooling/config.json"):
-        settings = json.loads(path.read_text(encoding="utf-8"))
+        settings = _read_json(path)
         wrong = [
             name for name, value in settings.items()
             if value is True and name.startswith("pooling_mode_") and name != "pooling_mode_mean_tokens"
@@ -140,9 +146,15 @@ def _files_to_take(folder: Path) -> Iterator[str]:
         if not (folder / name).is_file():
             raise StageError(f"{folder} has no {name}", "Give a folder that training and model_card.build completed")
         yield name
-    modules = json.loads((folder / _MODULES).read_text(encoding="utf-8"))
-    of_modules = [f"{module['path']}/config.json" for module in modules if module["path"]]
+    of_modules = [f"{module['path']}/config.json" for module in _read_json(folder / _MODULES) if module["path"]]
     yield from (name for name in (*_TAKEN_WHERE_THERE, *of_modules) if (folder / name).is_file())
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise StageError(f"{path} is damaged ({error})", _REMEDY) from None
 
 
 def _copy(source: Path, target: Path) -> Path:

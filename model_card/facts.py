@@ -220,6 +220,13 @@ def _check_results(facts: CardFacts, index: LabelIndex) -> None:
             )
         if results.tie_order != first.tie_order:
             raise StageError(f"results of {name} break ties by {results.tie_order!r}, others by {first.tie_order!r}")
+        samples, seed = results.bootstrap_samples, results.bootstrap_seed
+        if (samples, seed) != (first.bootstrap_samples, first.bootstrap_seed):
+            raise StageError(
+                f"results of {name} have intervals from {samples:,} samples, seed {seed}, and others from "
+                f"{first.bootstrap_samples:,}, seed {first.bootstrap_seed}",
+                "Evaluate every system with the same --samples",
+            )
         for benchmark in results.benchmarks:
             place = (benchmark.name, benchmark.split)
             if data.setdefault(place, benchmark.asked) != benchmark.asked:

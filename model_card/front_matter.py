@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import PurePath
 from typing import Any
 
 import yaml
@@ -66,9 +67,11 @@ def dataset_id(facts: CardFacts) -> str:
 
 
 def hub_base_model(record: TrainingRecord) -> str:
-    """The base model's Hub id: as trained from, or as the recipe names it where training took a local copy; or ""."""
-    named = [record.base_model.id, str(record.recipe.get("base_model", ""))]
-    return next((name for name in named if is_hub_id(name)), "")
+    """The base model's Hub id: as trained from, or the recipe's where a local folder of that name was taken; or ""."""
+    used, named = record.base_model.id, str(record.recipe.get("base_model", ""))
+    if is_hub_id(used):
+        return used
+    return named if is_hub_id(named) and PurePath(named).name == used else ""
 
 
 def hub_benchmark(benchmark: BenchmarkResult, language: str) -> str:

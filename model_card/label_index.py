@@ -119,8 +119,11 @@ def build_label_index(
 def _refuse_prompts(folder: Path) -> None:
     """The index and the extractor encode without prompts, and the evaluation with them: two different rankings."""
     path = folder / PROMPTS_FILE
-    found = json.loads(path.read_text(encoding="utf-8")).get("prompts") if path.is_file() else None
-    named = [name for name, prompt in (found or {}).items() if prompt]
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        named = [name for name, prompt in (settings.get("prompts") or {}).items() if prompt]
+    except (ValueError, AttributeError) as error:
+        raise StageError(f"{path} is damaged ({error})", "Put back the file that training wrote") from None
     if named:
         raise StageError(
             f"{path} has the prompts {', '.join(named)}, and labels and sentences are ranked here without any",
@@ -160,6 +163,7 @@ def open_label_index(model_dir: str | Path, weights_file: str | None = None) -> 
     Raises:
         StageError: no index, another format, labels that are not those embedded, or weights it does not fit.
     """
+    import pyarrow as pa
     import pyarrow.parquet as parquet
     from safetensors import SafetensorError, safe_open
 
@@ -175,17 +179,21 @@ def open_label_index(model_dir: str | Path, weights_file: str | None = None) -> 
         raise StageError(f"{path} is damaged ({error})", _REMEDY) from None
     if metadata.get("format") != INDEX_FORMAT:
         raise StageError(f"{path} has format {metadata.get('format')!r}, this code reads {INDEX_FORMAT!r}", _REMEDY)
-    table = parquet.read_table(folder / SKILLS_FILE, columns=["uri", "label"])
-    index = LabelIndex(
-        uris=tuple(table["uri"].to_pylist()),
-        labels=tuple(table["label"].to_pylist()),
-        embeddings=embeddings,
-        esco_version=metadata["esco_version"],
-        esco_language=metadata["esco_language"],
-        weights_sha256=json.loads(metadata["weights_sha256"]),
-        lengths=lengths,
-    )
-    if index.labels_sha256 != metadata["labels_sha256"] or len(index.labels) != len(embeddings):
+    try:
+        table = parquet.read_table(folder / SKILLS_FILE, columns=["uri", "label"])
+        index = LabelIndex(
+            uris=tuple(table["uri"].to_pylist()),
+            labels=tuple(table["label"].to_pylist()),
+            embeddings=embeddings,
+            esco_version=metadata["esco_version"],
+            esco_language=metadata["esco_language"],
+            weights_sha256=json.loads(metadata["weights_sha256"]),
+            lengths=lengths,
+        )
+        labels_sha256 = metadata["labels_sha256"]
+    except (pa.ArrowException, ValueError, KeyError) as error:
+        raise StageError(f"the label index of {folder} is damaged ({error})", _REMEDY) from None
+    if index.labels_sha256 != labels_sha256 or len(index.labels) != len(embeddings):
         raise StageError(f"{path} was made for other labels than those in {SKILLS_FILE}", _REMEDY)
     if weights_file is not None and index.weights_sha256.get(weights_file) != sha256_of_file(folder / weights_file):
         raise StageError(f"{path} was made for other weights than {weights_file}", _REMEDY)
@@ -200,6 +208,7 @@ def index_fits(model_dir: str | Path, release: EscoRelease, by_tokens: bool) -> 
     except StageError:
         return False
     same_skills = index.uris == tuple(skill.uri for skill in release.skills)
+    same_skills &= (index.esco_version, index.esco_language) == (release.version, release.language)
     return same_skills and index.labels == tuple(release.labels) and (index.lengths is not None) == by_tokens
 
 

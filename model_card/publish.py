@@ -27,7 +27,11 @@ def check_model(folder: Path) -> TrainingRecord:
     """
     record = TrainingRecord.load(folder)
     card = folder / "README.md"
-    if not card.is_file() or f"# {TITLE} {record.version}" not in card.read_text(encoding="utf-8").splitlines():
+    try:
+        lines = card.read_text(encoding="utf-8").splitlines()
+    except (FileNotFoundError, UnicodeDecodeError):
+        lines = []
+    if f"# {TITLE} {record.version}" not in lines:
         raise StageError(
             f"{card} is not the card of version {record.version}", "Run `python -m model_card.build` first"
         )

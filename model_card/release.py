@@ -32,7 +32,7 @@ from training.run_record import TrainingRecord
 
 REPO = Path(__file__).resolve().parent.parent
 _RESULTS = re.compile(r"<!-- results -->.*?<!-- /results -->", re.DOTALL)
-_PINNED = re.compile(r'revision="(v\d[^"]*)"|@(v\d[\w.]*)')
+_PINNED = re.compile(r'revision="(v\d[^"]*)"|@(v\d+(?:\.\w+)*)')
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def _name_in(kind: type[DatasetManifest] | type[TrainingRecord], folder: Path) -
 def _find(what: str, check: Callable[[], str]) -> Finding:
     try:
         return Finding(what, check())
-    except StageError as error:
+    except (StageError, OSError, UnicodeDecodeError) as error:
         return Finding(what, str(error))
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import jinja2
 import yaml
 
-from dataset_builder.hub import NAMESPACE, model_repo, tag_of
+from dataset_builder.contract import StageError
+from dataset_builder.hub import NAMESPACE, is_hub_id, model_repo, tag_of
 from eval.results import BenchmarkResult, Estimate, EvalResults
 from model_card.facts import REQUIRED_METRICS, CardFacts
 from model_card.forms import forms_table, markdown_table
@@ -31,12 +32,17 @@ def render_card(facts: CardFacts, repo_id: str = "", licence: str = "apache-2.0"
         facts: checked facts.
         repo_id: the model's name on the Hub, used in its snippets; the usual one for its name where "".
         licence: Hub identifier of the weights' licence.
+
+    Raises:
+        StageError: a name that no repository on the Hub can have.
     """
+    repo_id = repo_id or f"{NAMESPACE}/{model_repo(facts.record.name)}"
+    if not is_hub_id(repo_id):
+        raise StageError(f"{repo_id!r} is no name on the Hub", "Give --repo-id as NAMESPACE/NAME")
     environment = jinja2.Environment(  # noqa: S701 - Markdown, and every value is from our own records
         undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
     values = {**_model_values(facts), **_result_values(facts), **_training_values(facts), **_machine_values(facts)}
-    repo_id = repo_id or f"{NAMESPACE}/{model_repo(facts.record.name)}"
     return environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
         values,
         front_matter=yaml.safe_dump(front_matter(facts, licence), sort_keys=False, allow_unicode=True).strip(),

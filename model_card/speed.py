@@ -25,7 +25,7 @@ from pydantic import Field
 
 from dataset_builder.benchmark_files import read_benchmark_file
 from dataset_builder.contract import Record, StageError, Strict, code_version, run_command
-from model_card.label_index import open_label_index, weight_files
+from model_card.label_index import check_weights, open_label_index, weight_files
 
 BATCH_SIZE = 32
 MAX_TOKENS = 128
@@ -70,9 +70,10 @@ def measure_speed(folder: Path, sentences: list[str], repeat: int, cores: int) -
         cores: CPU cores that the libraries may use.
 
     Raises:
-        StageError: no weights, or no label index.
+        StageError: no weights, no label index, or one of other weights.
     """
     weights = weight_files(folder)
+    check_weights(open_label_index(folder), weights)
     open_and_rank_s = _open_and_rank(folder, first_choice(weights), sentences[0], cores)
     backends = []
     for path in weights:

@@ -7,8 +7,9 @@ import csv
 import gzip
 import itertools
 import json
+import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -20,6 +21,8 @@ KINDS = (".parquet", ".csv", ".jsonl", ".csv.gz", ".jsonl.gz")
 FIRST_LINES = 1000
 # A CSV cell longer than this is a broken quote, not an ad.
 MAX_CELL_CHARS = 16 * 1024**2
+# Of a broken cell: its last quotation mark closes it, for a delimiter or the end of the line comes next.
+_CLOSES = re.compile(r'"\s*(?:,(?!\s)|,?\s*\Z)')
 _AS_WINDOWS = "as-windows"  # what open does with bytes that are no UTF-8
 
 
@@ -61,19 +64,37 @@ def readable(file: Path) -> Iterator[None]:
         raise SkillFinderError(f"{file} cannot be read to its end ({error})") from None
 
 
+class CsvRows(csv.DictReader):  # type: ignore[type-arg]  # takes none at run time before Python 3.12
+    """The rows of a CSV file; `of_row` holds the lines read since the row before."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        self.of_row: list[str] = []
+        super().__init__(self._noted(lines), strict=True)
+
+    def _noted(self, lines: Iterable[str]) -> Iterator[str]:
+        for line in lines:
+            # A zero byte is no text, and the csv module stops at it.
+            self.of_row.append(line.replace("\0", ""))
+            yield self.of_row[-1]
+
+    def __next__(self) -> dict[Any, Any]:
+        self.of_row.clear()
+        return super().__next__()
+
+
 @contextmanager
-def csv_rows(file: Path) -> Iterator[csv.DictReader[str]]:
+def csv_rows(file: Path) -> Iterator[CsvRows]:
     """The rows of a CSV file.
 
     Raises:
-        SkillFinderError: a quotation mark is never closed, or the header cannot be read.
+        SkillFinderError: a quotation mark is never closed, where a broken row ends cannot be told, or the header cannot
+            be read.
     """
     # The csv module's limit is the process's, so it is put back.
     before = csv.field_size_limit(MAX_CELL_CHARS)
     try:
         with open_text(file) as lines:
-            # A zero byte is no text, and the csv module stops at it.
-            reader = csv.DictReader((line.replace("\0", "") for line in lines), strict=True)
+            reader = CsvRows(lines)
             try:
                 yield reader
             except csv.Error as error:
@@ -84,8 +105,12 @@ def csv_rows(file: Path) -> Iterator[csv.DictReader[str]]:
         csv.field_size_limit(before)
 
 
-def rows_or_problems(reader: csv.DictReader[str]) -> Iterator[dict[str, Any] | str]:
-    """Each row of `csv_rows`, or what is wrong with it: a quotation mark that is closed within its cell."""
+def rows_or_problems(reader: CsvRows) -> Iterator[dict[str, Any] | str]:
+    """Each row of `csv_rows`, or what is wrong with it: a quotation mark that is closed within its cell.
+
+    Raises:
+        csv.Error: the broken cell may go on in the next line, which would be read as a row of its own.
+    """
     while True:
         try:
             values = next(reader)
@@ -95,12 +120,22 @@ def rows_or_problems(reader: csv.DictReader[str]) -> Iterator[dict[str, Any] | s
             # In the header, or up to the end of the data.
             if not reader.line_num or "expected after" not in str(error):
                 raise
+            if not _is_closed("".join(reader.of_row)):
+                raise csv.Error(
+                    "a quotation mark within a cell is not doubled, so where its row ends is unknown"
+                ) from None
             # The csv module goes on in the next line; rows that are within the quotation marks are told as lines.
             first, reader.line_num = reader.line_num + 1, reader.reader.line_num
             lines = f"line {first}" if first == reader.line_num else f"lines {first} to {reader.line_num}"
             yield f"{lines}: {error}"
         else:
             yield values
+
+
+def _is_closed(broken: str) -> bool:
+    """Whether the broken row ends with these lines: not in "24" monitor", whose cell goes on in the next line."""
+    last = broken.rfind('"')
+    return not broken[:last].endswith(",") and bool(_CLOSES.match(broken, last))
 
 
 def parquet_metadata(file: Path) -> Any:
@@ -149,10 +184,14 @@ def _fields_of(file: Path) -> list[str]:
 
 
 def open_text(file: Path) -> IO[str]:
-    """UTF-8 text, packed or not; bytes that are none are read as Windows writes them."""
-    if file.name.lower().endswith(".gz"):
-        return gzip.open(file, "rt", encoding="utf-8-sig", errors=_AS_WINDOWS, newline="")
-    return file.open(encoding="utf-8-sig", errors=_AS_WINDOWS, newline="")
+    """UTF-8 text, or UTF-16 with its mark, packed or not; bytes that are no UTF-8 are read as Windows writes them."""
+    is_packed = file.name.lower().endswith(".gz")
+    with gzip.open(file) if is_packed else file.open("rb") as bytes_of_file:
+        is_utf16 = bytes_of_file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    encoding, errors = ("utf-16", "replace") if is_utf16 else ("utf-8-sig", _AS_WINDOWS)
+    if is_packed:
+        return gzip.open(file, "rt", encoding=encoding, errors=errors, newline="")
+    return file.open(encoding=encoding, errors=errors, newline="")
 
 
 def _as_windows(error: UnicodeError) -> tuple[str, int]:

@@ -232,6 +232,8 @@ class AdSource:
             if column and column not in found:
                 names = ", ".join(found)[:300] or "none"
                 raise SkillFinderError(f"{file} has no column {column!r} (found: {names})")
+            if column and found.count(column) > 1:
+                raise SkillFinderError(f"{file} has {found.count(column)} columns {column!r}: rename all but one")
 
 
 def _in_short(error: Exception) -> str:

@@ -25,6 +25,7 @@ MAX_PDF_PAGES = pdf_text.MAX_PAGES
 # Time on the wall; time on the processor is limited in process_limits.py.
 MAX_SECONDS = 30.0
 _PDF_MARK = b"%PDF-"
+_RTF_MARK = b"{\\rtf"
 # What Word before 2007 wrote, and what it wraps a locked file in today.
 _OLD_OFFICE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 # How the system ends a process that used up its time.
@@ -67,6 +68,8 @@ def read_document(data: bytes, name: str = "") -> str:
         raise UnreadableFileError(
             "This is an old or locked Word file. Save it as .docx without a password, or paste its text."
         )
+    elif data.lstrip().startswith(_RTF_MARK):
+        raise UnreadableFileError("This is an RTF file. Save it as .docx, or paste its text.")
     elif name.lower().endswith((".pdf", ".docx")):
         raise UnreadableFileError("This is not a real PDF or Word file. Paste the text instead.")
     else:

@@ -18,6 +18,7 @@ from typing import Any, Literal
 import numpy as np
 
 from narrowing import EncodeTokens, TokenVectors
+from pooling import mean_of_tokens, pools_first_token
 from skill_index import SkillFinderError, Vectors, normalised, whole
 from token_batches import EncodeSpans, SpanBatch, TokenBatch, batches_by_length, read_spans
 
@@ -58,7 +59,8 @@ def load_encoder(folder: Path, backend: Backend = "auto") -> LoadedEncoder:
             not; the third digit of a score may differ, so nothing takes it unasked.
 
     Raises:
-        SkillFinderError: not a model folder, no weights for that backend, or a file that is cut off.
+        SkillFinderError: not a model folder, no weights for that backend, a file that is cut off, or modules or
+            a pooling that are not read here.
     """
     if backend not in BACKENDS:
         raise SkillFinderError(f"no backend {backend!r}; there are {', '.join(BACKENDS)}")
@@ -223,10 +225,10 @@ class OnnxEncoder:
         self._tokenizer.enable_truncation(MAX_TOKENS)
         self._tokenizer.no_padding()
         self._padding_id = _padding_id(self._tokenizer)
-        self._first_token = _pools_first_token(folder)
         outputs = [entry.name for entry in self._session.get_outputs()]
         self._output = next((name for name in outputs if name == "sentence_embedding"), outputs[0])
         self._rank = len(self._session.get_outputs()[outputs.index(self._output)].shape)
+        self._first_token = self.has_tokens and pools_first_token(folder)
 
     @property
     def has_tokens(self) -> bool:
@@ -273,14 +275,7 @@ class OnnxEncoder:
     def _pooled(self, output: Vectors, mask: Any) -> Vectors:
         if output.ndim == 2:
             return output
-        return output[:, 0] if self._first_token else _mean_of_tokens(output, mask)
-
-
-def _mean_of_tokens(tokens: Vectors, mask: Any) -> Vectors:
-    """Mean over real tokens. tokens: (sentences, tokens, dimensions); mask: (sentences, tokens)."""
-    weights = mask[:, :, None].astype(np.float32)
-    mean: Vectors = (tokens * weights).sum(axis=1) / weights.sum(axis=1)
-    return mean
+        return output[:, 0] if self._first_token else mean_of_tokens(output, mask)
 
 
 def _padding_id(tokenizer: Any) -> int:
@@ -289,11 +284,3 @@ def _padding_id(tokenizer: Any) -> int:
         if found is not None:
             return int(found)
     return 0
-
-
-def _pools_first_token(folder: Path) -> bool:
-    try:
-        config = json.loads((folder / "1_Pooling" / "config.json").read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError):
-        return False
-    return bool(config.get("pooling_mode_cls_token")) or config.get("pooling_mode") == "cls"

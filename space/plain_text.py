@@ -2,8 +2,8 @@
 
 Markup is blank, an entity ("&#43;") is what it stands for, the ligatures of PDF files are letters again, an accent that
 stands by itself is part of its letter, the bold letters of posts and the wide ones of Asian keyboards are letters, and
-marks that nobody sees (soft hyphens, zero-width blanks) are left out, so that no word is broken by how it was written
-down.
+marks that nobody sees (soft hyphens, zero-width blanks) are left out, and a word that a line end broke is one word, so
+that no word is broken by how it was written down.
 """
 
 from __future__ import annotations
@@ -30,8 +30,20 @@ _NUMBER = r"#[0-9]{1,9}(?![0-9]);?|#[xX][0-9a-fA-F]{1,8}(?![0-9a-fA-F]);?"
 _ODD_LETTERS = "\U0001d400-\U0001d7ff\uff01-\uff5e"  # mathematical and full-width ones
 _TO_READ_OF_MOST = rf"&(?:amp;)?({_NUMBER}|[a-zA-Z][a-zA-Z0-9]{{1,31}};)|[{''.join(_JOINED)}{_ODD_LETTERS}]"
 _TO_READ = re.compile(_TO_READ_OF_MOST)
-_TO_READ_WITH_ACCENTS = re.compile(rf"{_TO_READ_OF_MOST}|[^\W\d_][\u0300-\u036f]+")
+# No letter has more accents than Unicode's stream-safe format allows; a heap of them is no letter.
+_TO_READ_WITH_ACCENTS = re.compile(rf"{_TO_READ_OF_MOST}|[^\W\d_][\u0300-\u036f]{{1,30}}")
 _AMPERSAND = "&amp;"
+_SOFT_HYPHEN = "\u00ad"
+# A line of so many letters was wrapped at a width; the mark that ends a shorter one may close a heading.
+_WRAPPED_FROM = 45
+_MARK_AND_BREAK = re.compile(r"-[^\S\n]{0,20}\n[^\S\n]{0,20}([^\W\d_]+)")
+# Beside these the mark is the word's own, "long-\nterm"; or it stands for a word that follows, "short- and long-term".
+_OWN_MARK_AFTER = frozenset("cross full hands long self short well".split())
+_OWN_MARK_BEFORE = frozenset(
+    """based driven facing free hand house level making minded motivated off on oriented paced related site solving
+    specific term the time to up wide""".split()
+)
+_SUSPENDED_BEFORE = frozenset("and or to und oder et ou".split())
 
 
 @dataclass(frozen=True)
@@ -53,7 +65,7 @@ class PlainText:
 
 def plain_text(text: str) -> PlainText:
     """What a reader sees of a text that may hold HTML."""
-    masked = blank_markup(text)
+    masked = _MARK_AND_BREAK.sub(_as_one_word, blank_markup(text))
     parts: list[str] = []
     starts, ends = array("L"), array("L")
     position = 0
@@ -79,6 +91,18 @@ def plain_text(text: str) -> PlainText:
         return PlainText(masked, range(len(masked)), range(1, len(masked) + 1))
     add_as_it_is(len(masked))
     return PlainText("".join(parts), starts, ends)
+
+
+def _as_one_word(found: re.Match[str]) -> str:
+    """A word that the end of a line broke ("manage-" and "ment"), with marks that nobody sees for the break."""
+    broken, after = found.group(), found[1]
+    line = found.string[found.string.rfind("\n", 0, found.start()) + 1 : found.start()]
+    before = re.split(r"[^\w-]", line[-_WRAPPED_FROM:])[-1]
+    if len(line) < _WRAPPED_FROM or not before[-1:].isalpha() or not after.islower() or after in _SUSPENDED_BEFORE:
+        return broken
+    is_own = "-" in before or before.lower() in _OWN_MARK_AFTER or after in _OWN_MARK_BEFORE
+    marks = _SOFT_HYPHEN * (len(broken) - len(after) - is_own)
+    return "-" * is_own + marks + after
 
 
 def join_letters(text: str) -> str:

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from dataset_builder.contract import StageError
 from dataset_builder.esco import EscoRelease, Skill, read_esco
 from eval.baselines import Bm25, Fusion, LiteralMatch, TfIdf, sum_of_z_scores, words_of
 from eval.label_space import SkillNames, names_of_release
@@ -167,3 +168,50 @@ def test_fusion_weighs_its_systems():
     assert fused.name == "0.6 literal + 0.4 bm25"
     with pytest.raises(ValueError, match="2 systems and 1 weights"):
         Fusion([first, second], [1.0])
+
+
+class Given:
+    """A system of one's own that gives what it is told to."""
+
+    name = "given"
+
+    def __init__(self, scores):
+        self.given = scores
+
+    def index(self, names):
+        pass
+
+    def scores(self, sentences):
+        return self.given
+
+
+def test_fusion_takes_lists_as_any_other_system_does():
+    """literal alone gives (0, 2, 1, 0, 0): five numbers that are all the same add nothing."""
+    fused = Fusion([LiteralMatch(), Given([[1, 1, 1, 1, 1]])], [1.0, 1.0])
+    fused.index(NAMES)
+    assert top_of(fused.scores(["manage staff"])[0], 1).tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    ("scores", "says"),
+    [
+        (None, r"given gave scores of shape \(\)"),
+        ([[0.5]], r"given gave scores of shape \(1, 1\), and \(1, 5\)"),
+        (np.zeros(5), r"given gave scores of shape \(5,\)"),
+        (np.full((1, 5), np.nan), "given gave scores that are not finite"),
+        ([list("abcde")], "given gave scores that are no array of numbers"),
+    ],
+)
+def test_fusion_says_whose_scores_cannot_be(scores, says):
+    """One score a sentence would be broadcast over all labels without a word."""
+    fused = Fusion([LiteralMatch(), Given(scores)], [1.0, 1.0])
+    fused.index(NAMES)
+    with pytest.raises(StageError, match=says):
+        fused.scores(["manage staff"])
+
+
+@pytest.mark.parametrize("system", [TfIdf("words"), Bm25()])
+def test_labels_without_words_are_one_line(system):
+    """A list of one's own may hold signs alone."""
+    with pytest.raises(StageError, match=f"{system.name} finds no words in own list"):
+        system.index(SkillNames(labels=("+", "-"), source="own list", version=""))

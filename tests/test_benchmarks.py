@@ -126,7 +126,8 @@ def test_skill_xl_counts_relevant_rows_only(tmp_path):
         ("sentence,label\na\n", "line 2: not as many cells as columns"),
         ("sentence,label\na,b,c\n", "line 2: not as many cells as columns"),
         ("sentence,label\na,LABEL NOT PRESENT\n", "has no sentence with a label"),
-        ("", "has no columns"),
+        ("", "holds no row"),
+        ("sentence,label\n", "holds no row"),
     ],
 )
 def test_wrong_files_are_refused_by_name(tmp_path, text, message):

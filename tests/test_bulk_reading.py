@@ -191,7 +191,7 @@ def test_a_comma_outside_quotes_is_an_error_of_its_row(tmp_path):
     ("rows", "says"),
     [
         ('1,We bake\n2,"We fry\n3,We grill\n4,We boil\n', "line 3"),
-        ('1,"We" bake\n\n2,"We "fry"\n3,"We grill\n4,We boil\n', "line 5"),
+        ('1,"We "bake"\n\n2,"We "fry"\n3,"We grill\n4,We boil\n', "line 5"),
     ],
 )
 def test_a_quote_that_is_never_closed_ends_the_run(tmp_path, command, capsys, rows, says):

@@ -139,6 +139,10 @@ BREAKS = {
     "other labels": (lambda w: change_results(w, label_space={"sha256": "0" * 64}), "rank other labels"),
     "other ESCO": (lambda w: change_results(w, label_space={"version": "1.2.0"}), r"over ESCO 1\.2\.0"),
     "other ties": (lambda w: change_results(w, file="other.json", tie_order="random"), "break ties by 'random'"),
+    "intervals of other samples": (
+        lambda w: change_results(w, file="other.json", bootstrap_samples=20),
+        "intervals from 20 samples, seed 5, and others from 2,000, seed 5",
+    ),
     "twice": (lambda w: (w / "other.json").write_text((w / "own.json").read_text()), "two results files hold tiny"),
     "a metric is missing": (
         lambda w: benchmarks(w, [benchmark_result("tech", {"rp@5": estimate(0.5)})]), "on tech lack mrr",

@@ -132,6 +132,7 @@ def test_text_of_a_pdf():
         (b"hello", "a.pdf", "not a real PDF"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 600, "a.docx", "old or locked Word file"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 600, "a.doc", "old or locked Word file"),
+        (rb"{\rtf1\ansi You pr\'fcfen\par}", "a.rtf", "an RTF file"),
         (b"%PDF-1.7 and nothing else", "a.pdf", "damaged"),
         (b"PK\x03\x04 broken", "a.docx", "damaged"),
         (docx("", name="other.xml"), "a.docx", "not a Word file"),

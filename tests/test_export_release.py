@@ -271,6 +271,25 @@ def test_a_release_is_never_written_over(made):
     assert (made / "out/README.md").stat().st_mtime_ns == before
 
 
+def test_the_folder_of_the_caller_is_no_place_for_it(made, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StageError, match="give another folder"):
+        export_release(source_of(made), Path())
+
+
+def test_what_a_killed_run_left_is_cleared(work, monkeypatch):
+    """Killed before the folder had its name; the run after it is another process."""
+    with monkeypatch.context() as killed:
+        killed.setattr(shutil, "rmtree", lambda *_, **__: None)
+        killed.setattr(Path, "rename", lambda *_: pytest.exit("killed"))
+        with pytest.raises(pytest.exit.Exception):
+            export_release(source_of(work), work / "out")
+    assert [path for path in work.iterdir() if path.name.endswith(".building")]
+    monkeypatch.setattr("os.getpid", lambda: 0)
+    export_release(source_of(work), work / "out")
+    assert not [path for path in work.iterdir() if path.name.endswith(".building")]
+
+
 @pytest.fixture
 def work(made, tmp_path):
     return shutil.copytree(made, tmp_path / "work", ignore=shutil.ignore_patterns("out"))
@@ -291,6 +310,12 @@ BREAKS = {
         lambda w: (w / "model/1_Pooling/config.json").write_text(json.dumps({"pooling_mode_cls_token": True})),
         "pools otherwise",
     ),
+    "damaged modules": (
+        lambda w: (w / "model/modules.json").write_text("["),
+        r"modules\.json is damaged .* Put back the file",
+    ),
+    "damaged pooling": (lambda w: (w / "model/1_Pooling/config.json").write_text("{"), r"config\.json is damaged"),
+    "damaged tokenizer": (lambda w: (w / "model/tokenizer.json").write_text("{"), r"tokenizer\.json is damaged"),
     "a token in a record": (
         lambda w: (w / "model/tokenizer_config.json").write_text('{"a": "hf_' + "0123456789" * 3 + '"}'),
         "looks like a token",

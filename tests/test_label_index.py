@@ -5,9 +5,11 @@ import subprocess
 import sys
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
 from safetensors import safe_open
+from safetensors.numpy import save
 
 from dataset_builder.contract import StageError
 from dataset_builder.esco import EscoRelease, Skill, read_esco
@@ -118,18 +120,21 @@ def test_fitting_embeddings_are_kept_and_skills_refreshed(folder):
     assert parquet.read_table(folder / SKILLS_FILE)["group"].to_pylist() == ["", "", ""]
 
 
-@pytest.mark.parametrize("change", ["weights", "labels"])
+@pytest.mark.parametrize("change", ["weights", "labels", "ESCO version", "language"])
 def test_an_index_that_no_longer_fits_is_made_again(folder, change):
     build_label_index(RELEASE, PlantedEncoder, folder, "tiny")
     release = RELEASE
     if change == "weights":
         (folder / "model.safetensors").write_bytes(b"others")
-    else:
+    elif change == "labels":
         release = EscoRelease("1.1.0", "en", RELEASE.skills[::-1])
+    else:  # read from a folder that did not say its version, and now from one that does
+        release = EscoRelease(*(("1.2.0", "en") if change == "ESCO version" else ("1.1.0", "de")), RELEASE.skills)
     encoder = PlantedEncoder()
     index = build_label_index(release, lambda: encoder, folder, "tiny")
     assert encoder.calls == 1
     assert index.labels == tuple(release.labels)
+    assert (index.esco_version, index.esco_language) == (release.version, release.language)
 
 
 def test_other_weights_are_refused(folder):
@@ -160,6 +165,30 @@ def test_broken_and_missing_files(folder, tmp_path_factory):
         open_label_index(folder)
     with pytest.raises(StageError, match="Is it a model folder"):
         weight_files(tmp_path_factory.mktemp("empty"))
+
+
+def test_damaged_files_of_the_index_are_told_and_made_again(folder):
+    """Skills that are no Parquet file or have no label, and embeddings that do not say what they are."""
+    build_label_index(RELEASE, PlantedEncoder, folder, "tiny")
+    skills = (folder / SKILLS_FILE).read_bytes()
+    other = pa.BufferOutputStream()
+    parquet.write_table(pa.table({"uri": ["a"]}), other)
+    for damaged in (skills[:20], b"", other.getvalue().to_pybytes()):
+        (folder / SKILLS_FILE).write_bytes(damaged)
+        with pytest.raises(StageError, match=r"(?s)is damaged .*model_card\.build` on this folder again"):
+            open_label_index(folder)
+        assert build_label_index(RELEASE, PlantedEncoder, folder, "tiny").labels == tuple(RELEASE.labels)
+    (folder / EMBEDDINGS_FILE).write_bytes(save({"embeddings": np.ones((3, 2), np.float16)}, metadata={"format": "1"}))
+    with pytest.raises(StageError, match="is damaged"):
+        open_label_index(folder)
+    assert build_label_index(RELEASE, PlantedEncoder, folder, "tiny").esco_version == "1.1.0"
+
+
+@pytest.mark.parametrize("damaged", ["{", "[]"])
+def test_damaged_settings_are_told(folder, damaged):
+    (folder / "config_sentence_transformers.json").write_text(damaged)
+    with pytest.raises(StageError, match=r"config_sentence_transformers\.json is damaged"):
+        build_label_index(RELEASE, PlantedEncoder, folder, "tiny")
 
 
 @pytest.mark.parametrize("kept", [False, True])

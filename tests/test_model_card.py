@@ -11,26 +11,21 @@ import pytest
 import yaml
 from huggingface_hub import ModelCard, parse_eval_result_entries
 
-from dataset_builder.contract import run_command
-from dataset_builder.schema import DatasetManifest
-from model_card.build import main
 from model_card.facts import Calibration, ModelFile, gather_facts
 from model_card.front_matter import hub_eval_results
 from model_card.render import render_card
 from model_card.speed import BackendSpeed, SpeedRecord
-from tests.card_folders import card_command, retrain, write_everything
+from tests.card_folders import write_everything
 from tests.card_records import (
     OWN_BENCHMARKS,
-    VERSION,
     benchmark_result,
     estimate,
     eval_results,
     manifest,
-    own_results,
     training_record,
 )
 from training.export_record import ExportedForm, ExportResults
-from training.run_record import AveragedRun, TrainingRecord, ValidationPoint
+from training.run_record import AveragedRun, ValidationPoint
 
 
 @pytest.fixture(scope="module")
@@ -226,6 +221,9 @@ def test_a_folder_is_no_base_model_of_the_hub_unless_the_recipe_names_it(facts):
     text, matter = card(seed=1)
     assert "base_model" not in matter
     assert "| base model | `minilm` at" in text
+    text, matter = card(base_model="org/another")  # the command line gave the folder, in place of the recipe's own
+    assert "base_model" not in matter
+    assert "| base model | `minilm` at" in text
     text, matter = card(base_model="org/minilm")
     assert matter["base_model"] == "org/minilm"
     assert "| base model | `org/minilm` (as the recipe names it; taken from the folder `minilm`) at" in text
@@ -291,38 +289,3 @@ def test_the_cards_snippet_runs(work):
     lines = done.stdout.splitlines()
     assert {line.split("  ")[1] for line in lines} == {"bake bread", "weld pipes", "Python"}
     assert [line.split("  ")[0] for line in lines] == sorted((line.split("  ")[0] for line in lines), reverse=True)
-
-
-def test_it_replaces_the_card_of_the_library_and_keeps_the_index(made, capsys):
-    first = (made / "model/label_index/label_embeddings.safetensors").stat().st_mtime_ns
-    main(card_command(made))
-    assert "2 runs, label index of 3 skills" in capsys.readouterr().out
-    assert (made / "model/label_index/label_embeddings.safetensors").stat().st_mtime_ns == first
-    assert (made / "model/README.md").read_text(encoding="utf-8").count("ESCO skill bi-encoder") == 1
-
-
-def test_a_stopped_card_leaves_the_old_one_and_says_one_line(work, capsys):
-    before = (work / "model/README.md").read_bytes()
-    own_results(work / "model", dataset_version="0.9.0").save(work / "own.json")
-    assert run_command(main, card_command(work)) == 2
-    error = capsys.readouterr().err.strip()
-    assert error.startswith("error: dataset version contradicts")
-    assert "\n" not in error
-    assert (work / "model/README.md").read_bytes() == before
-
-
-def test_a_token_in_a_record_reaches_no_card(work, capsys):
-    """Someone trained with a token on the command line: the record keeps the command, the card must not."""
-    secret = "hf_" + "0123456789" * 3
-    before = (work / "model/README.md").read_bytes()
-    retrain(work, command=f"accelerate launch -m training.train --token {secret}")
-    own_results(work / "model").save(work / "own.json")
-    assert run_command(main, card_command(work)) == 2
-    said = capsys.readouterr()
-    assert "holds what looks like a token (hf_...)" in said.err
-    assert secret not in said.err + said.out
-    assert (work / "model/README.md").read_bytes() == before
-
-
-def test_records_are_of_one_version(made):
-    assert TrainingRecord.load(made / "model").version == DatasetManifest.load(made / "data").version == VERSION

@@ -1,5 +1,7 @@
 """model_card.speed: what it measures is counted right, and its record goes into the card."""
 
+import shutil
+
 import pytest
 
 from dataset_builder.contract import StageError
@@ -48,6 +50,13 @@ def test_the_command_measures_and_the_card_says_it(folder, tmp_path, capsys):
     record.model_copy(update={"weights_sha256": {"model.safetensors": "0" * 64}}).save(folder)
     with pytest.raises(StageError, match="measured with other weights"):
         gather_facts(folder, [tmp_path / "own.json"], tmp_path / "data")
+
+
+def test_a_file_that_the_index_does_not_know_is_not_measured(folder, tmp_path):
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    (copy / "model.onnx").write_bytes(b"exported later")
+    with pytest.raises(StageError, match=r"made for other weights than model\.onnx"):
+        measure_speed(copy, ["You bake bread."], repeat=1, cores=1)
 
 
 def test_bad_input(folder, tmp_path):

@@ -89,6 +89,16 @@ def test_cleaned_text_has_no_markup_and_offsets_stay():
     assert text[passage.start : passage.end] == "You sell&nbsp;<b>R&amp;D</b> services"
 
 
+@pytest.mark.parametrize("marks", [401, 5000])
+def test_a_letter_under_a_heap_of_accents_ends_nothing(marks):
+    """They were one letter that no passage is long enough for."""
+    text = f"You bake a{chr(0x301) * marks} cake"
+    passages = split_passages(text)
+    assert passages[0].start == 0
+    assert passages[-1].end == len(text)
+    assert all(earlier.end <= later.start for earlier, later in itertools.pairwise(passages))
+
+
 def test_offsets_are_code_points_after_characters_beyond_the_basic_plane():
     text = "🚀🚀 Launch rockets 🚀\n👩‍💻 Write code"
     assert cut(text) == ["Launch rockets", "Write code"]

@@ -118,3 +118,26 @@ def test_one_sentence_is_ranked_by_its_letters():
     """ "work\ufb02ow software" has both words of the name: their cosine is 1."""
     best = tiny_finder(OWN).rank("Work\ufb02ow soft\u00adware", 1)[0]
     assert (best.label, round(best.score, 4)) == ("workflow software", 1.0)
+
+
+@pytest.mark.parametrize(
+    ("broken", "whole"),
+    [
+        ("manage-\nment", "management"),
+        ("manage-\r\n  ment", "management"),
+        ("long-\nterm", "long-term"),
+        ("evidence-\nbased", "evidence-based"),
+        ("day-to-\nday", "day-to-day"),
+        ("short-\nand long-term", "short-\nand long-term"),
+        ("Windows-\nServer", "Windows-\nServer"),
+    ],
+)
+def test_a_word_that_a_line_end_broke_is_one_word(broken, whole):
+    line = "You come with years of experience in questions of "
+    plain = plain_text(f"{line}{broken} and care")
+    assert plain.letters == f"{line}{whole} and care"
+    assert plain.place(len(line), len(line) + len(whole)) == (len(line), len(line) + len(broken))
+
+
+def test_the_mark_after_a_heading_breaks_no_word():
+    assert plain_text("Your duties-\nmanage staff").letters == "Your duties-\nmanage staff"

@@ -195,6 +195,8 @@ def test_a_model_without_its_own_card_or_index_is_not_published(world, here, tmp
     card = (folder / "README.md").read_text()
     (folder / "README.md").write_text("---\n---\n# SentenceTransformer\n")
     assert "is not the card of version" in here("model", folder=folder).stderr
+    (folder / "README.md").write_bytes(card.encode() + b"\xe9")  # saved by an editor in another encoding
+    assert "is not the card of version" in here("model", folder=folder).stderr
     (folder / "README.md").write_text(card)
     (folder / "onnx").mkdir()
     (folder / "onnx/model.onnx").write_bytes(b"exported later")

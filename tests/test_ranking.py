@@ -101,6 +101,7 @@ def test_scores_of_any_numbers_are_ranked(scores, monkeypatch):
     [
         ([["x", "y"]], r"no array of numbers \(could not convert string to float: 'x'"),
         ([[1, 2], [3]], "no array of numbers"),
+        ([[1j, 2]], r"no array of numbers \(they are complex"),
         (None, "of shape"),
         ([[1e300, 0]], "not finite"),
     ],

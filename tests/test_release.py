@@ -94,6 +94,17 @@ def test_any_one_change_fails(work, what):
     assert message in found[what]
 
 
+def test_a_check_that_cannot_run_fails_and_the_others_go_on(work, monkeypatch):
+    (work / "model/README.md").write_bytes(b"\xe9")
+    monkeypatch.setenv("PATH", "")  # without git
+    assert set(failing(work)) == {"model card", "git tag"}
+
+
+def test_a_pinned_version_may_end_a_sentence(work):
+    edit(work / "README.md", "NAMESPACE/m@v1.0.0", "It is pinned at NAMESPACE/m@v1.0.0.")
+    assert failing(work) == {}
+
+
 def test_another_version_fails_everywhere_but_in_the_card_which_fits_its_records(made):
     expected = {"changelog", "dataset folder", "dataset card", "model and results", "README"}
     assert set(failing(made, "1.1.0")) == expected

@@ -24,6 +24,10 @@ class Fixed:
         return [[0.0]] * len(sentences)
 
 
+class Nameless(Fixed):
+    name = None
+
+
 class Sized(Fixed):
     def __init__(self, size):
         self.size = size
@@ -32,7 +36,7 @@ class Sized(Fixed):
 @pytest.fixture(autouse=True)
 def mine(monkeypatch):
     module = ModuleType("mine")
-    module.Fixed, module.Sized = Fixed, Sized
+    module.Fixed, module.Sized, module.Nameless = Fixed, Sized, Nameless
     monkeypatch.setitem(sys.modules, "mine", module)
 
 
@@ -44,3 +48,9 @@ def test_a_name_without_setter_is_kept_or_replaced_in_tables():
 def test_a_system_that_needs_arguments_is_refused():
     with pytest.raises(StageError, match=r"python:mine:Sized cannot be loaded \(.*'size'\). Write python:MODULE:NAME,"):
         open_system("python:mine:Sized", EncoderOptions())
+
+
+def test_a_system_whose_name_is_no_text_is_refused_before_the_work():
+    """The results hold the name, and they are written last."""
+    with pytest.raises(StageError, match="python:mine:Nameless has the name None"):
+        open_system("python:mine:Nameless", EncoderOptions())
