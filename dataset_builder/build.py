@@ -51,6 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             journal.hold()
         try:
             outcome = run_rounds(options, release, plan, journal, replies_getter(options), say)
+            journal.look_for_damage()
         finally:
             if journal.damaged:
                 say(f"{len(journal.damaged):,} damaged rows of the journal were not trusted")
@@ -90,6 +91,7 @@ def replies_getter(options: BuildOptions) -> Callable[[Generation], bool]:
         endpoint = options.endpoint
         client = ChatClient(endpoint.base_url, endpoint.model, options.timeout_s, options.extra_body)
         progress = generation.run(client, missing)
+        say_waits(progress)
         stop_early(progress, options)
         stop_after_outage(generation, options)
         return True
@@ -146,6 +148,13 @@ def is_complete(step: BatchStep, generation: Generation, options: BuildOptions) 
             generation.missing()  # which sees what was refused among them
         stop_after_outage(generation, options)
     return step.complete
+
+
+def say_waits(progress: Progress) -> None:
+    """Say which tries met errors that pass."""
+    which = ", ".join(f"{kind}: {count:,}" for kind, count in progress.waits.most_common())
+    if which:
+        say(f"{progress.waits.total():,} tries had no reply ({which})")
 
 
 def stop_early(progress: Progress, options: BuildOptions) -> None:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import textwrap
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from dataset_builder.contract import StageError, sha256_of_file
+
+# Bytes that are no UTF-8 come as marks, so that their line can be named.
+AS_TEXT: Any = {"encoding": "utf-8-sig", "errors": "surrogateescape", "newline": ""}
+_NO_UTF8 = re.compile("[\udc80-\udcff]")
 
 
 class CsvFiles:
@@ -72,33 +77,56 @@ class CsvFiles:
         self.used_sha256[path.name] = sha256_of_file(path)
         if member:
             with zipfile.ZipFile(path) as archive:
-                member_text = io.TextIOWrapper(archive.open(member), encoding="utf-8-sig", newline="")
-                yield from _checked_rows(member_text, f"{path}:{member}", columns)
+                member_text = io.TextIOWrapper(archive.open(member), **AS_TEXT)
+                yield from checked_rows(member_text, f"{path}:{member}", columns)
         else:
-            with path.open(encoding="utf-8-sig", newline="") as text:
-                yield from _checked_rows(text, str(path), columns)
+            with path.open(**AS_TEXT) as text:
+                yield from checked_rows(text, str(path), columns)
 
 
-def _checked_rows(text: io.TextIOBase, where: str, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
-    reader = csv.DictReader(text, strict=True)  # or an open quote swallows the rows after it
+def checked_rows(
+    text: Iterable[str], where: str, columns: Sequence[str], remedy: str = "Is it an ESCO CSV file?"
+) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield (line number, row) of a CSV.
+
+    Args:
+        text: its lines, opened with AS_TEXT.
+        where: names it in errors.
+        columns: those that it must have.
+        remedy: what to do when one is missing.
+
+    Raises:
+        StageError: one is missing or is there twice; a row of another length; a quotation mark out of place, named by
+            the line where its row begins; or text that is no UTF-8.
+    """
+    reader = csv.DictReader(_utf8(text, where), strict=True)  # or an open quote swallows the rows after it
     begins = 1  # the row that is read, which may have several lines
     try:
-        missing = [column for column in columns if column not in (reader.fieldnames or ())]
+        names = reader.fieldnames or ()
+        missing = [column for column in columns if column not in names]
         if missing:
-            found = textwrap.shorten(", ".join(reader.fieldnames or ()) or "none", 300)
-            raise StageError(f"{where} has no column {missing[0]!r} (found: {found})", "Is it an ESCO CSV file?")
+            found = textwrap.shorten(", ".join(names) or "none", 300)
+            raise StageError(f"{where} has no column {missing[0]!r} (found: {found})", remedy)
+        twice = [column for column in names if column and names.count(column) > 1]
+        if twice:
+            raise StageError(f"{where} has {names.count(twice[0])} columns {twice[0]!r}", "Rename all but one")
         begins = reader.line_num + 1
         for row in reader:
             check_cells(row, reader.fieldnames or (), f"{where} line {reader.line_num}")
             yield reader.line_num, row
             begins = reader.line_num + 1
-    except UnicodeDecodeError as error:
-        raise StageError(f"{where} is not UTF-8 text ({error.reason})") from None
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise StageError(f"{where} is damaged ({error})", "Get the zip again") from None
     except csv.Error as error:
         problem = f"{where} line {reader.reader.line_num}: {error}, in the row that begins at line {begins}"
         raise StageError(problem, "Is a quote missing?") from None
+
+
+def _utf8(lines: Iterable[str], where: str) -> Iterator[str]:
+    for number, line in enumerate(lines, 1):
+        if _NO_UTF8.search(line):
+            raise StageError(f"{where} line {number} is not UTF-8 text", "Save it as UTF-8")
+        yield line
 
 
 def check_cells(row: Mapping[Any, Any], columns: Sequence[str], where: str) -> None:

@@ -31,6 +31,7 @@ OCCUPATION_COLUMNS = ("conceptUri", "preferredLabel")
 SKILL_TYPES = ("knowledge", "skill/competence")  # or none: of a few skills ESCO says no type
 # A folder may state its version here; otherwise the version is looked for in the names of zips and folders.
 VERSION_FILE = "version.txt"
+UNKNOWN_VERSION = "unknown"
 _FILE_PATTERN = re.compile(r"(?:^|/)(skills|occupations)_([a-z]{2})\.csv$")
 _VERSION_PATTERN = re.compile(r"(?<!\d)v?(\d+\.\d+(?:\.\d+)?)(?!\d)")
 
@@ -122,6 +123,7 @@ def read_esco(sources: str | Path | Sequence[str | Path], language: str = "en") 
     """
     places = [sources] if isinstance(sources, str | Path) else list(sources)
     paths = [path for place in places for path in _paths_of(place, language)]
+    _refuse_two_versions(paths)
     files = CsvFiles(paths)
     notes: Counter[str] = Counter()
     obsolete: set[str] = set()
@@ -236,6 +238,17 @@ def _read_group_labels(files: CsvFiles, language: str, obsolete: set[str], notes
     return labels
 
 
+def _refuse_two_versions(paths: Sequence[Path]) -> None:
+    """Relations of one release leave out skills of another without a word."""
+    versions = {path: version for path in paths if (version := _version_of([path])) != UNKNOWN_VERSION}
+    numbers = {
+        (*map(int, found[1].split(".")), 0)[:3] for one in versions.values() if (found := _VERSION_PATTERN.search(one))
+    }
+    if len(numbers) > 1:
+        which = ", ".join(f"{path.name}: {version}" for path, version in versions.items())
+        raise StageError(f"the places are of different ESCO releases ({which})", "Give those of one release")
+
+
 def _version_of(paths: Sequence[Path]) -> str:
     for path in paths:
         stated = path / VERSION_FILE
@@ -245,4 +258,4 @@ def _version_of(paths: Sequence[Path]) -> str:
         found = _VERSION_PATTERN.search(path.name)
         if found:
             return found[1]
-    return "unknown"
+    return UNKNOWN_VERSION

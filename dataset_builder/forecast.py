@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from dataset_builder.build_options import BuildOptions
 from dataset_builder.esco import EscoRelease
 from dataset_builder.journal import Journal
@@ -10,6 +12,8 @@ from dataset_builder.pacing import bucket_of
 from dataset_builder.plan import Ask, Plan
 from dataset_builder.rounds import generation_of, widest_plan
 from dataset_builder.sending import bound_of_reply
+
+FIRST_PROMPT_RATIO = 1.5  # of a prompt's tokens and its estimate, where no server has counted one
 
 
 def forecast(plan: Plan, release: EscoRelease, options: BuildOptions) -> str:
@@ -82,12 +86,14 @@ def _most(todo: list[tuple[Ask, int]], progress: Progress, options: BuildOptions
     most = Tokens()
     for ask, attempt in todo:
         times = attempts - attempt
-        most.add(times * progress.prompt_bound(ask), times * bound_of_reply(ask, options.sampling))
+        read = math.ceil(ask.prompt_tokens * (progress.prompt_ratio or FIRST_PROMPT_RATIO))
+        most.add(times * read, times * bound_of_reply(ask, options.sampling))
     usd = options.limits.price.of(most.prompt, most.completion)
     money = f", {usd:,.2f} US dollars" if _is_known(options) else ""
     often = "each asked once" if attempts == 1 else f"each asked {attempts} times"
     rounds = ", all rounds" if options.rounds else ""
-    how = f"every reply at its bound, {often}{rounds}; replies that are lost come on top"
+    longer = "" if progress.prompt_ratio else f", prompts {FIRST_PROMPT_RATIO:g} times their estimate"
+    how = f"every reply at its bound{longer}, {often}{rounds}; replies that are lost come on top"
     return f"{most.prompt:,} / {most.completion:,} tokens{money} ({how})"
 
 

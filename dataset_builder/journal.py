@@ -7,6 +7,7 @@ repeats outages only. Each row carries a checksum; a row that does not match it 
 
     python -m dataset_builder.journal export JOURNAL.sqlite REPLIES.parquet
     python -m dataset_builder.journal import JOURNAL.sqlite REPLIES.parquet
+    python -m dataset_builder.journal salvage DAMAGED.sqlite JOURNAL.sqlite
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import argparse
 import hashlib
 import json
 import os
+import shlex
 import sqlite3
 import sys
 from collections.abc import Iterator, Sequence
@@ -72,7 +74,7 @@ class Entry(NamedTuple):
 
 
 _NAMES = list(Entry._fields)
-_SELECT = f"SELECT {', '.join(_NAMES)}, checksum FROM entries"  # noqa: S608
+SELECT_ENTRIES = f"SELECT {', '.join(_NAMES)}, checksum FROM entries"  # noqa: S608
 _INSERT = f"INSERT OR REPLACE INTO entries VALUES ({', '.join('?' * (len(_NAMES) + 1))})"  # noqa: S608
 _CREATE = """CREATE TABLE IF NOT EXISTS entries (
     key TEXT PRIMARY KEY, kind TEXT, text TEXT, finish_reason TEXT, prompt_tokens INTEGER, completion_tokens INTEGER,
@@ -83,6 +85,7 @@ class Journal:
     """An open journal file. One process writes; a reader may look at the same time.
 
     `damaged` holds the keys of all damaged rows that were met; `corrupt` those of them that no new entry has replaced.
+    A row whose key is damaged is met by `look_for_damage` alone.
 
     Args:
         path: the SQLite file, made with its folders when it is missing.
@@ -95,6 +98,7 @@ class Journal:
         self.path = Path(path)
         self.damaged: set[str] = set()
         self.corrupt: set[str] = set()
+        self._met: set[str] = set()
         self._held: int | None = None
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self._errors():
@@ -111,7 +115,8 @@ class Journal:
     def get_many(self, keys: Sequence[str]) -> dict[str, Entry]:
         """The entries of several requests by key, those that can be trusted, in one read."""
         rows = self._rows("WHERE key IN (SELECT value FROM json_each(?))", json.dumps(keys))
-        return {entry.key: entry for row in rows if (entry := self._checked(row)) is not None}
+        self._met.update(row[0] for row in rows)
+        return {entry.key: entry for row in rows if (entry := self.checked(row)) is not None}
 
     def put(self, entry: Entry) -> None:
         """Keep an entry; it is on file when this returns."""
@@ -123,13 +128,20 @@ class Journal:
             self._db.execute("BEGIN")
             self._db.executemany(_INSERT, [(*entry, entry.checksum) for entry in entries])
         self.corrupt.difference_update(entry.key for entry in entries)
+        self._met.update(entry.key for entry in entries)
 
     def entries(self) -> Iterator[Entry]:
         """Every entry that can be trusted, in the order of keys."""
         for row in self._rows("ORDER BY key"):
-            entry = self._checked(row)
+            entry = self.checked(row)
             if entry is not None:
                 yield entry
+
+    def look_for_damage(self) -> None:
+        """Read every row, where there are some that nobody has asked for, so that `damaged` has all damaged ones."""
+        if len(self) > len(self._met):
+            for _ in self.entries():
+                pass
 
     def __len__(self) -> int:
         with self._errors():
@@ -175,7 +187,7 @@ class Journal:
 
     def _rows(self, condition: str, *values: str) -> list[Row]:
         """Rows as they stand in the file; text that is no UTF-8 comes with marks in place of its bytes."""
-        query = f"{_SELECT} {condition}"
+        query = f"{SELECT_ENTRIES} {condition}"
         with self._errors():
             try:
                 return self._db.execute(query, values).fetchall()
@@ -188,7 +200,8 @@ class Journal:
             finally:
                 self._db.text_factory = str
 
-    def _checked(self, row: Row) -> Entry | None:
+    def checked(self, row: Row) -> Entry | None:
+        """The entry of a row as SELECT_ENTRIES gives it, or None where it is damaged, which is noted."""
         *values, settled, about, checksum = row
         entry = Entry(*values, bool(settled), about)  # type: ignore[call-arg,arg-type]
         try:
@@ -205,8 +218,15 @@ class Journal:
         try:
             yield
         except sqlite3.DatabaseError as error:
-            remedy = "Free some space and run the same command again" if "full" in str(error) else "Name another file"
-            raise StageError(f"journal {self.path}: {error}", remedy) from error
+            raise StageError(f"journal {self.path}: {error}", self._remedy(str(error))) from error
+
+    def _remedy(self, error: str) -> str:
+        if "full" in error:
+            return "Free some space and run the same command again"
+        if "malformed" in error:
+            salvage = shlex.join(["python", "-m", "dataset_builder.journal", "salvage", str(self.path), "NEW.sqlite"])
+            return f"Save what can be read: {salvage}"
+        return "Name another file"
 
 
 def export_journal(journal: str | Path, target: str | Path) -> tuple[int, int]:
@@ -258,16 +278,22 @@ def import_journal(journal: str | Path, source: str | Path) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Command line: export or import."""
+    """Command line: export, import or salvage."""
     parser = argparse.ArgumentParser(prog="python -m dataset_builder.journal", description=__doc__.split("\n")[0])
-    parser.add_argument("action", choices=["export", "import"])
+    parser.add_argument("action", choices=["export", "import", "salvage"])
     parser.add_argument("journal", help="the SQLite journal of a build")
-    parser.add_argument("parquet", help="the Parquet file to write or to read")
+    parser.add_argument("other", help="the Parquet file to write or to read; the new journal of what is salvaged")
     options = parser.parse_args(arguments)
-    if options.action == "import":
-        print(f"imported {import_journal(options.journal, options.parquet):,} replies")
+    if options.action == "salvage":
+        from dataset_builder.salvage import salvage_journal
+
+        copied, unread = salvage_journal(options.journal, options.other)
+        print(f"copied {copied:,} replies; {unread / 16**4:.1%} of the keys' range could not be read")
         return
-    written, damaged = export_journal(options.journal, options.parquet)
+    if options.action == "import":
+        print(f"imported {import_journal(options.journal, options.other):,} replies")
+        return
+    written, damaged = export_journal(options.journal, options.other)
     print(f"exported {written:,} replies")
     if damaged:
         print(f"warning: {damaged:,} damaged rows of {options.journal} were left out", file=sys.stderr)

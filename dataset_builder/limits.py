@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from dataset_builder.journal import Entry
 from dataset_builder.plan import MAX_ATTEMPTS, Ask
 
-FIRST_PROMPT_RATIO = 1.5  # until the server has counted a prompt
+CHAT_TEMPLATE_TOKENS = 64  # what a server may put around the messages: marks, a system prompt of its own
 
 
 @dataclass(frozen=True)
@@ -84,8 +84,13 @@ class Progress:
             self.prompt_ratio = max(self.prompt_ratio or 0.0, entry.prompt_tokens / ask.prompt_tokens)
 
     def prompt_bound(self, ask: Ask) -> int:
-        """Tokens that a prompt may have at most: tokenisers differ, so the estimate is corrected by what came back."""
-        return math.ceil(ask.prompt_tokens * (self.prompt_ratio or FIRST_PROMPT_RATIO))
+        """Tokens that a prompt may have at most: tokenisers differ, so the estimate is corrected by what came back.
+
+        Before anything did, one for each byte: no tokeniser makes more of a text.
+        """
+        if self.prompt_ratio is None:
+            return ask.prompt_bytes + CHAT_TEMPLATE_TOKENS
+        return math.ceil(ask.prompt_tokens * self.prompt_ratio)
 
     def fits(self, prompt: int, completion: int, limits: Limits) -> bool:
         """Whether a request of so many tokens may be sent without the budget being exceeded."""

@@ -27,7 +27,7 @@ from dataset_builder.prompts import Message, describe
 from dataset_builder.seeded import stable_number
 
 MAX_ATTEMPTS = 3  # the first try and two more with other seeds
-CHARACTERS_PER_TOKEN = 4.2  # English text in the tokenisers of 2024 to 2026
+BYTES_PER_TOKEN = 4.2  # of UTF-8; English text in the tokenisers of 2024 to 2026
 TOKENS_PER_LINE = 20
 
 
@@ -129,8 +129,12 @@ class Ask:
     @property
     def prompt_tokens(self) -> int:
         """Estimate of the prompt's tokens."""
-        characters = _prefix_characters(self.family, self.sheet, self.language) + len(self.user_text)
-        return round(characters / CHARACTERS_PER_TOKEN) + 8
+        return round(self.prompt_bytes / BYTES_PER_TOKEN) + 8
+
+    @property
+    def prompt_bytes(self) -> int:
+        """Bytes of the messages' texts in UTF-8."""
+        return _prefix_bytes(self.family, self.sheet, self.language) + len(self.user_text.encode("utf-8"))
 
 
 @dataclass(frozen=True)
@@ -289,5 +293,5 @@ def _shared_json(family: str, sheet: int, language: str, endpoint: Endpoint, sam
 
 
 @lru_cache(maxsize=64)
-def _prefix_characters(family: str, sheet: int, language: str) -> int:
-    return sum(len(message["content"]) for message in FAMILIES[family].sheets[sheet].prefix(language))
+def _prefix_bytes(family: str, sheet: int, language: str) -> int:
+    return sum(len(message["content"].encode("utf-8")) for message in FAMILIES[family].sheets[sheet].prefix(language))

@@ -27,6 +27,7 @@ YEAR_S = 365 * 86_400.0
 # Errors after which the provider may well send a bill: they count by the most that the reply can have cost. So does a
 # connection that was lost after the request was sent.
 PAID_KINDS = ("timeout", "broken json", "empty body", "json without a reply", "reply over 4 MB")
+UNSURE_S = 0.05  # between two looks whether the budget has room, while prompts are booked by their bytes
 WITH_WAIT = "with retry-after"  # of an error that says when to come back, in the count of waits
 
 
@@ -61,6 +62,7 @@ class Sender:
         self._requests = MinuteBudget(limits.requests_per_minute)
         self._tokens = MinuteBudget(limits.tokens_per_minute)
         self._pause_until = 0.0
+        self._unsure = 0  # requests in flight whose prompts are booked by their bytes
         self._replied = False
         self._refused_in_a_row = 0
         self._long_waits_in_a_row = 0
@@ -79,15 +81,25 @@ class Sender:
         Raises:
             StopError: the server says no to everything, or there is none.
         """
-        bound = self._progress.prompt_bound(ask), bound_of_reply(ask, self._sampling)
-        if not self._progress.fits(*bound, self._limits):
-            self.stop(BUDGET_USED_UP)
-            return NOT_SENT
+        bound = self._bound(ask)
+        while not self._progress.fits(*bound, self._limits):
+            if not self._unsure:
+                self.stop(BUDGET_USED_UP)
+            if self.stopping.is_set():
+                return NOT_SENT
+            await self._sleep(UNSURE_S)  # what is in flight may turn out to be much shorter
+            bound = self._bound(ask)
+        unsure = self._progress.prompt_ratio is None
         self._progress.reserved.add(*bound)
+        self._unsure += unsure
         try:
             return await self._try(ask, attempt, bound)
         finally:
+            self._unsure -= unsure
             self._progress.reserved.add(-bound[0], -bound[1])
+
+    def _bound(self, ask: Ask) -> tuple[int, int]:
+        return self._progress.prompt_bound(ask), bound_of_reply(ask, self._sampling)
 
     async def _try(self, ask: Ask, attempt: int, bound: tuple[int, int]) -> Entry | str:
         patient_until = time.monotonic() + self._limits.patience_s

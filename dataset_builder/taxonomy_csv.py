@@ -5,13 +5,12 @@ Alternative labels stand one a line within the cell, or separated by ` | `.
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from dataset_builder.contract import StageError, sha256_of_file
-from dataset_builder.csv_files import check_cells
+from dataset_builder.csv_files import AS_TEXT, checked_rows
 from dataset_builder.esco import EscoRelease, Skill, read_esco
 
 ID = "id"
@@ -19,6 +18,10 @@ LABEL = "label"
 DESCRIPTION = "description"
 ALTERNATIVE_LABELS = "alternative_labels"
 SEPARATOR = " | "
+_SPELLINGS = {
+    DESCRIPTION: {"description", "descriptions"},
+    ALTERNATIVE_LABELS: {"altlabel", "altlabels", "alternativelabel", "alternativelabels", "synonyms"},
+}
 
 
 def read_label_space(places: Sequence[str], language: str = "en") -> EscoRelease:
@@ -41,14 +44,8 @@ def read_taxonomy(path: str | Path, language: str = "en") -> EscoRelease:
     path = Path(path)
     if not path.is_file():
         raise StageError(f"{path} does not exist", f"Give a CSV with the columns {ID} and {LABEL}")
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file, strict=True)
-        try:
-            skills, notes = _skills_in(reader, path)
-        except UnicodeDecodeError as error:
-            raise StageError(f"{path} is not UTF-8 text ({error.reason})") from None
-        except csv.Error as error:
-            raise StageError(f"{path} line {reader.reader.line_num}: {error}") from None
+    with path.open(**AS_TEXT) as file:
+        skills, notes = _skills_in(file, path)
     return EscoRelease(
         version=path.stem,
         language=language,
@@ -58,17 +55,14 @@ def read_taxonomy(path: str | Path, language: str = "en") -> EscoRelease:
     )
 
 
-def _skills_in(reader: csv.DictReader[str], path: Path) -> tuple[tuple[Skill, ...], dict[str, int]]:
-    columns = reader.fieldnames or ()
-    for column in (ID, LABEL):
-        if column not in columns:
-            raise StageError(f"{path} has no column {column!r} (found: {', '.join(columns) or 'none'})")
+def _skills_in(file: Iterable[str], path: Path) -> tuple[tuple[Skill, ...], dict[str, int]]:
     skills: dict[str, Skill] = {}
     labels: Counter[str] = Counter()
     notes: Counter[str] = Counter()
-    for row in reader:
-        where = f"{path} line {reader.line_num}"
-        check_cells(row, columns, where)
+    for line, row in checked_rows(file, str(path), (ID, LABEL), f"The columns {ID} and {LABEL} must be there"):
+        if not skills:
+            _refuse_other_spellings(row, path)
+        where = f"{path} line {line}"
         uri, label = row[ID].strip(), _on_one_line(row[LABEL])
         for column, value in ((ID, uri), (LABEL, label)):
             if not value:
@@ -85,6 +79,16 @@ def _skills_in(reader: csv.DictReader[str], path: Path) -> tuple[tuple[Skill, ..
         raise StageError(f"{path} holds no skill")
     notes["preferred labels shared by several skills"] = sum(count for count in labels.values() if count > 1)
     return tuple(skills.values()), dict(notes)
+
+
+def _refuse_other_spellings(columns: Iterable[str], path: Path) -> None:
+    """A column "Description" or "altLabels" would be left out without a word."""
+    for column in columns:
+        plain = "".join(filter(str.isalpha, column)).casefold()
+        for known, others in _SPELLINGS.items():
+            if column != known and plain in others:
+                problem = f"{path} has a column {column!r}, where {known!r} is read"
+                raise StageError(problem, f"Rename it to {known}")
 
 
 def _on_one_line(text: str) -> str:

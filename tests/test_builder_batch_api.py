@@ -3,7 +3,6 @@
 import email
 import http.server
 import json
-import math
 import threading
 
 import pytest
@@ -12,7 +11,7 @@ from openai.resources.batches import Batches
 from dataset_builder import build
 from dataset_builder.contract import EXIT_USER_ERROR, StageError, run_command
 from dataset_builder.journal import REFUSAL, Journal
-from dataset_builder.limits import FIRST_PROMPT_RATIO
+from dataset_builder.limits import CHAT_TEMPLATE_TOKENS
 from dataset_builder.plan import make_plan
 from dataset_builder.schema import DatasetManifest
 from dataset_builder.stub_server import StubServer, reply_text
@@ -229,18 +228,18 @@ def test_replies_to_another_plan_are_not_lost(arguments, tmp_path, capsys):
 
 
 def test_a_budget_holds_for_batches_as_well(arguments, tmp_path, capsys):
-    """A budget of what two requests may use at most, 4 x 32 + 8 = 136 tokens written each, sends two.
+    """A budget of what one request may use at most, 4 x 32 + 8 = 136 tokens written, sends one.
 
-    What their replies leave over may do for one more, and then for none.
+    What its reply leaves over does for some more, and then for none.
     """
-    two = make_plan(read_taxonomy(tmp_path / "skills.csv"), {"styled": 4}).asks[:2]
-    budget = sum(math.ceil(FIRST_PROMPT_RATIO * ask.prompt_tokens) + 136 for ask in two)
+    first = make_plan(read_taxonomy(tmp_path / "skills.csv"), {"styled": 4}).asks[0]
+    budget = first.prompt_bytes + CHAT_TEMPLATE_TOKENS + 136
     Provider.done = True
     batch = [*arguments, "--batch", "--budget-tokens", str(budget)]
     build.main(batch)
-    assert "2 of 6 missing requests sent" in capsys.readouterr().out
+    assert "1 of 6 missing requests sent" in capsys.readouterr().out
     while run_command(build.main, batch) == 0:
-        assert len(Provider.uploads) < SKILLS
+        assert sum(map(len, Provider.uploads)) < SKILLS
     assert "the budget ends before the next of" in capsys.readouterr().err
     sent = sum(map(len, Provider.uploads))
     assert 2 <= sent < SKILLS

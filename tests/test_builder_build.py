@@ -135,8 +135,8 @@ def test_a_dry_run_shows_requests_tokens_money_and_time_and_sends_nothing(esco, 
         "requests            12",
         "tokens in / out     2,816 / 960 (estimated)",
         "money               4.74 US dollars at the given price",
-        "at most             12,672 / 4,896 tokens, 22.46 US dollars (every reply at its bound, each asked 3 times; "
-        "replies that are lost come on top)",
+        "at most             12,672 / 4,896 tokens, 22.46 US dollars (every reply at its bound, prompts 1.5 times "
+        "their estimate, each asked 3 times; replies that are lost come on top)",
         "time                1.50 h at 4 at once and 1800 s a request",
         "Nothing was sent.",
     ]
@@ -144,7 +144,7 @@ def test_a_dry_run_shows_requests_tokens_money_and_time_and_sends_nothing(esco, 
     assert list(tmp_path.glob("*.sqlite")) == []
 
 
-def test_failed_requests_have_their_file_and_the_sums_match(esco, tmp_path):
+def test_failed_requests_have_their_file_and_the_sums_match(esco, tmp_path, capsys):
     """A server that loses every third request for good: requested = accepted + rejected + failed."""
     behaviour = StubBehaviour(fault_share=0.4, faults=("500",), seed=3)
     with StubServer(behaviour) as faulty:
@@ -156,6 +156,8 @@ def test_failed_requests_have_their_file_and_the_sums_match(esco, tmp_path):
         shutil.rmtree(tmp_path / "d")
     with StubServer(behaviour) as faulty:
         build.main(arguments(esco, tmp_path / "d", faulty.url, "--max-tries", "1", "--most-failed", "1"))
+    failed = len((tmp_path / "d" / "failed_requests.jsonl").read_text().splitlines())
+    assert f"{failed} tries had no reply (http 500: {failed})" in capsys.readouterr().out
     manifest = DatasetManifest.load(tmp_path / "d")
     skills = manifest.skills
     assert skills.failed

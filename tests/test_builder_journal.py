@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from dataset_builder.contract import StageError
+from dataset_builder.contract import EXIT_USER_ERROR, StageError, run_command
 from dataset_builder.journal import REPLY, Entry, Journal, export_journal, import_journal, main
 
 
@@ -65,6 +65,45 @@ def test_the_checksum_is_that_of_the_row_as_json(text, settled):
     one = entry(1, text=text, settled=settled)
     expected = json.dumps([one.key, REPLY, text, "stop", 7, 3, settled, one.about]).encode()
     assert one.checksum == hashlib.sha256(expected).hexdigest()[:16]
+
+
+def test_a_damaged_key_is_reported_though_nobody_asks_for_it(tmp_path):
+    with Journal(tmp_path / "j.sqlite") as journal:
+        journal.put_many([entry(1), entry(2)])
+    with Journal(tmp_path / "j.sqlite") as journal:
+        journal._db.execute("UPDATE entries SET key = 'kez001' WHERE key = 'key001'")
+        assert list(journal.get_many(["key001", "key002"])) == ["key002"]
+        assert journal.damaged == set()
+        journal.look_for_damage()
+        assert journal.damaged == {"kez001"}
+
+
+def test_a_journal_with_a_damaged_page_is_salvaged(tmp_path, capsys):
+    """3,000 rows of some 150 bytes, two dozen a page of 4,096: one page and one more may be lost with it."""
+    entries = [
+        entry(number, key=hashlib.sha256(bytes([number % 256, number // 256])).hexdigest()) for number in range(3000)
+    ]
+    old, new = tmp_path / "old.sqlite", tmp_path / "new.sqlite"
+    with Journal(old) as journal:
+        journal.put_many(entries)
+    content = bytearray(old.read_bytes())
+    content[40 * 4096 : 41 * 4096] = bytes(4096)
+    old.write_bytes(content)
+    with (
+        Journal(old) as journal,
+        pytest.raises(StageError, match=r"malformed\. Save what can be read: .* salvage .*old"),
+    ):
+        journal.get_many([one.key for one in entries])
+    main(["salvage", str(old), str(new)])
+    with Journal(new) as journal:
+        saved = list(journal.entries())
+    assert set(saved) < set(entries)
+    assert len(saved) >= 3000 - 60
+    assert f"copied {len(saved):,} replies; 0." in capsys.readouterr().out
+    assert run_command(main, ["salvage", str(old), str(old)]) == EXIT_USER_ERROR
+    old.write_bytes(bytes(40960))
+    assert run_command(main, ["salvage", str(old), str(new)]) == EXIT_USER_ERROR
+    assert "can be read" in capsys.readouterr().err
 
 
 def test_a_journal_is_held_by_one_build_and_read_by_all(tmp_path):

@@ -9,15 +9,19 @@ from dataset_builder.stub_server import StubBehaviour, StubServer
 
 ENGLISH = "You plan the yearly costs of our three clinics and explain differences to the board."
 LINES = {
+    "ar": "تخطط للتكاليف السنوية لعياداتنا الثلاث وتشرح الفروق للإدارة.",
     "bg": "Планирате годишните разходи на нашите три клиники.",
     "cs": "Plánujete roční náklady našich tří klinik a vysvětlujete rozdíly vedení.",
     "da": "Du planlægger de årlige omkostninger for vores tre klinikker.",
     "de": "Sie planen jedes Jahr die Kosten unserer drei Kliniken und erklären Abweichungen.",
+    "el": "Σχεδιάζετε τα ετήσια έξοδα των τριών κλινικών μας.",
     "es": "Planifica los costes anuales de nuestras tres clínicas.",
     "et": "Plaanite meie kolme kliiniku aastakulusid.",
+    "fi": "Suunnittelet kolmen klinikkamme vuosittaiset kustannukset ja selität poikkeamat johdolle.",
     "fr": "Vous planifiez les coûts annuels de nos trois cliniques.",
     "ga": "Déanann tú costais bhliantúla ár dtrí chlinic a phleanáil.",
     "hr": "Planirate godišnje troškove naših triju klinika i objašnjavate razlike upravi.",
+    "hu": "Megtervezi három klinikánk éves költségeit, és elmagyarázza az eltéréseket a vezetőségnek.",
     "is": "Þú skipuleggur árlegan kostnað þriggja heilsugæslustöðva okkar.",
     "it": "Pianifica i costi annuali delle nostre tre cliniche.",
     "lt": "Planuojate mūsų trijų klinikų metines išlaidas.",
@@ -27,6 +31,7 @@ LINES = {
     "no": "Du planlegger de årlige kostnadene for våre tre klinikker og forklarer avvik til styret.",
     "pl": "Planujesz roczne koszty naszych trzech klinik.",
     "pt": "Planeia os custos anuais das nossas três clínicas.",
+    "ro": "Planificați costurile anuale ale celor trei clinici ale noastre.",
     "sk": "Plánujete ročné náklady našich troch kliník a vysvetľujete rozdiely vedeniu.",
     "sl": "Načrtujete letne stroške naših treh klinik.",
     "sv": "Du planerar de årliga kostnaderna för våra tre kliniker.",

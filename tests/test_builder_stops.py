@@ -1,6 +1,5 @@
 """What ends a run early, and what does not: lost replies, a wrong address, a wait until tomorrow, one bad request."""
 
-import math
 import re
 
 import pytest
@@ -11,7 +10,7 @@ from dataset_builder.contract import EXIT_USER_ERROR, StageError, run_command
 from dataset_builder.esco import EscoRelease, Skill
 from dataset_builder.generate import Generation
 from dataset_builder.journal import Journal
-from dataset_builder.limits import FIRST_PROMPT_RATIO, Limits
+from dataset_builder.limits import CHAT_TEMPLATE_TOKENS, Limits
 from dataset_builder.plan import Endpoint, Plan, Sampling, make_plan
 from dataset_builder.schema import DatasetManifest
 from dataset_builder.stub_server import StubBehaviour, StubServer
@@ -28,7 +27,7 @@ def plan_of(count: int) -> Plan:
 
 def longest(plan: Plan) -> int:
     """Tokens that a request may use at most before the server has counted one: 4 x 32 + 8 = 136 are written."""
-    return max(math.ceil(FIRST_PROMPT_RATIO * ask.prompt_tokens) + 136 for ask in plan.asks)
+    return max(ask.prompt_bytes + CHAT_TEMPLATE_TOKENS + 136 for ask in plan.asks)
 
 
 @pytest.fixture
@@ -82,15 +81,15 @@ def test_a_budget_holds_where_no_reply_comes(run, fault):
 
 
 def test_what_a_round_lost_counts_in_the_next_one(arguments, tmp_path):
-    """The budget is what six replies used and three longest ones: with two of those lost, the second round asks once.
+    """The budget is what six replies used, two longest ones, and 500 tokens, which do for one request.
 
-    Where it forgot them, it would ask three times.
+    With two lost the second round asks once. Where it forgot them, it would ask about all six.
     """
     with StubServer() as server:
         given = arguments(server.url, skills=6)
         build.main(given)
         tokens = DatasetManifest.load(tmp_path / "d").tokens
-        budget = tokens.prompt_tokens + tokens.completion_tokens + 3 * longest(plan_of(6))
+        budget = tokens.prompt_tokens + tokens.completion_tokens + 2 * longest(plan_of(6)) + 500
         faults = iter(["reset", "reset"])
         server._fault = lambda: next(faults, None)
         more = ["--at-least", "5", "--rounds", "1", "--asks-again", "0", "--concurrency", "1"]

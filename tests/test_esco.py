@@ -222,7 +222,7 @@ class TestRefusals:
     def test_other_encoding(self, tmp_path: Path):
         text = "\n".join([HEADER, skill_row(1, "Brötchen backen")])
         (tmp_path / "skills_en.csv").write_bytes(text.encode("latin-1"))
-        with pytest.raises(StageError, match=r"skills_en.csv is not UTF-8 text"):
+        with pytest.raises(StageError, match=r"skills_en.csv line 2 is not UTF-8 text"):
             read_esco(tmp_path)
 
     def test_cell_beyond_what_csv_reads(self, tmp_path: Path):

@@ -59,6 +59,14 @@ class TestPlaces:
         second = write_skills(tmp_path / "b", skill_row(1, "bake cakes"), skill_row(2))
         assert read_esco([first, second]).labels == ["bake bread"]
 
+    def test_places_of_two_releases_are_refused(self, tmp_path: Path):
+        first = write_skills(tmp_path / "ESCO dataset - v1.1.1 - classification", skill_row(1))
+        second = write_skills(tmp_path / "v1.1.0 relations", skill_row(1))
+        with pytest.raises(StageError, match=r"different ESCO releases \(.*: 1\.1\.1, v1\.1\.0 relations: 1\.1\.0\)"):
+            read_esco([first, second])
+        other = write_skills(tmp_path / "relations", skill_row(1))
+        assert read_esco([first, other]).version == "1.1.1"
+
     def test_a_place_with_two_releases_is_refused(self, tmp_path: Path):
         write_skills(tmp_path / "both" / "v1.0.0", skill_row(1))
         write_skills(tmp_path / "both" / "v1.1.0", skill_row(1), skill_row(2))
