@@ -60,11 +60,17 @@ def measure_kills(kills: int, folder: Path, seed: int = 1) -> dict[str, float | 
         command = [_command(taxonomy, folder / name, server.url) for name in ("whole", "killed")]
         subprocess.run(command[0], check=True, capture_output=True)
         undisturbed = before = server.requests
+        keys: set[str] = set()
+        lost = most_in_vain = 0
         for _ in range(kills - later):
             before_this = server.requests
             _kill(command[1], lambda _: server.requests > before_this, moments.uniform(0, LONGEST_LIFE_S))  # noqa: B023
-        with Journal(folder / "killed.journal.sqlite") as journal:
-            on_file = len(journal)
+            with Journal(folder / "killed.journal.sqlite") as journal:
+                now = {entry.key for entry in journal.entries()}
+            lost += len(keys - now)
+            most_in_vain = max(most_in_vain, server.requests - before_this - len(now - keys))
+            keys = now
+        on_file = len(keys)
         asked = server.requests
         for _ in range(later):
             _kill(command[1], lambda pid: _half_written(folder, pid).exists(), moments.uniform(0, LONGEST_WRITING_S))
@@ -81,6 +87,9 @@ def measure_kills(kills: int, folder: Path, seed: int = 1) -> dict[str, float | 
         "kills_while_writing": hit_writing,
         "requests_undisturbed": undisturbed,
         "on_file_after_the_kills": on_file,
+        "on_file_and_lost_at_a_later_kill": lost,
+        "most_sent_and_not_on_file_at_one_kill": most_in_vain,
+        "in_flight_at_most": KILL_CONCURRENCY,
         "requests_with_kills": total,
         "repeated_because_in_flight_at_a_kill": total - undisturbed,
         "at_most_in_flight": kills * KILL_CONCURRENCY,

@@ -74,6 +74,8 @@ def test_killed_at_a_random_moment(tmp_path, monkeypatch):
     assert result["parquet_identical"]
     assert result["last_run_asked_only_what_was_missing"]
     assert result["repeated_because_in_flight_at_a_kill"] <= result["at_most_in_flight"]
+    assert result["on_file_and_lost_at_a_later_kill"] == 0
+    assert result["most_sent_and_not_on_file_at_one_kill"] <= result["in_flight_at_most"]
 
 
 def test_the_record_keeps_what_is_promised(repo):

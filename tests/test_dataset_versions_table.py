@@ -25,7 +25,8 @@ def test_the_page_of_the_versions_has_the_table_of_today():
 
 
 def test_the_newest_stands_first_with_as_many_pairs_as_its_files_hold():
-    lines = versions_table.render(versions_table.read_versions(RELEASES)).splitlines()[2:]
+    *lines, published = versions_table.render(versions_table.read_versions(RELEASES)).splitlines()[2:]
+    assert cells(published) == list(versions_table.PUBLISHED)
     assert len(lines) == len(list(RELEASES.glob("v*/manifest.json")))
     first = cells(lines[0])
     folder = RELEASES / first[0].split("(")[1].rstrip(")")
@@ -43,7 +44,9 @@ def test_a_version_that_nobody_judged(tmp_path: Path, capsys: pytest.CaptureFixt
     (tmp_path / "v1.0.0" / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     versions_table.main([str(tmp_path)])
     row = cells(capsys.readouterr().out.splitlines()[2])
-    assert row[6:] == ["-", f"{manifest['language_model']['model']} ({manifest['sentences_accepted']:,})"]
+    used = manifest["tokens"]
+    tokens = f"{used['prompt_tokens'] / 1e6:.1f} / {used['completion_tokens'] / 1e6:.1f}"
+    assert row[6:] == ["-", tokens, f"{manifest['language_model']['model']} ({manifest['sentences_accepted']:,})"]
 
 
 def test_a_page_gets_the_table(tmp_path: Path):
