@@ -7,9 +7,7 @@ set of labels, and sentences left empty dropped: 338 / 262 / 326 test queries fo
 from __future__ import annotations
 
 import ast
-import csv
 import io
-import textwrap
 import tokenize
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from dataset_builder.contract import StageError
+from dataset_builder.csv_files import AS_TEXT, checked_rows
 
 UNUSABLE_LABELS = frozenset({"LABEL NOT PRESENT", "UNDERSPECIFIED"})
 TEST_FILES = ("*_test.csv", "test.csv")
@@ -107,26 +106,10 @@ def read_csv(path: Path, columns: Sequence[str] = (), remedy: str = "") -> Itera
         remedy: what to do where a column is missing.
 
     Raises:
-        StageError: not UTF-8 text, a missing column, a quotation mark that is never closed, or a row with more or
-            fewer cells than columns, with the line.
+        StageError: see `checked_rows`.
     """
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file, strict=True)  # or an open quotation mark swallows the rows after it
-        try:
-            for column in columns:
-                if column not in (reader.fieldnames or ()):
-                    found = textwrap.shorten(", ".join(reader.fieldnames or ()) or "none", 300)
-                    raise StageError(f"{path} has no column {column!r} (found: {found})", remedy)
-            for row in reader:
-                if None in row or None in row.values():
-                    raise StageError(f"{path} line {reader.line_num}: not as many cells as columns")
-                yield reader.line_num, row
-        except UnicodeDecodeError as error:
-            raise StageError(f"{path} is not UTF-8 text ({error.reason})") from None
-        except csv.Error as error:
-            problem = "a quotation mark is never closed" if "end of data" in str(error) else error
-            # The line where the row begins that cannot be read.
-            raise StageError(f"{path} line {reader.line_num + 1}: {problem}") from None
+    with path.open(**AS_TEXT) as file:
+        yield from checked_rows(file, str(path), columns, remedy)
 
 
 def list_in(cell: str) -> list[object] | None:

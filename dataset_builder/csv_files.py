@@ -118,8 +118,10 @@ def checked_rows(
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise StageError(f"{where} is damaged ({error})", "Get the zip again") from None
     except csv.Error as error:
-        problem = f"{where} line {reader.reader.line_num}: {error}, in the row that begins at line {begins}"
-        raise StageError(problem, "Is a quote missing?") from None
+        read = reader.reader.line_num
+        upto = f" (read to line {read})" if read > begins else ""
+        problem = "a quotation mark is never closed" if "end of data" in str(error) else error
+        raise StageError(f"{where} line {begins}: {problem}{upto}", "Is a quote missing?") from None
 
 
 def _utf8(lines: Iterable[str], where: str) -> Iterator[str]:

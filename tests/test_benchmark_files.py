@@ -80,10 +80,10 @@ def test_bom_more_columns_and_other_names(tmp_path: Path):
         (b"", r"has no column 'sentence' \(found: none\)"),
         (b"sentence,label\n", r"has no sentence with a label. Is it a benchmark file\?"),
         (b"sentence,label\na,UNDERSPECIFIED\n", r"has no sentence with a label"),
-        (b"label,sentence\nSQL,Uses SQL\nSQL\n", r"line 3: not as many cells as columns"),
-        (b"sentence,label\na,b\na,b,c\n", r"line 3: not as many cells as columns"),
+        (b"label,sentence\nSQL,Uses SQL\nSQL\n", r"line 3: the row ends before column 'sentence'"),
+        (b"sentence,label\na,b\na,b,c\n", r"line 3: more cells than columns"),
         (b"sentence,label\n  ,SQL\n", r"line 2: column 'sentence' is empty"),
-        ("sentence,label\nfür,SQL\n".encode("latin-1"), r"is not UTF-8 text"),
+        ("sentence,label\nfür,SQL\n".encode("latin-1"), r"line 2 is not UTF-8 text"),
         (b'sentence,label\n"' + b"x" * 140_000, r"line 2: field larger than field limit"),
     ],
 )

@@ -123,8 +123,8 @@ def test_skill_xl_counts_relevant_rows_only(tmp_path):
         ("sentence,skills\na,\"['b', 3]\"\n", "row 1: column 'skills' is not a list of labels"),
         ("sentence,skills\na,['b' 'c']\n", r"row 1: column 'skills' is not a list of labels: \"\['b' 'c'\]\""),
         ("sentence,label\na,b\n ,b\n", "row 2: there is no sentence"),
-        ("sentence,label\na\n", "line 2: not as many cells as columns"),
-        ("sentence,label\na,b,c\n", "line 2: not as many cells as columns"),
+        ("sentence,label\na\n", "line 2: the row ends before column 'label'"),
+        ("sentence,label\na,b,c\n", "line 2: more cells than columns"),
         ("sentence,label\na,LABEL NOT PRESENT\n", "has no sentence with a label"),
         ("", "holds no row"),
         ("sentence,label\n", "holds no row"),
@@ -139,7 +139,7 @@ def test_wrong_files_are_refused_by_name(tmp_path, text, message):
 
 def test_text_that_is_not_utf8_is_refused(tmp_path):
     (tmp_path / "x.csv").write_bytes(b"sentence,label\n\xff\xfe,b\n")
-    with pytest.raises(StageError, match=r"x\.csv is not UTF-8 text"):
+    with pytest.raises(StageError, match=r"x\.csv line \d is not UTF-8 text"):
         load_benchmarks([str(tmp_path / "x.csv")], "test")
 
 

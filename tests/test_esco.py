@@ -131,8 +131,8 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("later", "message"),
         [
-            ("skill 4", "skills_en.csv line 5: unexpected end of data, in the row that begins at line 3"),
-            ('"skill" 4', "skills_en.csv line 5: ',' expected after '\"', in the row that begins at line 3"),
+            ("skill 4", r"skills_en.csv line 3: a quotation mark is never closed \(read to line 5\)"),
+            ('"skill" 4', r"skills_en.csv line 3: ',' expected after '\"' \(read to line 5\)"),
         ],
     )
     def test_an_open_quote_swallows_no_skills(self, tmp_path: Path, later: str, message: str):

@@ -27,7 +27,7 @@ def test_columns_of_any_order_and_further_ones(tmp_path):
         (b"id,label,alternative labels\n1,a,b\n", r"'alternative labels', where 'alternative_labels' is read"),
         (b"id,label,id\n1,a,2\n", r"own.csv has 2 columns 'id'\. Rename all but one"),
         (b"id,label,description,description\n1,a,b,c\n", r"own.csv has 2 columns 'description'"),
-        (b'id,label\n1,a\n2,"b\n3,c\n', r"line 4: unexpected end of data, in the row that begins at line 3"),
+        (b'id,label\n1,a\n2,"b\n3,c\n', r"line 3: a quotation mark is never closed \(read to line 4\)"),
         (b"id,label\n1,a\n2,caf\xe9\n", r"own.csv line 3 is not UTF-8 text"),
         (b"id,name\n1,a\n", r"has no column 'label' \(found: id, name\)\. The columns id and label must be there"),
         (b"id,label\n1\n", r"line 2: the row ends before column 'label'"),

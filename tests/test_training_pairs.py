@@ -263,10 +263,10 @@ def test_skillskape_that_is_none(tmp_path: Path, content: str, words: str):
     with pytest.raises(StageError, match=words):
         read_skillskape(str(path))
     path.write_bytes("sentence,skills\nBäcker,['bake bread']\n".encode("latin-1"))
-    with pytest.raises(StageError, match="is not UTF-8 text"):
+    with pytest.raises(StageError, match="line 2 is not UTF-8 text"):
         read_skillskape(str(path))
     path.write_text("sentence,skills\nWe bake.\n")
-    with pytest.raises(StageError, match="line 2: not as many cells as columns"):
+    with pytest.raises(StageError, match="line 2: the row ends before column 'skills'"):
         read_skillskape(str(path))
     with pytest.raises(StageError, match="does not exist"):
         read_skillskape(str(tmp_path / "absent.csv"))
