@@ -2,6 +2,7 @@
 
 import ipaddress
 import os
+import shutil
 import socket
 from pathlib import Path
 
@@ -58,3 +59,17 @@ def only_loopback(monkeypatch: pytest.MonkeyPatch):
 @pytest.fixture
 def repo() -> Path:
     return REPO
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny trained folder with results and dataset, after `model_card.build`."""
+    from tests.card_folders import write_everything
+
+    return write_everything(tmp_path_factory.mktemp("made"))
+
+
+@pytest.fixture
+def work(made: Path, tmp_path: Path) -> Path:
+    """A copy of the made folder to break."""
+    return Path(shutil.copytree(made, tmp_path / "work"))

@@ -1,6 +1,5 @@
 """model_card.facts: a fact that is missing, or that contradicts another, stops the card with a message."""
 
-import shutil
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,22 +10,11 @@ from dataset_builder.contract import StageError, sha256_of_file
 from eval.results import Estimate, EvalResults
 from model_card.facts import gather_facts, sha256_of_rows
 from model_card.forms import markdown_table
-from tests.card_folders import retrain, write_everything
+from tests.card_folders import retrain
 from tests.card_records import OWN_BENCHMARKS, benchmark_result, estimate, manifest, own_results
 from training.dataset_rows import read_dataset
 from training.export_record import ExportedForm, ExportResults
 from training.run_record import TrainingRecord
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    return write_everything(tmp_path_factory.mktemp("made"))
-
-
-@pytest.fixture
-def work(made, tmp_path):
-    """A copy of the made folder to break."""
-    return shutil.copytree(made, tmp_path / "work")
 
 
 def facts_of(root: Path):

@@ -12,18 +12,7 @@ import pytest
 
 import demo
 from dataset_builder.contract import StageError
-from tests.card_folders import write_everything
 from training.run_record import TrainingRecord
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    return write_everything(tmp_path_factory.mktemp("made"))
-
-
-@pytest.fixture
-def work(made, tmp_path):
-    return shutil.copytree(made, tmp_path / "work")
 
 
 def test_a_card_that_was_not_written_is_not_done(work):

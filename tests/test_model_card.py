@@ -1,7 +1,6 @@
 """The model card: every number from records worked by hand, every contradiction refused, its snippet run."""
 
 import re
-import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -15,7 +14,6 @@ from model_card.facts import Calibration, ModelFile, gather_facts
 from model_card.front_matter import hub_eval_results
 from model_card.render import render_card
 from model_card.speed import BackendSpeed, SpeedRecord
-from tests.card_folders import write_everything
 from tests.card_records import (
     OWN_BENCHMARKS,
     benchmark_result,
@@ -26,18 +24,6 @@ from tests.card_records import (
 )
 from training.export_record import ExportedForm, ExportResults
 from training.run_record import AveragedRun, ValidationPoint
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """A trained folder with results and dataset, after `model_card.build`."""
-    return write_everything(tmp_path_factory.mktemp("made"))
-
-
-@pytest.fixture
-def work(made, tmp_path):
-    """A copy of the made folder to break."""
-    return shutil.copytree(made, tmp_path / "work")
 
 
 def facts_of(root: Path):

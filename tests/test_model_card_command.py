@@ -7,21 +7,9 @@ import pytest
 from dataset_builder.contract import run_command
 from dataset_builder.schema import DatasetManifest
 from model_card.build import main
-from tests.card_folders import card_command, retrain, write_everything
+from tests.card_folders import card_command, retrain
 from tests.card_records import VERSION, own_results
 from training.run_record import TrainingRecord
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """A trained folder with results and dataset, after `model_card.build`."""
-    return write_everything(tmp_path_factory.mktemp("made"))
-
-
-@pytest.fixture
-def work(made, tmp_path):
-    """A copy of the made folder to break."""
-    return shutil.copytree(made, tmp_path / "work")
 
 
 def test_it_replaces_the_card_of_the_library_and_keeps_the_index(made, capsys):
