@@ -103,7 +103,7 @@ def test_a_second_round_is_written_as_well(arguments, tmp_path):
 @pytest.mark.parametrize("way", [["--batch-folder", "b"], ["--batch", "--base-url", "http://127.0.0.1:9/v1"]])
 def test_journal_only_beside_a_batch_builds_from_what_is_there(arguments, tmp_path, way):
     """The remedy of a budget that has ended: the same command with one flag more, which asks nobody."""
-    build.main([*arguments, "--budget-tokens", "1000"])
+    build.main([*arguments, "--budget-tokens", "1500"])
     answer(tmp_path / "b")
     build.main([*arguments, "--budget-tokens", "2000"])
     build.main([*arguments[:-2], *way, "--journal-only", "--most-failed", "1"])
@@ -113,7 +113,7 @@ def test_journal_only_beside_a_batch_builds_from_what_is_there(arguments, tmp_pa
 def test_a_budget_bounds_what_is_written(arguments, tmp_path):
     with pytest.raises(StageError, match="budget ends before the next of 6 missing"):
         build.main([*arguments, "--budget-tokens", "10"])
-    build.main([*arguments, "--budget-tokens", "1000"])
+    build.main([*arguments, "--budget-tokens", "1500"])
     assert 0 < len(requests_in(tmp_path / "b")) < SKILLS
 
 

@@ -10,9 +10,18 @@ from tests.test_documents import docx, paragraph, pdf
 pytestmark = pytest.mark.browser
 SAID = "document.querySelector('#drop-problem').textContent"
 
+# The page's script, which comes after its boxes, keeps a file over the page from the browser.
+LISTENS = """() => {
+    const transfer = new DataTransfer();
+    transfer.items.add(new File([], "x"));
+    const event = new DragEvent("dragover", {bubbles: true, cancelable: true, dataTransfer: transfer});
+    return !document.body.dispatchEvent(event);
+}"""
+
 
 def drag(page, target: str, kinds: tuple[str, ...], files: dict[str, bytes]) -> list[bool]:
     """Send drag events with files over an element; says which of them the page keeps from the browser."""
+    page.wait_for_function(LISTENS)
     return page.evaluate(
         """([target, kinds, files]) => {
             const transfer = new DataTransfer();
@@ -77,7 +86,7 @@ def test_what_is_no_ad_is_refused_in_words(page, files, says):
     sent = []
     page.on("request", lambda request: sent.append(request.url) if "upload" in request.url else None)
     drop(page, "#ad textarea", **files)
-    assert page.evaluate(SAID) == says
+    page.wait_for_function(f"said => {SAID} === said", arg=says)
     page.wait_for_timeout(200)
     assert sent == []
     # The next good file takes the words away.
