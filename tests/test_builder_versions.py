@@ -206,7 +206,7 @@ def test_two_columns_are_enough(tmp_path):
         ("id,label\n1,bake,more\n", "line 2: more cells"),
         ("id,label\n", "holds no skill"),
         ('id,label\n1,bake\n2,"cook"x\n', "line 3: ',' expected after"),
-        ('id,label\n1,"bake\n', "line 2: unexpected end of data"),
+        ('id,label\n1,"bake\n', "line 2: a quotation mark is never closed"),
         ("id,label\n1\n", "line 2: the row ends before column 'label'"),
         ("id,label,description\n1,bake,\n2,cook\n", "line 3: the row ends before column 'description'"),
     ],
