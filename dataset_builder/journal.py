@@ -140,8 +140,9 @@ class Journal:
     def look_for_damage(self) -> None:
         """Read every row, where there are some that nobody has asked for, so that `damaged` has all damaged ones."""
         if len(self) > len(self._met):
-            for _ in self.entries():
-                pass
+            for row in self._rows("ORDER BY key"):
+                if row[0] not in self._met:
+                    self.checked(row)
 
     def __len__(self) -> int:
         with self._errors():

@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 from dataset_builder.contract import StageError
-from dataset_builder.journal import SELECT_ENTRIES, Journal
+from dataset_builder.journal import BATCH_ROWS, SELECT_ENTRIES, Entry, Journal
 
 
 def salvage_journal(damaged: str | Path, target: str | Path) -> tuple[int, int]:
@@ -25,6 +25,7 @@ def salvage_journal(damaged: str | Path, target: str | Path) -> tuple[int, int]:
     if not damaged.is_file() or damaged.resolve() == Path(target).resolve():
         raise StageError(f"{damaged} is not there, or is the new journal itself", "Name two files")
     copied = unread = 0
+    entries: list[Entry] = []
     beginnings = [f"{number:04x}" for number in range(16**4)]
     with closing(sqlite3.connect(f"{damaged.resolve().as_uri()}?mode=ro", uri=True)) as source, Journal(target) as new:
         source.text_factory = lambda data: data.decode("utf-8", "replace")
@@ -36,10 +37,11 @@ def salvage_journal(damaged: str | Path, target: str | Path) -> tuple[int, int]:
             except sqlite3.DatabaseError as error:
                 unread, last = unread + 1, error
                 continue
-            entries = [entry for row in rows if (entry := new.checked(row)) is not None]
-            if entries:
+            entries += [entry for row in rows if (entry := new.checked(row)) is not None]
+            if len(entries) >= BATCH_ROWS:
                 new.put_many(entries)
-            copied += len(entries)
+                copied, entries = copied + len(entries), []
+        new.put_many(entries)
     if unread == len(beginnings):
         raise StageError(f"nothing of {damaged} can be read ({last})", "Take an earlier copy, or an exported one")
-    return copied, unread
+    return copied + len(entries), unread

@@ -30,8 +30,6 @@ def test_columns_of_any_order_and_further_ones(tmp_path):
         (b'id,label\n1,a\n2,"b\n3,c\n', r"line 3: a quotation mark is never closed \(read to line 4\)"),
         (b"id,label\n1,a\n2,caf\xe9\n", r"own.csv line 3 is not UTF-8 text"),
         (b"id,name\n1,a\n", r"has no column 'label' \(found: id, name\)\. The columns id and label must be there"),
-        (b"id,label\n1\n", r"line 2: the row ends before column 'label'"),
-        (b"id,label\n", r"own.csv holds no skill"),
     ],
 )
 def test_what_cannot_be_read_is_said(tmp_path, content, words):

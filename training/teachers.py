@@ -1,8 +1,7 @@
 """The teachers of training.pseudo_labels: models, or what models said before; several label a text where all agree.
 
-A label that two models trained apart both give is likelier to be right than one of the surer of them: the idea of
-tri-training (Zhou and Li 2005, IEEE Transactions on Knowledge and Data Engineering 17(11)), here with a bound on the
-score of each as well.
+To trust what models trained apart agree on is the idea of tri-training (Zhou and Li 2005, IEEE Transactions on
+Knowledge and Data Engineering 17(11)), here with a bound on each score. What it was worth is in README.md.
 """
 
 from __future__ import annotations
