@@ -190,17 +190,26 @@ def _or_default(value: float | None) -> str:
 
 
 def dataset_info(manifest: DatasetManifest) -> str:
-    """The YAML of columns by config. Rows stand in the text: `datasets` takes them only with sizes in memory."""
+    """The YAML of columns by config. Rows stand in the text: `datasets` takes them only with sizes in memory.
+
+    The hashes in the description tell versions apart: the cache of `datasets` knows a folder by its name and this YAML
+    alone, and would open another version's rows.
+    """
     features = {"pairs": pairs_features(bool(manifest.parts)), "skills": skills_features()}
+    hashes = {
+        config: ", ".join(f"{file.split} {file.sha256[:16]}" for file in manifest.files if file.config == config)
+        for config in features
+    }
     infos = [
         {
             "config_name": config,
+            "description": f"{manifest.name} {manifest.version}, SHA-256 of {hashes[config]}",
             "features": columns._to_yaml_list(),
             "download_size": sum(file.bytes for file in manifest.files if file.config == config),
         }
         for config, columns in features.items()
     ]
-    return yaml.safe_dump({"dataset_info": infos}, sort_keys=False)
+    return yaml.safe_dump({"dataset_info": infos}, sort_keys=False, width=1_000)
 
 
 def _columns(features: Features, meanings: dict[str, str]) -> list[tuple[str, str, str]]:

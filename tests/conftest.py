@@ -4,6 +4,7 @@ import ipaddress
 import os
 import shutil
 import socket
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -14,31 +15,24 @@ __all__ = ["address", "browser", "page"]
 
 REPO = Path(__file__).resolve().parent.parent
 
+CACHES = tempfile.TemporaryDirectory(prefix="test-caches-")
+
 # Before any library of Hugging Face is imported: they read these once.
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("HF_HUB_DISABLE_XET", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS", "2")
+# A test neither reads nor leaves anything of the user's.
+for name in ("HF_HOME", "HF_DATASETS_CACHE", "HF_MODULES_CACHE", "HF_EVALUATE_CACHE", "XDG_CACHE_HOME", "MPLCONFIGDIR"):
+    os.environ[name] = str(Path(CACHES.name) / name.lower())
+for secret in ("HF_TOKEN", "OPENAI_API_KEY"):
+    os.environ.pop(secret, None)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def private_caches(tmp_path_factory: pytest.TempPathFactory):
-    """Move every cache to a temporary folder, so that a test neither reads nor leaves anything of the user's."""
-    root = tmp_path_factory.mktemp("caches")
-    with pytest.MonkeyPatch.context() as patch:
-        for name in (
-            "HF_HOME",
-            "HF_DATASETS_CACHE",
-            "HF_MODULES_CACHE",
-            "HF_EVALUATE_CACHE",
-            "XDG_CACHE_HOME",
-            "MPLCONFIGDIR",
-        ):
-            patch.setenv(name, str(root / name.lower()))
-        for secret in ("HF_TOKEN", "OPENAI_API_KEY"):
-            patch.delenv(secret, raising=False)
-        yield
+def pytest_unconfigure():
+    """Remove what the tests cached."""
+    CACHES.cleanup()
 
 
 @pytest.fixture(autouse=True)

@@ -6,8 +6,10 @@ from collections import Counter
 
 import pyarrow.parquet as pq
 import pytest
+from datasets import load_dataset
 
 from dataset_builder import schema
+from dataset_builder.card import write_card
 from dataset_builder.dataset_folder import pair_rows, validation_sentences, write_tables
 from dataset_builder.esco import EscoRelease, Occupation, Skill
 from dataset_builder.filters import Report
@@ -15,6 +17,7 @@ from dataset_builder.outcomes import NO_LINE, NO_REQUEST, outcomes_of
 from dataset_builder.plan import make_plan
 from dataset_builder.release_folder import bare_url
 from dataset_builder.sentences import Collected, Sentence
+from tests.small_dataset import small_manifest
 
 SKILLS = tuple(Skill(f"urn:{n}", f"label {n}", (f"other {n}",), skill_type="knowledge") for n in range(40))
 RELEASE = EscoRelease(version="1", language="en", skills=SKILLS)
@@ -67,6 +70,19 @@ def test_the_order_of_sentences_changes_no_byte(tmp_path):
         write_tables(tmp_path / name, given, RELEASE.skills)
     for path in (*schema.PAIRS_FILES.values(), schema.SKILLS_FILE):
         assert (tmp_path / "a" / path).read_bytes() == (tmp_path / "b" / path).read_bytes()
+
+
+def test_a_folder_is_not_opened_from_the_cache_of_another_with_its_name_and_size(tmp_path):
+    """Two folders named `d` whose files differ in a letter: `datasets` knows a folder by its name and card alone."""
+    sizes, texts = [], []
+    for letter in "xy":
+        folder = tmp_path / letter / "d"
+        files = write_tables(folder, [sentence(f"line {n}{letter}", n) for n in range(9)], SKILLS[:9])
+        write_card(folder, small_manifest(files))
+        sizes.append([file.bytes for file in files])
+        texts.append(load_dataset(str(folder))["train"]["sentence"][0])
+    assert sizes[0] == sizes[1]
+    assert texts == ["line 0x", "line 0y"]
 
 
 def test_no_split_is_ever_empty():

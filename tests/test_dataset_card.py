@@ -180,6 +180,11 @@ def test_what_the_hub_reads():
     columns = {one["config_name"]: [column["name"] for column in one["features"]] for one in data["dataset_info"]}
     assert columns == {"pairs": list(pairs_features()), "skills": list(skills_features())}
     assert [one["download_size"] for one in data["dataset_info"]] == [7500, 800]
+    zeros = "0" * 16
+    assert [one["description"] for one in data["dataset_info"]] == [
+        f"small 2.3.4, SHA-256 of train {zeros}, validation {zeros}",
+        f"small 2.3.4, SHA-256 of train {zeros}",
+    ]
 
 
 def test_columns_have_their_types():
