@@ -41,7 +41,7 @@ class Chain:
     @property
     def is_refused(self) -> bool:
         """Whether the server has answered nothing but no."""
-        return bool(self.entries) and all(entry.kind == REFUSAL for entry in self.entries)
+        return {entry.kind for entry in self.entries} == {REFUSAL}
 
 
 class Generation:
@@ -113,19 +113,25 @@ class Generation:
     def missing(self) -> list[tuple[int, int]]:
         """(index of the ask, attempt to make) for everything that the journal lacks; counts what is there as spent."""
         todo = []
+        counted: list[tuple[Ask, int]] = []
         self.refused.clear()
         self.progress.prompt_tokens = self.progress.completion_tokens = 0
         with collector_paused():
             for index, chain in enumerate(self.chains()):
                 for entry in chain.entries:
-                    self.progress.spend(entry, self.plan.asks[index])
+                    self.progress.spend(entry)
+                    counted.append((self.plan.asks[index], entry.prompt_tokens))
                 if chain.is_refused:
                     self.refused.add(index)
                 if chain.next_attempt is not None:
                     todo.append((index, chain.next_attempt))
             for ask, chain in zip(self.later, self._chains_of(self.later), strict=True):
                 for entry in chain.entries:
-                    self.progress.spend(entry, ask)
+                    self.progress.spend(entry)
+                    counted.append((ask, entry.prompt_tokens))
+            if todo:  # a finished plan need not know how long prompts are
+                for ask, prompt_tokens in counted:
+                    self.progress.learn(ask, prompt_tokens)
         return todo
 
     def run(self, client: ChatClient, todo: list[tuple[int, int]] | None = None) -> Progress:
@@ -215,7 +221,8 @@ class Generation:
                     self.progress.failed[index] = entry
                     break
                 self._keep(entry)
-                self.progress.spend(entry, ask)
+                self.progress.spend(entry)
+                self.progress.learn(ask, entry.prompt_tokens)
                 if entry.kind == REFUSAL:
                     self.refused.add(index)
                 if entry.settled:

@@ -76,12 +76,15 @@ class Progress:
     stopped: str = ""
     prompt_ratio: float | None = None
 
-    def spend(self, entry: Entry, ask: Ask) -> None:
+    def spend(self, entry: Entry) -> None:
         """Count the tokens of a reply."""
         self.prompt_tokens += entry.prompt_tokens
         self.completion_tokens += entry.completion_tokens
-        if entry.prompt_tokens:
-            self.prompt_ratio = max(self.prompt_ratio or 0.0, entry.prompt_tokens / ask.prompt_tokens)
+
+    def learn(self, ask: Ask, prompt_tokens: int) -> None:
+        """Note what the server counted for a prompt; 0 where it counted nothing."""
+        if prompt_tokens:
+            self.prompt_ratio = max(self.prompt_ratio or 0.0, prompt_tokens / ask.prompt_tokens)
 
     def prompt_bound(self, ask: Ask) -> int:
         """Tokens that a prompt may have at most: tokenisers differ, so the estimate is corrected by what came back.

@@ -53,7 +53,7 @@ class Sheet:
 
     def user_text(self, skills: Sequence[Skill], occupation: str = "") -> str:
         """The last message: what this request is about."""
-        return self.user.format(skill="; ".join(describe(skill) for skill in skills), occupation=occupation)
+        return self.user.format(skill="; ".join([describe(skill) for skill in skills]), occupation=occupation)
 
     def messages(self, skills: Sequence[Skill], language: str = "en", occupation: str = "") -> list[Message]:
         """Chat messages that ask about `skills`."""
