@@ -23,23 +23,26 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow.parquet as pq
+from rapidfuzz import fuzz
 
 from dataset_builder.bench_faults import measure_faults, measure_kills
 from dataset_builder.chat_client import ChatClient
 from dataset_builder.contract import code_version, run_command, write_atomically
 from dataset_builder.esco import EscoRelease, Skill
-from dataset_builder.filters import Report
+from dataset_builder.filters import NEAR_SCORE, Report, normal_form
 from dataset_builder.generate import Generation
 from dataset_builder.journal import REPLY, Entry, Journal
 from dataset_builder.limits import Limits
-from dataset_builder.near_duplicates import drop_near_duplicates
+from dataset_builder.near_duplicates import MIN_WORDS, drop_near_duplicates
 from dataset_builder.plan import Endpoint, Sampling, ask_again, make_plan
 from dataset_builder.sentences import Sentence
 from dataset_builder.stub_server import reply_text
+from dataset_builder.words import words_of
 
 LATENCY_S = 0.2
 CONCURRENCY = 32
 FURTHER_ROUNDS = 2
+CHANGED_SHARE = 20
 SEED = 13
 RELEASES = Path(__file__).parent / "releases"
 STUB = Endpoint("http://127.0.0.1/v1", "stub", provider="stub")
@@ -137,19 +140,40 @@ def measure_resume(requests: int, folder: Path) -> dict[str, float]:
 
 
 def measure_near_duplicates(sentences: int, seed: int = 1) -> dict[str, float]:
-    """Seconds to find near-duplicates among halves of released sentences joined at random."""
+    """Seconds to find near-duplicates among halves of released sentences joined at random, and how many are found.
+
+    One in CHANGED_SHARE of them comes again with a word changed, for another skill. Where both are near by the score
+    that counts, it should go; how many do is what the filter's look-up by rare words costs.
+    """
     released = sorted(RELEASES.glob("v*/pairs/train.parquet"))[-1]
     halves = [text.split() for text in pq.read_table(released, columns=["sentence"])["sentence"].to_pylist()]
     rng = random.Random(seed)
-    skill = (Skill("urn:1", "skill"),)
+    skill, other = (Skill("urn:1", "skill"),), (Skill("urn:2", "other"),)
     made = []
     for _ in range(sentences):
         first, second = rng.choice(halves), rng.choice(halves)
         text = " ".join([*first[: len(first) // 2], *second[len(second) // 2 :]])
         made.append(Sentence(text, skill, "duty", "styled"))
+    pairs = [(one, Sentence(_changed(one.text, rng), other, "duty", "styled")) for one in made[::CHANGED_SHARE]]
+    near = {changed.text for one, changed in pairs if _are_near(one.text, changed.text)}
     started = time.perf_counter()
-    kept = drop_near_duplicates(made, Report())
-    return {"sentences": sentences, "dropped": sentences - len(kept), "seconds": time.perf_counter() - started}
+    kept = drop_near_duplicates([*made, *(changed for _, changed in pairs)], Report())
+    seconds = time.perf_counter() - started
+    missed = sum(one.skills == other and one.text in near for one in kept)
+    return {"sentences": len(made) + len(pairs), "seconds": seconds, "near": len(near), "missed": missed}
+
+
+def _changed(text: str, rng: random.Random) -> str:
+    """The text with one of its words in the plural, gone, or another."""
+    words = text.split()
+    number = rng.randrange(len(words))
+    words[number : number + 1] = rng.choice([[f"{words[number]}s"], [], [rng.choice(words)]])
+    return " ".join(words)
+
+
+def _are_near(one: str, other: str) -> bool:
+    shortest = min(len(words_of(normal_form(text))) for text in (one, other))
+    return shortest >= MIN_WORDS and fuzz.token_sort_ratio(normal_form(one), normal_form(other)) >= NEAR_SCORE
 
 
 def memory_bytes() -> int:

@@ -3,7 +3,7 @@
 import json
 import shutil
 
-from dataset_builder import bench, bench_faults
+from dataset_builder import bench, bench_faults, near_duplicates
 
 
 def test_a_finished_plan_lacks_nothing(tmp_path):
@@ -49,9 +49,11 @@ def test_a_fault_that_goes_unrecognised_would_show(tmp_path, monkeypatch):
     assert not bench.measure_faults(60, tmp_path)["every_fault_recognised"]
 
 
-def test_near_duplicates_are_timed_on_released_sentences():
+def test_near_duplicates_that_are_missed_are_counted(monkeypatch):
     result = bench.measure_near_duplicates(400)
-    assert (result["sentences"], 0 <= result["dropped"] < 400) == (400, True)
+    assert (result["sentences"], result["near"] > 10, result["missed"]) == (420, True, 0)
+    monkeypatch.setattr(near_duplicates, "WORD_OVERLAP", 1.0)
+    assert 0 < bench.measure_near_duplicates(400)["missed"] <= result["near"]
 
 
 def test_a_dataset_that_lacks_something_would_show(tmp_path):
