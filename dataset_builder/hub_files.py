@@ -103,7 +103,9 @@ def collect_files(
     taken = [name for name in names if _is_publishable(name)]
     if "README.md" not in taken:
         raise StageError(f"{root} has no README.md", "Write its card first: the Hub shows it as the front page")
-    said = {f"{NAMESPACE}/{usual}": f"{namespace}/{name}" for usual, name in (renamed or {}).items()}
+    # A whole name alone: another repository's may begin with it.
+    end = r"(?![\w-]|\.\w)"
+    said = {rf"{NAMESPACE}/{re.escape(one)}{end}": f"{namespace}/{name}" for one, name in (renamed or {}).items()}
     said |= {f"{NAMESPACE}/": f"{namespace}/"} | ({"@TAG": f"@{tag}", '"TAG"': f'"{tag}"'} if tag else {})
     files = tuple(_read_file(root / name, name, said) for name in taken)
     if extra:
@@ -170,7 +172,7 @@ def _read_file(path: Path, name: str, said: Mapping[str, str]) -> HubFile:
     if path.suffix in _WITH_NAMES:
         named = content
         for placeholder, meant in said.items():
-            named = named.replace(placeholder.encode(), meant.encode())
+            named = re.sub(placeholder.encode(), meant.encode(), named)
         if named != content:
             return _in_memory(name, named)
     return HubFile(name, path, len(content), sha256_of_file(path), git_sha1(content))

@@ -53,6 +53,12 @@ def test_cards_and_code_name_the_tag_and_a_page_its_model(folder):
     assert next(f for f in files if f.path == "model.txt").git_sha1 == "e0029e6da57d133e04b9cbbbe8d0730f83c124bf"
 
 
+def test_a_repository_under_another_name_takes_no_name_that_begins_alike(folder):
+    (folder / "README.md").write_text("NAMESPACE/model, NAMESPACE/model-large, NAMESPACE/model.b and NAMESPACE/model.")
+    (found, _) = (file.read().decode() for file in collect_files(folder, "ann", renamed={"model": "mine"}).files)
+    assert found == "ann/mine, ann/model-large, ann/model.b and ann/mine."
+
+
 def test_the_hubs_own_hidden_folder_goes_along(folder):
     (folder / ".eval_results").mkdir()
     (folder / ".eval_results" / "a.yaml").write_text("[]")
