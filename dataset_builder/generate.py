@@ -113,25 +113,19 @@ class Generation:
     def missing(self) -> list[tuple[int, int]]:
         """(index of the ask, attempt to make) for everything that the journal lacks; counts what is there as spent."""
         todo = []
-        counted: list[tuple[Ask, int]] = []
         self.refused.clear()
         self.progress.prompt_tokens = self.progress.completion_tokens = 0
         with collector_paused():
             for index, chain in enumerate(self.chains()):
                 for entry in chain.entries:
-                    self.progress.spend(entry)
-                    counted.append((self.plan.asks[index], entry.prompt_tokens))
+                    self.progress.spend(entry, self.plan.asks[index])
                 if chain.is_refused:
                     self.refused.add(index)
                 if chain.next_attempt is not None:
                     todo.append((index, chain.next_attempt))
             for ask, chain in zip(self.later, self._chains_of(self.later), strict=True):
                 for entry in chain.entries:
-                    self.progress.spend(entry)
-                    counted.append((ask, entry.prompt_tokens))
-            if todo:  # a finished plan need not know how long prompts are
-                for ask, prompt_tokens in counted:
-                    self.progress.learn(ask, prompt_tokens)
+                    self.progress.spend(entry, ask)
         return todo
 
     def run(self, client: ChatClient, todo: list[tuple[int, int]] | None = None) -> Progress:
@@ -221,8 +215,7 @@ class Generation:
                     self.progress.failed[index] = entry
                     break
                 self._keep(entry)
-                self.progress.spend(entry)
-                self.progress.learn(ask, entry.prompt_tokens)
+                self.progress.spend(entry, ask)
                 if entry.kind == REFUSAL:
                     self.refused.add(index)
                 if entry.settled:

@@ -63,7 +63,6 @@ class Progress:
 
     `lost` is what replies that never came can have cost at most, and `reserved` what the requests in flight may use at
     most; `failed` maps an ask's index to the class of error.
-    `prompt_ratio` is the highest share of a prompt's estimated tokens that the server has counted.
     """
 
     sent: int = 0
@@ -74,17 +73,26 @@ class Progress:
     lost: Tokens = field(default_factory=Tokens)
     reserved: Tokens = field(default_factory=Tokens)
     stopped: str = ""
-    prompt_ratio: float | None = None
+    _counted: list[tuple[Ask, int]] = field(default_factory=list)
+    _ratio: float | None = None
 
-    def spend(self, entry: Entry) -> None:
+    def spend(self, entry: Entry, ask: Ask) -> None:
         """Count the tokens of a reply."""
         self.prompt_tokens += entry.prompt_tokens
         self.completion_tokens += entry.completion_tokens
+        if entry.prompt_tokens:
+            self._counted.append((ask, entry.prompt_tokens))
 
-    def learn(self, ask: Ask, prompt_tokens: int) -> None:
-        """Note what the server counted for a prompt; 0 where it counted nothing."""
-        if prompt_tokens:
-            self.prompt_ratio = max(self.prompt_ratio or 0.0, prompt_tokens / ask.prompt_tokens)
+    @property
+    def prompt_ratio(self) -> float | None:
+        """The highest share of a prompt's estimated tokens that the server has counted; None before it counted any.
+
+        Found when it is asked for: a plan that lacks nothing need not know how long its prompts are.
+        """
+        for ask, tokens in self._counted:
+            self._ratio = max(self._ratio or 0.0, tokens / ask.prompt_tokens)
+        self._counted.clear()
+        return self._ratio
 
     def prompt_bound(self, ask: Ask) -> int:
         """Tokens that a prompt may have at most: tokenisers differ, so the estimate is corrected by what came back.

@@ -278,7 +278,8 @@ def test_the_most_that_a_build_can_cost_leaves_out_rounds_on_file(arguments, cap
     capsys.readouterr()
     for rounds, tokens in (("1", "0"), ("2", "12,240")):
         build.main(arguments(NOBODY, "--dry-run", "--at-least", "9", "--rounds", rounds))
-        assert f" / {tokens} tokens (every reply at its bound" in capsys.readouterr().out
+        # The first round, which lacks nothing, says how long prompts are.
+        assert f" / {tokens} tokens (every reply at its bound, each asked 3 times" in capsys.readouterr().out
 
 
 def test_the_bound_that_further_fields_set_is_what_a_minutes_tokens_are_booked_by(arguments, tmp_path, capsys):
