@@ -9,7 +9,7 @@ demo: .venv/.installed  ## ESCO sample -> sentences by a small LLM -> trained mo
 	$(BIN)/python demo.py
 
 test: .venv/.installed  ## every test, offline
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: .venv/.installed  ## style and types
 	$(BIN)/ruff check .
@@ -17,7 +17,7 @@ lint: .venv/.installed  ## style and types
 	$(BIN)/mypy
 
 bench: .venv/.installed  ## speed and robustness on what a clone holds
-	$(BIN)/python -m dataset_builder.bench
+	$(BIN)/python -m dataset_builder.bench --out artifacts/builder.json
 	$(BIN)/python -m eval.bench
 	$(BIN)/python -m training.bench
 	$(BIN)/python -m space.bench --out artifacts/extractor.json

@@ -15,7 +15,7 @@ from dataset_builder.contract import StageError
 from dataset_builder.generate import Generation
 from dataset_builder.journal import REFUSAL, Entry
 from dataset_builder.plan import MAX_ATTEMPTS, Ask
-from dataset_builder.sending import MAX_REFUSALS_AT_START, bound_of_reply, entry_of
+from dataset_builder.sending import MAX_REFUSALS_AT_START, entry_of
 
 STOP_STATUSES = frozenset({401, 403, 404})
 REFUSAL_STATUSES = frozenset({400, 422})
@@ -65,7 +65,7 @@ def request_lines(
     """
     for index, attempt in _within_budget(generation, missing):
         yield _line(generation, index, attempt, model, extra)
-    if missing and not generation.progress.fits(*_bound(generation, missing[0]), generation.limits):
+    if missing and not list(_within_budget(generation, missing[:1])):
         raise StageError(
             f"the budget ends before the next of {len(missing):,} missing requests",
             "Raise it and run the same command, or add --journal-only to build from what is there",
@@ -130,19 +130,13 @@ def _line(generation: Generation, index: int, attempt: int, model: str, extra: d
 
 
 def _within_budget(generation: Generation, missing: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    prompt, completion = 0, 0
+    progress, prompt, completion = generation.progress, 0, 0
     for index, attempt in missing:
-        more = _bound(generation, (index, attempt))
+        more = progress.bound(generation.plan.asks[index], generation.sampling, alone=not completion)
         prompt, completion = prompt + more[0], completion + more[1]
-        if not generation.progress.fits(prompt, completion, generation.limits):
+        if not progress.fits(prompt, completion, generation.limits):
             return
         yield index, attempt
-
-
-def _bound(generation: Generation, request: tuple[int, int]) -> tuple[int, int]:
-    """Tokens that an (index, attempt) request can cost at most: read, written."""
-    ask = generation.plan.asks[request[0]]
-    return generation.progress.prompt_bound(ask), bound_of_reply(ask, generation.sampling)
 
 
 def _entry(result: dict[str, Any], ask: Ask, attempt: int, generation: Generation) -> Entry | None:

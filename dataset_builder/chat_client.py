@@ -29,7 +29,8 @@ NOTHING_SENT = (
     *(httpx2.ProxyError, httpx2.UnsupportedProtocol),
 )
 STOP_STATUSES = frozenset({401, 402, 403, 404})  # key, balance, rights, model
-STOP_CODES = frozenset({"insufficient_quota", "invalid_api_key", "model_not_found", "billing_not_active"})
+STOP_CODES = frozenset({"invalid_api_key", "model_not_found"})
+NO_MONEY_CODES = frozenset({"insufficient_quota", "billing_not_active"})
 NO_MONEY = ("credit balance", "insufficient balance", "insufficient credit")
 # What a 429 about one minute's quota says as well: elsewhere it means that the account is empty.
 PERHAPS_NO_MONEY = ("exceeded your current quota", "billing")
@@ -167,8 +168,9 @@ class ChatClient:
         if status >= 500 or (status == 429 and wait_s is not None):  # who says when to come back says "wait"
             return WaitError(f"http {status}", wait_s, crowded=status in (429, 503))
         words = NO_MONEY if status == 429 else (*NO_MONEY, *PERHAPS_NO_MONEY)
-        no_money = status == 402 or any(phrase in text.lower() for phrase in words)
-        if status in STOP_STATUSES or {str(error.code), str(error.type)} & STOP_CODES or no_money:
+        codes = {str(error.code), str(error.type)}
+        no_money = status == 402 or bool(codes & NO_MONEY_CODES) or any(phrase in text.lower() for phrase in words)
+        if status in STOP_STATUSES or codes & STOP_CODES or no_money:
             hint = f"Check {KEY_VARIABLE}" if status in (401, 403) else "Check --model and --base-url"
             hint = "Check the account's balance; replies are kept" if no_money else hint
             return StopError(f"the server says no ({status}): {text}", hint)
@@ -278,11 +280,14 @@ def reply_in(values: Any) -> Reply | None:
     try:
         choice = values["choices"][0]
         usage = values.get("usage") or {}
+        prompt, completion, total = (int(usage.get(f"{of}_tokens") or 0) for of in ("prompt", "completion", "total"))
+        if prompt:  # some servers count thoughts in the total alone
+            completion = max(completion, total - prompt)
         return Reply(
             text=without_surrogates(_text_of(choice["message"]["content"])),
             finish_reason=without_surrogates(str(choice.get("finish_reason") or "")),
-            prompt_tokens=int(usage.get("prompt_tokens") or 0),
-            completion_tokens=int(usage.get("completion_tokens") or 0),
+            prompt_tokens=prompt,
+            completion_tokens=completion,
         )
     except (KeyError, IndexError, TypeError, AttributeError, ValueError):
         return None

@@ -19,6 +19,7 @@ from dataset_builder.esco_relations import (
     RELATED,
     RELATION_TYPES,
     filled,
+    has_relations,
     is_obsolete,
     known,
     read_links,
@@ -115,16 +116,15 @@ def read_esco(sources: str | Path | Sequence[str | Path], language: str = "en") 
 
     Args:
         sources: one or more zips or folders of ESCO CSV files (the portal may split classification and relations), or
-            a version number such as "1.1.0", which downloads the release into the user's cache.
+            a version number such as "1.1.0", which downloads the release into the user's cache, with the zip of its
+            relations where no other place holds any.
         language: two-letter code of the language to read, as in `skills_en.csv`.
 
     Raises:
         StageError: nothing there, not ESCO, a missing column or a wrong row (with file, line and column).
     """
     places = [sources] if isinstance(sources, str | Path) else list(sources)
-    paths = [path for place in places for path in _paths_of(place, language)]
-    _refuse_two_versions(paths)
-    files = CsvFiles(paths)
+    files = _files_of(places, language)
     notes: Counter[str] = Counter()
     obsolete: set[str] = set()
     skills = _read_skills(files, language, obsolete, notes)
@@ -133,7 +133,7 @@ def read_esco(sources: str | Path | Sequence[str | Path], language: str = "en") 
     # Without their file nothing is known about groups, so any may stand above a skill.
     above = (uris | set(groups)) if groups else None
     return EscoRelease(
-        version=_version_of(paths),
+        version=_version_of(files.paths),
         language=language,
         skills=skills,
         occupations=_read_occupations(files, language, uris, notes),
@@ -145,18 +145,38 @@ def read_esco(sources: str | Path | Sequence[str | Path], language: str = "en") 
     )
 
 
-def _paths_of(place: str | Path, language: str) -> list[Path]:
-    path = Path(place)
-    if path.exists():
-        return [path]
-    if _VERSION_PATTERN.fullmatch(str(place)):
+def _files_of(places: Sequence[str | Path], language: str) -> CsvFiles:
+    """The files of all places, and the relations of a release that came by its number where no place holds any."""
+    paths = [_path_of(place, language) for place in places]
+    _refuse_two_versions(paths)
+    files = CsvFiles(paths)
+    version = next(filter(None, map(_number_of, places)), None)
+    if version and not has_relations(files, language):
+        from dataset_builder.esco_download import download_relations
+
+        relations = download_relations(version, language)
+        return CsvFiles([*paths, relations]) if relations else files
+    return files
+
+
+def _path_of(place: str | Path, language: str) -> Path:
+    if version := _number_of(place):
         from dataset_builder.esco_download import download_esco
 
-        version = str(place).removeprefix("v")
-        return [download_esco(version if version.count(".") == 2 else f"{version}.0", language)]
+        return download_esco(version, language)
+    if Path(place).exists():
+        return Path(place)
     raise StageError(
         f"{place} does not exist", "Give an ESCO zip, a folder of its CSV files, or a version such as 1.1.0"
     )
+
+
+def _number_of(place: str | Path) -> str | None:
+    """Three numbers, if the place is a version to download and no path."""
+    if Path(place).exists() or not _VERSION_PATTERN.fullmatch(str(place)):
+        return None
+    version = str(place).removeprefix("v")
+    return version if version.count(".") == 2 else f"{version}.0"
 
 
 def _read_skills(files: CsvFiles, language: str, obsolete: set[str], notes: Counter[str]) -> tuple[Skill, ...]:

@@ -12,6 +12,7 @@ from dataset_builder.csv_files import CsvFiles
 RELATION_COLUMNS = ("occupationUri", "relationType", "skillUri")
 RELATION_TYPES = ("essential", "optional")
 STATUSES = ("released", "obsolete")
+NEEDS = "occupationSkillRelations"
 # Files of links between concepts, with their columns: from, to.
 BROADER = ("broaderRelationsSkillPillar", "conceptUri", "broaderUri")
 RELATED = ("skillSkillRelations", "originalSkillUri", "relatedSkillUri")
@@ -45,6 +46,11 @@ def filled(row: Mapping[str, str], columns: Sequence[str], where: str) -> list[s
     return values
 
 
+def has_relations(files: CsvFiles, language: str) -> bool:
+    """Whether one of the files of relations that are read here is among some files."""
+    return any(_relation_file(files, stem, language) for stem in (NEEDS, BROADER[0], RELATED[0]))
+
+
 def read_needs(
     files: CsvFiles, language: str, occupations: Container[str], skills: Container[str], notes: Counter[str]
 ) -> dict[tuple[str, str], dict[str, None]]:
@@ -53,7 +59,7 @@ def read_needs(
     Raises:
         StageError: an empty cell or another relation type, with file, line and column.
     """
-    name = _relation_file(files, "occupationSkillRelations", language)
+    name = _relation_file(files, NEEDS, language)
     needs: dict[tuple[str, str], dict[str, None]] = defaultdict(dict)
     for line, row in files.rows(name, RELATION_COLUMNS) if name else ():
         where = f"{name} line {line}"

@@ -29,7 +29,8 @@ BULLET_CHARACTERS = "*-• "
 
 _MARKUP = re.compile(
     r"```|</?\w+[^>]*>|\*\*|\[[^\]]{2,}\]|\{[^}]*\}|https?://"
-    r"|(?:^\W*|[(.]\s*)(?:(?:required|essential|preferred|key) )?skills?:\s",
+    r"|(?:^\W*|[(.]\s*)(?:(?:required|essential|preferred|key) )?skills?:\s"
+    r"|[^\d\s][.!?]\s+[2-9][.)]\s",  # the number of a next line; no date such as 1. 2. 2026
     re.IGNORECASE,
 )
 _TALK = re.compile(
@@ -96,7 +97,7 @@ def check_length(sentence: Sentence) -> str | None:
 
 
 def check_markup(sentence: Sentence) -> str | None:
-    """Code, tags, links, placeholders and remnants of the prompt."""
+    """Code, tags, links, placeholders, remnants of the prompt, and several numbered lines in one."""
     return "markup" if _MARKUP.search(sentence.text) else None
 
 

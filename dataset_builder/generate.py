@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,10 +22,15 @@ from dataset_builder.journal import REFUSAL, Entry, Journal
 from dataset_builder.languages import prepare_languages
 from dataset_builder.limits import Limits, Progress
 from dataset_builder.plan import MAX_ATTEMPTS, Ask, Endpoint, Plan, Sampling
+from dataset_builder.replies import EMPTY, NO_LINES, UNFINISHED_THINKING, parse_reply
+from dataset_builder.replies import REFUSAL as REFUSING
 from dataset_builder.sending import NOT_SENT, Sender
 
 # So many places in flight have one worker more, who waits with the next request while a reply is read and written down.
 PLACES_PER_SPARE_WORKER = 8
+# So many replies at the start of a run without a usable line, with none on file either, are no accident.
+USELESS_AT_START = 30
+CUT_OFF = "cut off"  # a reply that the bound on tokens ended before its first line
 BLOCK = 10_000  # asks looked up at once: few reads, and memory for few replies
 
 
@@ -81,6 +87,8 @@ class Generation:
         self.refused: set[int] = set()
         self._held: list[Entry] = []
         self._no: StopError | None = None
+        self._replies = 0
+        self._useless: Counter[str] = Counter()
 
     def chains(self) -> Iterator[Chain]:
         """What the journal has for each ask, in the plan's order."""
@@ -132,8 +140,8 @@ class Generation:
         """Ask for everything that is missing: `todo`, where `missing` has been called before.
 
         Raises:
-            StopError: the server says no to everything.
-            StageError: the journal cannot be written.
+            StopError: the server says no to everything, or its first replies have no usable line.
+            StageError: the journal, or a temporary file, cannot be written.
         """
         todo = self.missing() if todo is None else todo
         if todo:
@@ -205,27 +213,38 @@ class Generation:
                         break
                     continue
                 try:
-                    entry = await sender.answer(ask, attempt)
+                    if self._take(await sender.answer(ask, attempt), index, attempt):
+                        break
                 except StopError as no:
                     # What is in flight is paid for: it may finish before the run ends with this.
                     self._no = self._no or no
                     sender.stop("the server says no")
                     return
-                if isinstance(entry, str):
-                    self.progress.failed[index] = entry
-                    break
-                self._keep(entry)
-                self.progress.spend(entry, ask)
-                if entry.kind == REFUSAL:
-                    self.refused.add(index)
-                if entry.settled:
-                    break
             bar.update(1)
             bar.set_postfix(self._postfix(), refresh=False)
 
     def _on_file(self, ask: Ask, attempt: int) -> Entry | None:
         """The entry of an attempt after one that is damaged; `missing` has counted its tokens."""
         return self.journal.get(ask.key(self.endpoint, self.sampling, attempt))
+
+    def _take(self, entry: Entry | str, index: int, attempt: int) -> bool:
+        """Keep what became of an attempt, or note the class of error; whether nothing more is to be asked.
+
+        Raises:
+            StopError: none of the first replies had a usable line.
+        """
+        if isinstance(entry, str):
+            self.progress.failed[index] = entry
+            return True
+        ask = self.plan.asks[index]
+        self._keep(entry)
+        self.progress.spend(entry, ask)
+        if entry.kind == REFUSAL:
+            self.refused.add(index)
+        else:
+            is_whole = entry.settled and attempt < MAX_ATTEMPTS - 1  # as most are: no need to read it again
+            self._judge("" if is_whole else self._useless_by(entry, ask))
+        return entry.settled
 
     def _keep(self, entry: Entry) -> None:
         """Put an entry into the journal; a refusal only when a reply follows, or the run ends well.
@@ -235,6 +254,37 @@ class Generation:
         self._held.append(entry)
         if entry.kind != REFUSAL:
             self._put_held()
+
+    def _judge(self, fault: str) -> None:
+        """Count a reply, and stop the run where none of the first ones, and none on file, had a usable line."""
+        self._replies += 1
+        if fault:
+            self._useless[fault] += 1
+        if self._replies == self._useless.total() == USELESS_AT_START and not self._has_usable():
+            which = ", ".join(f"{kind}: {count}" for kind, count in self._useless.most_common())
+            raise StopError(
+                f"none of the first {USELESS_AT_START} replies had a usable line ({which})",
+                f"{self._remedy()}; replies are kept, and the same command goes on",
+            )
+
+    def _useless_by(self, entry: Entry, ask: Ask) -> str:
+        """The fault for which a reply has no usable line; "" where it has one."""
+        fault = parse_reply(entry.text, len(ask.styles), entry.finish_reason, self.language).useless
+        return CUT_OFF if fault in (EMPTY, NO_LINES) and entry.finish_reason == "length" else fault
+
+    def _has_usable(self) -> bool:
+        """Whether a reply that is on file has a usable line: a further round may ask for none but hopeless skills."""
+        return any(
+            entry.kind != REFUSAL and not self._useless_by(entry, ask)
+            for ask, chain in zip(self.plan.asks, self.chains(), strict=True)
+            for entry in chain.entries
+        )
+
+    def _remedy(self) -> str:
+        ((most, _),) = self._useless.most_common(1)
+        if most in (CUT_OFF, UNFINISHED_THINKING):
+            return "Give a larger --tokens-per-line, or turn the model's thinking off"
+        return "Take another model" if most == REFUSING else f"Read some in {self.journal.path}, or take another model"
 
     def _put_held(self) -> None:
         self.journal.put_many(self._held)
@@ -249,4 +299,6 @@ class Generation:
             shown["usd"] = f"{usd:.2f}"
         if now.waits:
             shown["waits"] = str(now.waits.total())
+        if self._useless:
+            shown["unusable"] = str(self._useless.total())
         return shown

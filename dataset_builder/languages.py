@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import tempfile
 from functools import lru_cache
 from typing import Any
+
+from dataset_builder.contract import StageError
 
 # The languages that ESCO is published in.
 NAMES = dict(
@@ -37,11 +40,21 @@ def name_of(language: str) -> str:
 def _identifier() -> Any:
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
-    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    try:
+        return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    except OSError as error:
+        raise StageError(
+            f"the model of py3langid cannot be unpacked in {tempfile.gettempdir()} ({error.strerror or error})",
+            "Free some space there, or name another folder in TMPDIR",
+        ) from error
 
 
 def prepare_languages() -> None:
-    """Load what `is_foreign` needs: half a second that it takes at its first call otherwise."""
+    """Load what `is_foreign` needs: half a second that it takes at its first call otherwise.
+
+    Raises:
+        StageError: the folder of temporary files has no room for it.
+    """
     _known()
 
 

@@ -7,9 +7,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from dataset_builder.journal import Entry
-from dataset_builder.plan import MAX_ATTEMPTS, Ask
+from dataset_builder.plan import MAX_ATTEMPTS, Ask, Sampling
 
 CHAT_TEMPLATE_TOKENS = 64  # what a server may put around the messages: marks, a system prompt of its own
+# Of a reply's tokens and its bound, before the server has counted one: models think, and servers ignore the bound.
+FIRST_REPLY_RATIO = 64
 
 
 @dataclass(frozen=True)
@@ -73,15 +75,16 @@ class Progress:
     lost: Tokens = field(default_factory=Tokens)
     reserved: Tokens = field(default_factory=Tokens)
     stopped: str = ""
-    _counted: list[tuple[Ask, int]] = field(default_factory=list)
+    _counted: list[tuple[Ask, int, int]] = field(default_factory=list)
     _ratio: float | None = None
+    _longest: dict[int, int] = field(default_factory=dict)  # the most tokens of a reply, by the lines asked for
 
     def spend(self, entry: Entry, ask: Ask) -> None:
         """Count the tokens of a reply."""
         self.prompt_tokens += entry.prompt_tokens
         self.completion_tokens += entry.completion_tokens
         if entry.prompt_tokens:
-            self._counted.append((ask, entry.prompt_tokens))
+            self._counted.append((ask, entry.prompt_tokens, entry.completion_tokens))
 
     @property
     def prompt_ratio(self) -> float | None:
@@ -89,19 +92,24 @@ class Progress:
 
         Found when it is asked for: a plan that lacks nothing need not know how long its prompts are.
         """
-        for ask, tokens in self._counted:
-            self._ratio = max(self._ratio or 0.0, tokens / ask.prompt_tokens)
+        for ask, read, written in self._counted:
+            self._ratio = max(self._ratio or 0.0, read / ask.prompt_tokens)
+            self._longest[len(ask.styles)] = max(self._longest.get(len(ask.styles), 0), written)
         self._counted.clear()
         return self._ratio
 
-    def prompt_bound(self, ask: Ask) -> int:
-        """Tokens that a prompt may have at most: tokenisers differ, so the estimate is corrected by what came back.
+    def bound(self, ask: Ask, sampling: Sampling, alone: bool = False) -> tuple[int, int]:
+        """Tokens that a request may read and write at most, corrected by what came back.
 
-        Before anything did, one for each byte: no tokeniser makes more of a text.
+        Before anything did, a prompt has one for each byte: no tokeniser makes more of a text. A reply, which nothing
+        bounds for sure, has FIRST_REPLY_RATIO times its bound, so that few are sent; or its bound, for the one that is
+        sent `alone`, so that a small budget does for it.
         """
-        if self.prompt_ratio is None:
-            return ask.prompt_bytes + CHAT_TEMPLATE_TOKENS
-        return math.ceil(ask.prompt_tokens * self.prompt_ratio)
+        ratio, written = self.prompt_ratio, reply_bound(len(ask.styles), sampling)
+        if ratio is None:
+            return ask.prompt_bytes + CHAT_TEMPLATE_TOKENS, written * (1 if alone else FIRST_REPLY_RATIO)
+        longer = max(tokens / reply_bound(lines, sampling) for lines, tokens in self._longest.items())
+        return math.ceil(ask.prompt_tokens * ratio), math.ceil(written * max(1.0, longer))
 
     def fits(self, prompt: int, completion: int, limits: Limits) -> bool:
         """Whether a request of so many tokens may be sent without the budget being exceeded."""
@@ -110,3 +118,8 @@ class Progress:
         if limits.budget_tokens is not None and prompt + completion > limits.budget_tokens:
             return False
         return limits.budget_usd is None or limits.price.of(prompt, completion) <= limits.budget_usd
+
+
+def reply_bound(lines: int, sampling: Sampling) -> int:
+    """Tokens that are let to a reply with so many lines; where nothing bounds it, as many as are asked for."""
+    return sampling.reply_bound(lines) or sampling.max_tokens(lines)

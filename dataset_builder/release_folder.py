@@ -178,7 +178,11 @@ def _write_failures(folder: Path, facts: ReleaseFacts) -> None:
 
 
 def _why(facts: ReleaseFacts) -> str:
-    if facts.outcome.collected.failed and not facts.outcome.collected.replies:
-        kinds = sorted(set(facts.outcome.collected.failed.values()))
+    collected = facts.outcome.collected
+    if collected.failed and not collected.replies:
+        kinds = sorted(set(collected.failed.values()))
         return f": all requests failed ({', '.join(kinds)})"
-    return f": {len(facts.outcome.collected.sentences)} were written, and the filters rejected all"
+    if not collected.sentences:
+        which = ", ".join(f"{fault}: {count:,}" for fault, count in collected.faults.most_common())
+        return f": none of {collected.replies:,} replies had a usable line ({which})"
+    return f": {len(collected.sentences)} were written, and the filters rejected all"

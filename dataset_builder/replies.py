@@ -31,6 +31,8 @@ QUOTES = "quotes stripped"
 MARKUP = "markup stripped"
 UNNUMBERED = "unnumbered lines"
 
+_WHOLE = (EMPTY, OVERSIZED, UNFINISHED_THINKING, REFUSAL, HTML, WRONG_LANGUAGE, NO_LINES)
+
 # What a model thinks before it answers, where the server leaves it in the reply.
 _THOUGHT = re.compile(r"<(think(?:ing)?)>.*?</\1>", re.DOTALL | re.IGNORECASE)
 _THOUGHT_BEGINS = re.compile(r"<think(?:ing)?>", re.IGNORECASE)
@@ -38,6 +40,7 @@ _THOUGHT_ENDS = re.compile(r"</think(?:ing)?>", re.IGNORECASE)
 # English alone: in other languages a refusal shows as a reply without the lines asked for.
 _REFUSING = (
     r"\b(?:i(?:['’]m| am) (?:sorry|unable|not able)|i can(?:['’]t|not| not)|i apologi[sz]e"  # noqa: RUF001
+    r"|i (?:won['’]t|will not) be able to|(?:this|the|your) request (?:violates|goes against)"  # noqa: RUF001
     r"|as an ai(?: (?:language )?model| assistant)?(?:,| i\b)|cannot (?:assist|help|comply))"
 )
 _REFUSAL = re.compile(_REFUSING, re.IGNORECASE)
@@ -65,6 +68,11 @@ class ParsedReply:
     def complete(self) -> bool:
         """Whether every line asked for is there."""
         return len(self.lines) == self.asked
+
+    @property
+    def useless(self) -> str:
+        """The fault for which no line of it can be used; "" where one can."""
+        return "" if self.lines else next(fault for fault in self.faults if fault in _WHOLE)
 
 
 def parse_reply(text: str, asked: int, finish_reason: str = "stop", language: str = "en") -> ParsedReply:

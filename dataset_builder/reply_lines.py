@@ -20,6 +20,7 @@ NUMBERED = re.compile(
     r"(?:\\?[.):．）：]{1,2}(?!\d)|、|[-–]\s(?!\s*\d))\s*(.*)$"  # noqa: RUF001
 )
 _STYLE_ALONE = re.compile(rf"\W*{STYLES}\W*", re.IGNORECASE)
+_INNER_NUMBER = re.compile(r"(?<!\S)[(*]*(\d{1,2})[.)]\**(?!\S)")
 _BULLET = re.compile(r"[*\-–•·]\s")  # noqa: RUF001
 _REMARK = re.compile(r"[(\[（【]|[A-Z]\w*(?: \w+){0,2}:\s")  # noqa: RUF001
 _FENCE = re.compile(r"```\w*$")
@@ -136,7 +137,25 @@ def _numbered_lines(text: str, asked: int) -> tuple[dict[int, str], list[str]]:
         else:
             number = 0
             before += [] if found else [plain]
-    return found, before
+    return _apart(found), before
+
+
+def _apart(found: dict[int, str]) -> dict[int, str]:
+    """The lines, and each by itself where several stand in one: `1. Plans costs. 2. Pays bills.` are two.
+
+    Its numbers must go on by one from its own, each after the end of a sentence, and be found nowhere else.
+    """
+    apart: dict[int, str] = {}
+    for first, line in found.items():
+        parts = _INNER_NUMBER.split(line)
+        texts, numbers = [text.strip() for text in parts[::2]], [int(number) for number in parts[1::2]]
+        further = range(first + 1, first + len(texts))
+        goes_on = numbers == [*further] and found.keys().isdisjoint(further)
+        if goes_on and all(_SENTENCE_END.search(text) for text in texts[:-1]):
+            apart.update(zip([first, *further], texts, strict=True))
+        else:
+            apart[first] = line
+    return apart
 
 
 def _goes_on(line: str, before: str, last: bool) -> bool:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from dataset_builder.chat_client import ChatClient, RefusedError, Reply, StopError, WaitError
 from dataset_builder.journal import REFUSAL, REPLY, Entry
-from dataset_builder.limits import Limits, Progress
+from dataset_builder.limits import Limits, Progress, reply_bound
 from dataset_builder.pacing import AdaptiveConcurrency, MinuteBudget, backoff_s
 from dataset_builder.plan import MAX_ATTEMPTS, Ask, Endpoint, Sampling
 from dataset_builder.replies import MAX_REPLY_CHARACTERS, parse_reply
@@ -27,7 +27,7 @@ YEAR_S = 365 * 86_400.0
 # Errors after which the provider may well send a bill: they count by the most that the reply can have cost. So does a
 # connection that was lost after the request was sent.
 PAID_KINDS = ("timeout", "broken json", "empty body", "json without a reply", "reply over 4 MB")
-UNSURE_S = 0.05  # between two looks whether the budget has room, while prompts are booked by their bytes
+LOOK_S = 0.05  # between two looks whether the budget has room, while something is in flight
 WITH_WAIT = "with retry-after"  # of an error that says when to come back, in the count of waits
 
 
@@ -62,7 +62,6 @@ class Sender:
         self._requests = MinuteBudget(limits.requests_per_minute)
         self._tokens = MinuteBudget(limits.tokens_per_minute)
         self._pause_until = 0.0
-        self._unsure = 0  # requests in flight whose prompts are booked by their bytes
         self._replied = False
         self._refused_in_a_row = 0
         self._long_waits_in_a_row = 0
@@ -83,25 +82,26 @@ class Sender:
         """
         bound = self._bound(ask)
         while not self._progress.fits(*bound, self._limits):
-            if not self._unsure:
+            if not self._in_flight:
                 self.stop(BUDGET_USED_UP)
             if self.stopping.is_set():
                 return NOT_SENT
-            await self._sleep(UNSURE_S)  # what is in flight may turn out to be much shorter
+            await self._sleep(LOOK_S)  # what is in flight may turn out to be much shorter
             bound = self._bound(ask)
-        unsure = self._progress.prompt_ratio is None
         self._progress.reserved.add(*bound)
-        self._unsure += unsure
         try:
-            return await self._try(ask, attempt, bound)
+            return await self._try(ask, attempt)
         finally:
-            self._unsure -= unsure
             self._progress.reserved.add(-bound[0], -bound[1])
 
-    def _bound(self, ask: Ask) -> tuple[int, int]:
-        return self._progress.prompt_bound(ask), bound_of_reply(ask, self._sampling)
+    @property
+    def _in_flight(self) -> bool:
+        return self._progress.reserved.prompt > 0
 
-    async def _try(self, ask: Ask, attempt: int, bound: tuple[int, int]) -> Entry | str:
+    def _bound(self, ask: Ask) -> tuple[int, int]:
+        return self._progress.bound(ask, self._sampling, alone=not self._in_flight)
+
+    async def _try(self, ask: Ask, attempt: int) -> Entry | str:
         patient_until = time.monotonic() + self._limits.patience_s
         tries, kind = 0, NOT_SENT
         while True:
@@ -123,7 +123,7 @@ class Sender:
                 until = time.monotonic() + (wait_s or 0.0)
                 if crowded and until <= patient_until:  # before the place is free for another request
                     self._pause_until = max(self._pause_until, until)
-                self._count(kind, wait_s, bound)
+                self._count(kind, wait_s, ask)
             finally:
                 await self._adaptive.release(crowded)
             if reply is not None:
@@ -137,7 +137,7 @@ class Sender:
                 return kind
             await self._sleep(wait_s)
 
-    def _count(self, kind: str, wait_s: float | None, bound: tuple[int, int]) -> None:
+    def _count(self, kind: str, wait_s: float | None, ask: Ask) -> None:
         """Count a try without a reply, and stop the run when that is one too many.
 
         Raises:
@@ -146,7 +146,7 @@ class Sender:
         waits = self._progress.waits
         waits[kind if wait_s is None else f"{kind} {WITH_WAIT}"] += 1
         if kind in PAID_KINDS or kind.startswith("connection"):
-            self._progress.lost.add(*bound)
+            self._progress.lost.add(*self._progress.bound(ask, self._sampling, alone=True))
             if not self._progress.fits(0, 0, self._limits):  # with what is reserved for the next try
                 self.stop(BUDGET_USED_UP)
         if wait_s is not None and wait_s > self._limits.patience_s:
@@ -211,8 +211,8 @@ def _is_stray(kind: str) -> bool:
 
 
 def bound_of_reply(ask: Ask, sampling: Sampling) -> int:
-    """Tokens that a reply may have, for budgets and minutes; where nothing bounds it, as many as are asked for."""
-    return sampling.reply_bound(len(ask.styles)) or ask.max_tokens(sampling)
+    """Tokens that are let to a reply, for minutes and forecasts; budgets count longer ones where such came."""
+    return reply_bound(len(ask.styles), sampling)
 
 
 def entry_of(ask: Ask, attempt: int, reply: Reply, endpoint: Endpoint, sampling: Sampling, language: str) -> Entry:

@@ -43,7 +43,8 @@ class StubBehaviour:
 
     `fault_share` of the requests get a fault; those from number `bad_from` up to `bad_to` get one in 9 of 10 cases.
     A reply that hangs says nothing for `hang_s`; one that drips sends a byte now and then in that time.
-    `status` other than 200 answers everything with that error. `bytes_per_token` is how its tokeniser counts prompts.
+    `status` other than 200 answers everything with that error. `bytes_per_token` is how its tokeniser counts prompts;
+    `reply_tokens` is what it counts for each reply, whatever was asked for, as a model that thinks does.
     """
 
     latency_s: float = 0.0
@@ -56,6 +57,7 @@ class StubBehaviour:
     status: int = 200
     lines: int = 4
     bytes_per_token: float = 4.0
+    reply_tokens: int | None = None
     seed: int = 1
 
 
@@ -166,7 +168,8 @@ class StubServer:
         if fault is None:
             self.answered[hashlib.sha256(body).hexdigest()] += 1
         message = {"role": "assistant", "content": text}
-        usage = {"prompt_tokens": int(len(body) / self.behaviour.bytes_per_token), "completion_tokens": len(text) // 4}
+        written = len(text) // 4 if self.behaviour.reply_tokens is None else self.behaviour.reply_tokens
+        usage = {"prompt_tokens": int(len(body) / self.behaviour.bytes_per_token), "completion_tokens": written}
         reason = "length" if fault == "truncated lines" else "stop"
         reply = {"choices": [{"message": message, "finish_reason": reason}], "usage": usage}
         content = json.dumps(reply).encode()

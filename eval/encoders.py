@@ -108,7 +108,9 @@ def open_model(spec: str, options: EncoderOptions) -> Any:
     try:
         model = SentenceTransformer(place, revision=revision, device=options.device, model_kwargs={"dtype": "float32"})
     except Exception as error:  # Each backend raises its own; whatever it is, the folder or the name is at fault.
-        raise StageError(f"the model {spec} cannot be opened ({error})", "Is the folder whole?") from error
+        others = sorted(path.name for path in folder.glob("onnx/*.onnx"))
+        remedy = f"Give --backend onnx --weights-file {others[0]}" if others else "Is the folder whole?"
+        raise StageError(f"the model {spec} cannot be opened ({error})", remedy) from error
     return model.eval()
 
 

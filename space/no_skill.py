@@ -145,12 +145,14 @@ def cannot_ask(passages: Sequence[Passage], text: str) -> list[bool]:
     return verdicts
 
 
+def leads_in(text: str) -> bool:
+    """Whether text names nothing, as what stands around a skill's name may: "Knowledge of", "You will"."""
+    return all(word in _OF_A_HEADING for word in _WORD.findall(_ASKING.sub(" ", text).lower()))
+
+
 def _opens_list(heading: str) -> bool:
     """Whether a heading says only that what is asked for comes below, and names nothing itself."""
-    if not _ASKING.search(heading):
-        return False
-    left = _ASKING.sub(" ", heading)
-    return heading.endswith(":") or all(word in _OF_A_HEADING for word in _WORD.findall(left.lower()))
+    return bool(_ASKING.search(heading)) and (heading.endswith(":") or leads_in(heading))
 
 
 def _is_about_offer(text: str) -> bool:

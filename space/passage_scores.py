@@ -10,7 +10,7 @@ import numpy as np
 
 from lexicon import Lexicon, NameFound
 from name_words import NameWords, words_of
-from no_skill import Gate, cannot_ask
+from no_skill import Gate, cannot_ask, leads_in
 from passages import Passage, split_letters, split_list
 from plain_text import PlainText, plain_text
 from skill_index import SkillIndex, Vectors
@@ -29,7 +29,7 @@ MOST_PER_SPAN = 2
 # Skills of a passage that score this much less than its best one are its neighbours, not its content.
 WIDEST_GAP = 0.15
 # Parts of the gate's bound: from the first on a name that can mean nothing else counts, from the second on one that the
-# encoder means as well; below that a passage is closed.
+# encoder means as well; below that a passage is closed, unless it is but a name.
 NAMES_FROM, AGREED_NAMES_FROM = 0.5, 0.2
 # Scores held at once: (units, skills) float32, 14 MB over all of ESCO.
 UNITS_AT_ONCE = 256
@@ -161,6 +161,13 @@ class Rule:
             hits.append(Hit(name.skill, place, how))
         return hits
 
+    def is_a_name(self, unit: Unit) -> bool:
+        """Whether the passage is the name of a skill, with no more around it than "Knowledge of" or "You will"."""
+        if not self.use_words:
+            return False
+        text = unit.plain.letters
+        return any(leads_in(f"{text[: name.start]} {text[name.end :]}") for name in self.lexicon.find(text))
+
     def _consent(self, name: NameFound) -> float:
         """The cosine from which the encoder agrees with a name that is written there."""
         short_alias = name.kind == "alias" and name.ambiguous
@@ -196,11 +203,15 @@ class PassageScorer:
         return found
 
     def _chances(self, units: Sequence[Unit], reading_of: Mapping[str, Reading]) -> list[float]:
-        """The gate's chance that each unit's passage names a skill; 1 without a gate."""
+        """The gate's chance that each unit's passage names a skill, high enough for a bare name; 1 without a gate."""
         if self.gate is None:
             return [1.0] * len(units)
         vectors = np.stack([reading_of[unit.passage.text].vector for unit in units])
-        return [float(chance) for chance in self.gate.probabilities(vectors)]
+        enough = NAMES_FROM * self.gate.least
+        return [
+            enough if chance < enough and self.rule.is_a_name(unit) else chance
+            for unit, chance in zip(units, map(float, self.gate.probabilities(vectors)), strict=True)
+        ]
 
 
 def _meaning_of(name: NameFound, scores: Vectors | None) -> float:

@@ -1,12 +1,14 @@
 """What a build sends to a server: nothing twice, bad replies again at most twice, and not faster than it may."""
 
 import time
+from itertools import count
 
 import pyarrow.parquet as pq
 import pytest
 
 from dataset_builder import build, sending, stub_server
-from dataset_builder.chat_client import ChatClient, WaitError
+from dataset_builder.chat_client import ChatClient, StopError, WaitError
+from dataset_builder.contract import StageError
 from dataset_builder.journal import Journal
 from dataset_builder.plan import make_plan
 from dataset_builder.schema import PAIRS_FILES, DatasetManifest
@@ -91,6 +93,67 @@ def test_a_bad_reply_is_asked_again_at_most_twice_with_other_seeds(arguments, tm
     assert manifest.tokens.requests == 3 * (SKILLS - 1) + 1
     skills = manifest.skills
     assert skills.accepted + sum(skills.rejected.values()) == skills.requested == SKILLS
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "remedy"),
+    [
+        ("I'm sorry, but I cannot assist with that.", "refusal", "Take another model"),
+        ("", "cut off", "Give a larger --tokens-per-line, or turn the model's thinking off"),
+        ("First I consider what", "cut off", "Give a larger --tokens-per-line, or turn the model's thinking off"),
+        ("<think>Costs", "unfinished thinking", "Give a larger --tokens-per-line, or turn the model's thinking off"),
+        ("<html>", "html instead of text", "Read some in"),
+    ],
+)
+def test_a_model_that_writes_no_line_stops_the_run(arguments, tmp_path, monkeypatch, text, kind, remedy):
+    """30 of 180 replies, each ended by the bound on tokens, and what is in flight: kept, and 30 more may follow."""
+    monkeypatch.setattr(stub_server, "reply_text", lambda *_: text)
+    with StubServer(StubBehaviour(fault_share=1.0, faults=("truncated lines",))) as server:
+        for most in (30 + 3, 2 * (30 + 3)):
+            with pytest.raises(StopError) as caught:
+                build.main(arguments(server.url, skills=60))
+            said = str(caught.value)
+            assert said.startswith(f"none of the first 30 replies had a usable line ({kind}: 30). {remedy}")
+            assert said.endswith("; replies are kept, and the same command goes on")
+            assert most - 6 <= server.requests <= most
+            with Journal(tmp_path / "j.sqlite") as journal:
+                assert len(journal) == server.requests
+    assert not (tmp_path / "d").exists()
+
+
+def test_a_plan_without_a_line_on_file_is_no_run_to_stop(arguments):
+    """12 x 3 replies: 30 in a first run, six in a second. Then nothing is asked, and what was wrong is said."""
+    with StubServer(StubBehaviour(fault_share=1.0, faults=("refusal",))) as server:
+        with pytest.raises(StopError, match="none of the first 30"):
+            build.main(arguments(server.url, "--concurrency", "1"))
+        assert server.requests == 30
+        for more in ([], [], ["--journal-only"]):
+            with pytest.raises(StageError, match=r"none of 36 replies had a usable line \(refusal: 36\)"):
+                build.main(arguments(server.url, *more))
+            assert server.requests == 36
+
+
+def test_one_usable_line_among_the_first_replies_lets_the_run_go_on(arguments, tmp_path, capsys):
+    """20 skills x 3 replies, of which the tenth skill's third alone, the 30th of all, has lines.
+
+    Errors that pass are no replies: there are as many before each reply.
+    """
+    numbers = count(1)
+    with StubServer(StubBehaviour(retry_after_s=0.001)) as server:
+        turns = (fault for number in numbers for fault in ("429 with retry-after", None if number == 30 else "refusal"))
+        server._fault = lambda: next(turns)
+        build.main(arguments(server.url, "--concurrency", "1", skills=20))
+        assert server.faults["refusal"] == 59
+    assert DatasetManifest.load(tmp_path / "d").replies == {"as asked": 1, "refusal": 59}
+    assert "unusable=59" in capsys.readouterr().err
+
+
+def test_a_round_of_hopeless_skills_alone_is_not_stopped(arguments, tmp_path):
+    """12 skills have four lines each, and nine are wanted: the second round's 36 replies all refuse."""
+    with StubServer() as server:
+        server._fault = lambda: "refusal" if server.requests > SKILLS else None
+        build.main(arguments(server.url, "--at-least", "9", "--rounds", "1"))
+    assert DatasetManifest.load(tmp_path / "d").replies == {"as asked": SKILLS, "refusal": 3 * SKILLS}
 
 
 @pytest.mark.parametrize("concurrency", [4, 16])

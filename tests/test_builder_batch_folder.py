@@ -26,14 +26,14 @@ def requests_in(folder):
     return [json.loads(line) for line in (folder / "requests.jsonl").read_text().splitlines()]
 
 
-def answer(folder, statuses=None, faults=None):
+def answer(folder, statuses=None, faults=None, usage=None):
     """What an engine does: every request of the file is answered; some by a status other than 200, or badly."""
     lines = []
     for number, request in enumerate(requests_in(folder)):
         status = (statuses or {}).get(number, 200)
         text = reply_text(request["body"], LINES, (faults or {}).get(number))
         choice = {"message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
-        usage = {"prompt_tokens": 11, "completion_tokens": 7}
+        usage = usage or {"prompt_tokens": 11, "completion_tokens": 7}
         body = {"choices": [choice], "usage": usage} if status == 200 else {"error": {"message": "no"}}
         response = {"status_code": status, "body": body}
         lines.append(json.dumps({"custom_id": request["custom_id"], "response": response}))
@@ -115,6 +115,25 @@ def test_a_budget_bounds_what_is_written(arguments, tmp_path):
         build.main([*arguments, "--budget-tokens", "10"])
     build.main([*arguments, "--budget-tokens", "1500"])
     assert 0 < len(requests_in(tmp_path / "b")) < SKILLS
+
+
+@pytest.mark.parametrize("usage", [{"completion_tokens": 2000}, {"completion_tokens": 7, "total_tokens": 2011}])
+def test_a_budget_learns_that_replies_are_longer_than_asked_for(arguments, tmp_path, usage):
+    """Each asks for 136 tokens and gets 2,000, or 7 and thoughts; its prompt has 11: five such fit in 12,000.
+
+    Before one is known, the first counts as some 1,200 tokens and another one as 1,064 + 64 x 136 = 9,768: two. These
+    use 4,022, which leaves room for three at 2,011. By 1,200 each, all six would have been written.
+    """
+    budget = [*arguments, "--budget-tokens", "12000"]
+    for written in (2, 3):
+        build.main(budget)
+        assert len(requests_in(tmp_path / "b")) == written
+        answer(tmp_path / "b", usage={"prompt_tokens": 11, **usage})
+    with pytest.raises(StageError, match="budget ends before the next of 1 missing"):
+        build.main(budget)
+    build.main([*arguments, "--journal-only", "--most-failed", "1"])
+    tokens = DatasetManifest.load(tmp_path / "d").tokens
+    assert (tokens.prompt_tokens, tokens.completion_tokens) == (5 * 11, 5 * 2000)
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,18 @@
 """The build command as people run it: from a CSV to a folder that load_dataset opens, and every way to stop."""
 
+import errno
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 import pytest
 
-from dataset_builder import build
+from dataset_builder import build, languages
 from dataset_builder.contract import EXIT_INTERRUPTED, StageError, run_command
 from dataset_builder.journal import Journal
 from dataset_builder.schema import DatasetManifest
@@ -266,6 +268,20 @@ def test_a_budget_that_ends_writes_no_folder_and_says_how_to_go_on(esco, tmp_pat
     manifest = DatasetManifest.load(tmp_path / "d")
     assert 0 < manifest.skills.accepted < 12
     assert manifest.skills.failed == {"not sent": 12 - manifest.skills.accepted}
+
+
+def test_no_room_for_temporary_files_is_one_line_that_names_their_folder(esco, tmp_path, server, monkeypatch, capsys):
+    def full(*_, **__):
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+
+    languages._identifier.cache_clear()
+    languages._known.cache_clear()
+    monkeypatch.setattr(tempfile, "TemporaryFile", full)
+    before = server.requests
+    assert run_command(build.main, arguments(esco, tmp_path / "d", server.url)) == 2
+    where = f"cannot be unpacked in {tempfile.gettempdir()} (File too large). Free some space there"
+    assert where in capsys.readouterr().err
+    assert server.requests == before
 
 
 def start_build(esco, out, url, repo):

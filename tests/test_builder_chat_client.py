@@ -87,6 +87,10 @@ def test_null_leaves_a_field_out(server):
     assert server.asked[0]["max_completion_tokens"] == 200
 
 
+PAY = "Check the account's balance; replies are kept"
+QUOTA = "You exceeded your current quota, please check your plan and billing details"
+
+
 @pytest.mark.parametrize(
     ("status", "body", "words"),
     [
@@ -94,12 +98,15 @@ def test_null_leaves_a_field_out(server):
         (403, {"error": {"message": "not yours"}}, r"\(403\).*Check OPENAI_API_KEY"),
         (404, {"error": {"message": "no such model"}}, r"\(404\).*Check --model"),
         (400, {"error": {"message": "The model `x` does not exist"}}, "Check --model"),
-        (429, {"error": {"message": "pay first", "code": "insufficient_quota"}}, r"\(429\).*pay first"),
-        (429, {"error": {"message": "pay first", "type": "insufficient_quota"}}, r"\(429\).*pay first"),
-        (429, {"error": {"message": "Insufficient balance, please recharge"}}, r"\(429\).*balance"),
-        (400, {"error": {"message": "billing is not set up"}}, r"\(400\).*billing.*balance"),
-        (402, {"error": {"message": "nothing left"}}, r"\(402\).*nothing left.*balance"),
-        (400, {"error": {"message": "Your credit balance is too low"}}, r"\(400\).*too low.*balance"),
+        (429, {"error": {"message": "pay first", "code": "insufficient_quota"}}, rf"\(429\).*pay first.*{PAY}"),
+        (429, {"error": {"message": "pay first", "type": "insufficient_quota"}}, rf"\(429\).*pay first.*{PAY}"),
+        (429, {"error": {"message": QUOTA, "type": "insufficient_quota"}}, rf"\(429\): .*{QUOTA}.*{PAY}"),
+        (429, {"error": {"message": "not active", "code": "billing_not_active"}}, rf"\(429\).*not active.*{PAY}"),
+        (403, {"error": {"message": "not active", "code": "billing_not_active"}}, rf"\(403\).*not active.*{PAY}"),
+        (429, {"error": {"message": "Insufficient balance, please recharge"}}, rf"\(429\).*recharge.*{PAY}"),
+        (400, {"error": {"message": "billing is not set up"}}, rf"\(400\).*billing.*{PAY}"),
+        (402, {"error": {"message": "nothing left"}}, rf"\(402\).*nothing left.*{PAY}"),
+        (400, {"error": {"message": "Your credit balance is too low"}}, rf"\(400\).*too low.*{PAY}"),
     ],
 )
 def test_a_no_to_everything_stops(server, status, body, words):
@@ -214,6 +221,23 @@ def test_a_body_that_is_no_reply_is_asked_again(server, body, kind):
 def test_an_empty_reply_is_a_reply_and_missing_counts_are_zero(server, choice):
     server.gives = (200, {"choices": [choice]}, {})
     assert ask(server) == Reply("", "", 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("usage", "prompt", "completion"),
+    [
+        ({"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}, 7, 3),
+        ({"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 2007}, 7, 2000),  # thoughts in the total alone
+        ({"prompt_tokens": 7, "completion_tokens": 2000, "total_tokens": 2007}, 7, 2000),  # as OpenAI counts them
+        ({"prompt_tokens": 7, "completion_tokens": 0, "total_tokens": 2007}, 7, 2000),  # nothing but thoughts
+        ({"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": None}, 7, 3),
+        ({"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 4}, 7, 3),
+        ({"completion_tokens": 3, "total_tokens": 10}, 0, 3),
+    ],
+)
+def test_thoughts_count_as_written_whichever_way_the_server_counts_them(server, usage, prompt, completion):
+    server.gives = (200, {**GOOD, "usage": usage}, {})
+    assert ask(server) == Reply("1. Yes", "stop", prompt, completion)
 
 
 def test_nobody_there_is_a_wait(server):

@@ -45,6 +45,8 @@ def sentence(text, *skills, style="duty", family="styled"):
         ("Skill: manage budgets", check_markup, "markup"),
         ("* Required skills: budgets", check_markup, "markup"),
         ("Essential skills: budgets", check_markup, "markup"),
+        ("Plans costs. 2. Pays bills. 3. Calls", check_markup, "markup"),
+        ("Who pays? 3) You do.", check_markup, "markup"),
         ("Sure! Plans costs", check_talk, "talk about the task"),
         ("Sure we can help with that", check_talk, "talk about the task"),
         ("As an AI system, I plan costs", check_talk, "talk about the task"),
@@ -75,6 +77,7 @@ def test_a_check_names_its_reason(text, check, reason):
         "Sure-footed on ladders and roofs",
         "As an AI technician, you place sensors.",
         "We test three skills: planning, reporting and saying no.",
+        "You start on 1. 2. 2026 with a raise of 2.5 points. 2 weeks later you lead.",
         "Knife skills: paring, peeling, filleting.",
     ],
 )

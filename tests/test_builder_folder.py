@@ -10,6 +10,7 @@ from datasets import load_dataset
 
 from dataset_builder import schema
 from dataset_builder.card import write_card
+from dataset_builder.contract import StageError
 from dataset_builder.dataset_folder import pair_rows, validation_sentences, write_tables
 from dataset_builder.esco import EscoRelease, Occupation, Skill
 from dataset_builder.filters import Report
@@ -121,6 +122,21 @@ def test_every_skill_has_one_outcome_and_the_sums_match():
 )
 def test_the_manifest_names_the_server_without_credentials(url, bare):
     assert bare_url(url) == bare
+
+
+def test_a_build_without_a_sentence_names_what_was_wrong_with_the_replies(tmp_path):
+    """Eight requests, one reply each, three of them empty: the filters had nothing to reject."""
+    from dataset_builder import build
+    from dataset_builder.stub_server import StubServer
+
+    (tmp_path / "t.csv").write_text("id,label\n" + "".join(f"urn:{n},label {n}\n" for n in range(8)))
+    given = ["--esco", tmp_path / "t.csv", "--version", "0.1.0", "--out", tmp_path / "d", "--model", "stub"]
+    with StubServer() as server:
+        server._fault = lambda: "refusal" if server.requests <= 5 else "empty reply"
+        with pytest.raises(StageError) as caught:
+            build.main([str(one) for one in [*given, "--base-url", server.url, "--asks-again", "0"]])
+    which = "none of 8 replies had a usable line (refusal: 5, empty reply: 3)"
+    assert str(caught.value) == f"no sentence was accepted: {which}. Look at the server's replies in the journal"
 
 
 def test_failed_requests_name_request_skills_and_class(tmp_path):

@@ -245,6 +245,47 @@ def test_a_budget_holds_with_any_tokeniser(journal, bytes_per_token, concurrency
     assert 9000 * 0.75 < spent <= 9000
 
 
+@pytest.mark.parametrize("reply_tokens", [191, 2000])
+def test_a_budget_holds_where_replies_are_longer_than_asked_for(journal, reply_tokens):
+    """136 tokens are asked for. 2,000 cost 0.0040 dollars, with the prompt 0.0043: six fit into 0.03, 13 into 0.06.
+
+    The second run has the journal's replies to know it from.
+    """
+    for usd in (0.03, 0.06):
+        limits = Limits(concurrency=32, budget_usd=usd, price=Price(1, 2))
+        with StubServer(StubBehaviour(latency_s=0.05, reply_tokens=reply_tokens)) as server:
+            progress = run(generation_for(server, journal, count=300, limits=limits), server)
+        assert progress.stopped == "budget used up"
+        assert usd * 0.8 < limits.price.of(progress.prompt_tokens, progress.completion_tokens) <= usd
+
+
+def test_few_requests_go_out_before_a_reply_tells_how_long_they_are(journal):
+    """One alone at its bound of 136 tokens and one at 64 x 136, 0.0013 + 0.0185 dollars, have room in 0.03.
+
+    Nothing keeps replies of 20,000 tokens within that. By their bounds alone, 22 of them would have been sent.
+    """
+    limits = Limits(concurrency=32, budget_usd=0.03, price=Price(1, 2))
+    with StubServer(StubBehaviour(latency_s=0.2, reply_tokens=20_000)) as server:
+        progress = run(generation_for(server, journal, count=60, limits=limits), server)
+        assert server.requests == 2
+    assert progress.stopped == "budget used up"
+
+
+def test_a_budget_is_used_up_where_one_reply_was_long(journal):
+    """A prompt of 320 tokens, a reply of 1,000: three more have room in 6,000 by that, and turn out to use some 390.
+
+    What they leave over does for others, until one alone has no room: less than 1,330 tokens are left.
+    """
+    with StubServer() as server:
+        server.behaviour.reply_tokens = 1000
+        run(generation_for(server, journal, count=1), server)
+        server.behaviour.reply_tokens = None
+        limits = Limits(concurrency=32, budget_tokens=6000)
+        progress = run(generation_for(server, journal, count=60, limits=limits), server)
+    assert progress.stopped == "budget used up"
+    assert 6000 - 1330 < progress.prompt_tokens + progress.completion_tokens <= 6000
+
+
 def test_a_price_turns_tokens_into_dollars():
     """2M tokens in at 0.15 and 1M out at 0.60 a million: 0.30 + 0.60 = 0.90."""
     assert Price(0.15, 0.60).of(2_000_000, 1_000_000) == pytest.approx(0.90)

@@ -36,6 +36,10 @@ def test_numbered_lines():
         ("1. I cannot help with that request.\n2. I'm sorry.", replies.REFUSAL),
         ("1. Unfortunately, I am unable to write this.", replies.REFUSAL),
         ("1. Sorry, but I can't.", replies.REFUSAL),
+        ("Sorry, I won't be able to write lines about weapons.", replies.REFUSAL),
+        ("Unfortunately, I will not be able to write them.", replies.REFUSAL),
+        ("1. Sorry, I won’t be able to write this.", replies.REFUSAL),  # noqa: RUF001
+        ("This request violates our policy on weapons.", replies.REFUSAL),
         ('{"lines": ["I cannot help with that request."]}', replies.REFUSAL),
         ("1. x" * 10_000, replies.OVERSIZED),
         ("<html><body>Bad gateway</body></html>", replies.HTML),
@@ -45,7 +49,7 @@ def test_numbered_lines():
 )
 def test_a_reply_without_use_has_one_reason(text, fault):
     parsed = parse_reply(text, 2)
-    assert (parsed.lines, parsed.faults) == ({}, (fault,))
+    assert (parsed.lines, parsed.faults, parsed.useless) == ({}, (fault,), fault)
 
 
 @pytest.mark.parametrize(
@@ -67,6 +71,7 @@ def test_a_fault_in_a_part_keeps_the_rest(text, lines, fault):
     parsed = parse_reply(text, 2)
     assert list(parsed.lines.values()) == lines
     assert fault in parsed.faults
+    assert parsed.useless == ""
 
 
 def test_a_refused_line_goes_and_the_rest_is_kept():
@@ -82,6 +87,7 @@ def test_a_refused_line_goes_and_the_rest_is_kept():
         'You translate short texts like "I\'m sorry" into full sentences.',
         "You explain to callers that we cannot help without a date.",
         "Sorry states of repair are your challenge.",
+        "You say so when a request violates our policy.",
         "As an AI engineer, you train models.",
         "As an AI model trainer you check labels.",
     ],
@@ -205,6 +211,34 @@ def test_surplus_lines_are_left_out():
 )  # fmt: skip
 def test_what_belongs_to_a_line_and_what_does_not(text, lines):
     assert list(parse_reply(text, 2).lines.values()) == lines
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("1. Plans costs. 2. Pays bills. 3. Who calls? 4. Costs and bills", ["Plans costs.", "Pays bills."]),
+        ("(1) Plans costs. (2) Pays bills.", ["Plans costs.", "Pays bills."]),
+        ("1) Duty: Plans costs! 2) Requirement: Pays bills", ["Plans costs!", "Pays bills"]),
+        ("**1.** Plans costs. **2.** Pays bills.", ["Plans costs.", "Pays bills."]),
+        ("Here are two:\n1. Plans costs. 2. Pays bills.", ["Plans costs.", "Pays bills."]),
+        # The second line is there; the number is no next one, stands within a sentence, or counts something else.
+        ("1. Fills forms. 2. of them are long.\n2. Pays.", ["Fills forms. 2. of them are long.", "Pays."]),
+        ("1. Plans costs. 3. Pays bills.", ["Plans costs. 3. Pays bills."]),
+        ("1. Teaches grades 1 and 2. Plans lessons.", ["Teaches grades 1 and 2. Plans lessons."]),
+        ("1. Tools: 1. Saws. 2. Drills.", ["Tools: 1. Saws. 2. Drills."]),
+        ("1. Earns 2.5 euros. 2.5 more are planned.", ["Earns 2.5 euros. 2.5 more are planned."]),
+    ],
+)  # fmt: skip
+def test_numbered_lines_that_stand_in_one_are_read_each_by_itself(text, lines):
+    parsed = parse_reply(text, 2)
+    assert list(parsed.lines.values()) == lines
+    assert parsed.complete is (len(lines) == 2)
+
+
+def test_of_lines_in_one_that_was_cut_the_whole_ones_are_kept():
+    cut = parse_reply("1. Plans costs. 2. Pays bills. 3. Answers to the bo", 3, "length")
+    assert cut.lines == {0: "Plans costs.", 1: "Pays bills."}
+    assert cut.faults == (replies.TRUNCATED, replies.FEWER_LINES)
 
 
 def test_a_preamble_is_never_taken_for_a_line():

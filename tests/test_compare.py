@@ -94,7 +94,8 @@ def test_published_numbers_stand_only_where_they_belong():
     paper = "[Decorte et al. 2023, arXiv 2307.10778](https://arxiv.org/abs/2307.10778)"
     assert f"| 54.62 | 45.74 | published: {paper} |" in text
     assert "| 63.98 | - | published: [WorkRB's tests](https://github.com/techwolf-ai/workrb) |" in text
-    assert "| 53.80 | 46.62 | published: tiny-skill-linker |" in text  # no address is known
+    tiny = "[tiny-skill-linker](https://github.com/andypeterson2/tiny-skill-linker)"
+    assert f"| 53.80 | 46.62 | published: {tiny} |" in text
     assert "published" not in published_beside(full, version="1.1.1", size=13_896, labels_sha256="1.1.1")
     assert "published" not in published_beside(full, labels_sha256="the German names, as many")
     assert "published" not in published_beside(full, split="validation")

@@ -233,7 +233,13 @@ def test_folders_that_are_no_model_are_one_line(place, capsys):
     broken.mkdir(exist_ok=True)
     (broken / "modules.json").write_text("{", encoding="utf-8")
     assert run(place, broken) == 2
-    assert "cannot be opened" in capsys.readouterr().err
+    assert "Is the folder whole?" in capsys.readouterr().err
+    (broken / "onnx").mkdir(exist_ok=True)
+    (broken / "onnx" / "model_int8.onnx").write_bytes(b"")
+    assert run(place, broken) == 2
+    said = capsys.readouterr().err
+    assert "cannot be opened" in said
+    assert "Give --backend onnx --weights-file model_int8.onnx" in said
 
 
 def test_facts_come_from_the_training_record(place, tmp_path):

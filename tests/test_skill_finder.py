@@ -199,6 +199,15 @@ def test_rank_gives_the_nearest_whatever_their_score(finder):
     assert finder.rank("  ") == []
 
 
+def test_the_gate_lets_a_bare_name_pass():
+    """As a line of a list of skills is, which says too little for the gate: its own words are all it says."""
+    shut = tiny_finder(gate=Gate(np.zeros(4096, np.float32), -3.0, 0.5))
+    for text in ("SQL", "• SQL", "Knowledge of SQL.", "You will bake bread in ovens.", "Must have: SQL"):
+        assert len(shut.find_skills(text)) == 1, text
+    for text in ("We love SQL.", "Acme, an SQL company", "SQL and more fun for all of us", "Benefits\nSQL"):
+        assert shut.find_skills(text) == [], text
+
+
 def test_ties_keep_the_order_of_the_taxonomy():
     skills = [Skill("b", "two words"), Skill("a", "words two")]
     assert labels(tiny_finder(skills).rank("two words", 2)) == ["two words", "words two"]
@@ -210,12 +219,12 @@ def test_the_gate_silences_a_passage():
     At bias -2, 0.12, a name counts that the encoder means as well; at -0.5, 0.38, one that can mean nothing else.
     """
     shut = Gate(np.zeros(4096, np.float32), -3.0, 0.5)
-    assert tiny_finder(gate=shut).find_skills("You bake bread. SQL.") == []
+    assert tiny_finder(gate=shut).find_skills("You bake bread. SQL folks.") == []
     nearly_shut = tiny_finder(gate=Gate(np.zeros(4096, np.float32), -2.0, 0.5))
     assert labels(nearly_shut.find_skills("You bake bread. Our SQL team is here for you all.")) == []
-    assert labels(nearly_shut.find_skills("You bake bread. SQL.", threshold=0.5)) == ["SQL"]
+    assert labels(nearly_shut.find_skills("You bake bread. SQL folks.", threshold=0.5)) == ["SQL"]
     ajar = Gate(np.zeros(4096, np.float32), -0.5, 0.5)
-    assert labels(tiny_finder(gate=ajar).find_skills("You bake bread. SQL.")) == ["SQL"]
+    assert labels(tiny_finder(gate=ajar).find_skills("You bake bread. SQL folks.")) == ["SQL"]
     open_gate = Gate(np.zeros(4096, np.float32), 2.0, 0.5)
     assert set(labels(tiny_finder(gate=open_gate).find_skills("You bake bread. SQL."))) == {
         "bake bread in ovens",
