@@ -7,11 +7,10 @@ import math
 from dataset_builder.build_options import BuildOptions
 from dataset_builder.esco import EscoRelease
 from dataset_builder.journal import Journal
-from dataset_builder.limits import Price, Progress, Tokens
+from dataset_builder.limits import Price, Progress, Tokens, reply_bound
 from dataset_builder.pacing import bucket_of
 from dataset_builder.plan import Ask, Plan
 from dataset_builder.rounds import generation_of, widest_plan
-from dataset_builder.sending import bound_of_reply
 
 FIRST_PROMPT_RATIO = 1.5  # of a prompt's tokens and its estimate, where no server has counted one
 
@@ -63,7 +62,7 @@ def slowest_pace(plan: Plan, options: BuildOptions) -> tuple[float, str]:
         )
     if limits.tokens_per_minute:
         # As the sender counts them: before a reply is there, it may be as long as it can.
-        tokens = sum(ask.prompt_tokens + bound_of_reply(ask, options.sampling) for ask in plan.asks)
+        tokens = sum(ask.prompt_tokens + reply_bound(len(ask.styles), options.sampling) for ask in plan.asks)
         paces.append((_hours(tokens, limits.tokens_per_minute), f"{limits.tokens_per_minute:g} tokens a minute"))
     return max(paces)
 
@@ -87,7 +86,7 @@ def _most(todo: list[tuple[Ask, int]], progress: Progress, options: BuildOptions
     for ask, attempt in todo:
         times = attempts - attempt
         read = math.ceil(ask.prompt_tokens * (progress.prompt_ratio or FIRST_PROMPT_RATIO))
-        most.add(times * read, times * bound_of_reply(ask, options.sampling))
+        most.add(times * read, times * reply_bound(len(ask.styles), options.sampling))
     usd = options.limits.price.of(most.prompt, most.completion)
     money = f", {usd:,.2f} US dollars" if _is_known(options) else ""
     often = "each asked once" if attempts == 1 else f"each asked {attempts} times"

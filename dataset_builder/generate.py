@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,15 +21,11 @@ from dataset_builder.journal import REFUSAL, Entry, Journal
 from dataset_builder.languages import prepare_languages
 from dataset_builder.limits import Limits, Progress
 from dataset_builder.plan import MAX_ATTEMPTS, Ask, Endpoint, Plan, Sampling
-from dataset_builder.replies import EMPTY, NO_LINES, UNFINISHED_THINKING, parse_reply
-from dataset_builder.replies import REFUSAL as REFUSING
 from dataset_builder.sending import NOT_SENT, Sender
+from dataset_builder.useless_replies import UselessReplies
 
 # So many places in flight have one worker more, who waits with the next request while a reply is read and written down.
 PLACES_PER_SPARE_WORKER = 8
-# So many replies at the start of a run without a usable line, with none on file either, are no accident.
-USELESS_AT_START = 30
-CUT_OFF = "cut off"  # a reply that the bound on tokens ended before its first line
 BLOCK = 10_000  # asks looked up at once: few reads, and memory for few replies
 
 
@@ -87,8 +82,7 @@ class Generation:
         self.refused: set[int] = set()
         self._held: list[Entry] = []
         self._no: StopError | None = None
-        self._replies = 0
-        self._useless: Counter[str] = Counter()
+        self._useless = UselessReplies(language, self._has_usable, journal.path)
 
     def chains(self) -> Iterator[Chain]:
         """What the journal has for each ask, in the plan's order."""
@@ -243,7 +237,7 @@ class Generation:
             self.refused.add(index)
         else:
             is_whole = entry.settled and attempt < MAX_ATTEMPTS - 1  # as most are: no need to read it again
-            self._judge("" if is_whole else self._useless_by(entry, ask))
+            self._useless.count("" if is_whole else self._useless.fault_of(entry, ask))
         return entry.settled
 
     def _keep(self, entry: Entry) -> None:
@@ -255,36 +249,13 @@ class Generation:
         if entry.kind != REFUSAL:
             self._put_held()
 
-    def _judge(self, fault: str) -> None:
-        """Count a reply, and stop the run where none of the first ones, and none on file, had a usable line."""
-        self._replies += 1
-        if fault:
-            self._useless[fault] += 1
-        if self._replies == self._useless.total() == USELESS_AT_START and not self._has_usable():
-            which = ", ".join(f"{kind}: {count}" for kind, count in self._useless.most_common())
-            raise StopError(
-                f"none of the first {USELESS_AT_START} replies had a usable line ({which})",
-                f"{self._remedy()}; replies are kept, and the same command goes on",
-            )
-
-    def _useless_by(self, entry: Entry, ask: Ask) -> str:
-        """The fault for which a reply has no usable line; "" where it has one."""
-        fault = parse_reply(entry.text, len(ask.styles), entry.finish_reason, self.language).useless
-        return CUT_OFF if fault in (EMPTY, NO_LINES) and entry.finish_reason == "length" else fault
-
     def _has_usable(self) -> bool:
         """Whether a reply that is on file has a usable line: a further round may ask for none but hopeless skills."""
         return any(
-            entry.kind != REFUSAL and not self._useless_by(entry, ask)
+            entry.kind != REFUSAL and not self._useless.fault_of(entry, ask)
             for ask, chain in zip(self.plan.asks, self.chains(), strict=True)
             for entry in chain.entries
         )
-
-    def _remedy(self) -> str:
-        ((most, _),) = self._useless.most_common(1)
-        if most in (CUT_OFF, UNFINISHED_THINKING):
-            return "Give a larger --tokens-per-line, or turn the model's thinking off"
-        return "Take another model" if most == REFUSING else f"Read some in {self.journal.path}, or take another model"
 
     def _put_held(self) -> None:
         self.journal.put_many(self._held)
@@ -299,6 +270,6 @@ class Generation:
             shown["usd"] = f"{usd:.2f}"
         if now.waits:
             shown["waits"] = str(now.waits.total())
-        if self._useless:
-            shown["unusable"] = str(self._useless.total())
+        if self._useless.by_fault:
+            shown["unusable"] = str(self._useless.by_fault.total())
         return shown

@@ -165,7 +165,7 @@ class Sender:
         """Wait for the pause that the server asked for, the minute's limits and a free place."""
         await self._pause()
         await self._requests.take(1, self._sleep)
-        await self._tokens.take(ask.prompt_tokens + bound_of_reply(ask, self._sampling), self._sleep)
+        await self._tokens.take(ask.prompt_tokens + reply_bound(len(ask.styles), self._sampling), self._sleep)
         await self._adaptive.acquire()
         await self._pause()  # which another reply may have asked for meanwhile
 
@@ -208,11 +208,6 @@ class Sender:
 def _is_stray(kind: str) -> bool:
     """Whether an error may mean that no API is at this address: nobody is there, or somebody who shows web pages."""
     return "connection" in kind or kind == "html body"
-
-
-def bound_of_reply(ask: Ask, sampling: Sampling) -> int:
-    """Tokens that are let to a reply, for minutes and forecasts; budgets count longer ones where such came."""
-    return reply_bound(len(ask.styles), sampling)
 
 
 def entry_of(ask: Ask, attempt: int, reply: Reply, endpoint: Endpoint, sampling: Sampling, language: str) -> Entry:
