@@ -92,11 +92,15 @@ class Progress:
 
         Found when it is asked for: a plan that lacks nothing need not know how long its prompts are.
         """
+        self._learn()
+        return self._ratio
+
+    def _learn(self) -> None:
+        """Note how long prompts and replies turned out to be, of what was counted since it was last asked for."""
         for ask, read, written in self._counted:
             self._ratio = max(self._ratio or 0.0, read / ask.prompt_tokens)
             self._longest[len(ask.styles)] = max(self._longest.get(len(ask.styles), 0), written)
         self._counted.clear()
-        return self._ratio
 
     def bound(self, ask: Ask, sampling: Sampling, alone: bool = False) -> tuple[int, int]:
         """Tokens that a request may read and write at most, corrected by what came back.
@@ -108,6 +112,7 @@ class Progress:
         ratio, written = self.prompt_ratio, reply_bound(len(ask.styles), sampling)
         if ratio is None:
             return ask.prompt_bytes + CHAT_TEMPLATE_TOKENS, written * (1 if alone else FIRST_REPLY_RATIO)
+        # Known together with the ratio.
         longer = max(tokens / reply_bound(lines, sampling) for lines, tokens in self._longest.items())
         return math.ceil(ask.prompt_tokens * ratio), math.ceil(written * max(1.0, longer))
 
