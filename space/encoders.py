@@ -29,7 +29,7 @@ WEIGHT_FILES = ("model.safetensors", "0_Transformer/model.safetensors", "0_Stati
 BATCH = 32
 # Passages have at most 400 characters; longer input is an own taxonomy's description, cut here.
 MAX_TOKENS = 128
-TOKEN_SHARES = {"token_match": 1.0, "token_and_cosine": 0.7, "prototypes": 0.3}
+TOKEN_SHARES = {"token_match": 1.0, "token_and_cosine": 0.7}
 
 
 @dataclass(frozen=True)

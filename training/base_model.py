@@ -153,24 +153,23 @@ def _without_prompts(encoder: Any) -> Any:
     return encoder
 
 
-def embed_texts(encoder: Any, texts: Sequence[str], precision: str = "auto", normalise: bool = True) -> Any:
+def embed_texts(encoder: Any, texts: Sequence[str], precision: str = "auto") -> Any:
     """Embed texts in batches, with a bar where it takes a while.
 
     Args:
         encoder: a SentenceTransformer.
         texts: any number.
         precision: auto, bf16 or fp32; bf16 halves the time on processors that have it.
-        normalise: whether to scale each to length 1.
 
     Returns:
-        float32 tensor (texts, dimensions), on the encoder's device.
+        float32 tensor (texts, dimensions), L2-normalised, on the encoder's device.
     """
     with torch.autocast(encoder.device.type, torch.bfloat16, enabled=precision_in_use(precision) == "bf16"):
         embeddings = encoder.encode(
             list(texts),
             batch_size=ENCODE_BATCH,
             convert_to_tensor=True,
-            normalize_embeddings=normalise,
+            normalize_embeddings=True,
             show_progress_bar=len(texts) > SHOWN_FROM,
         )
     return embeddings.float()

@@ -29,13 +29,9 @@ SOURCES = {
 }
 # What a model is ranked by after each loss: the share of the token-level score, plain cosine being the rest. After
 # `token_and_cosine` tokens find more in real sentences, cosine in SkillSkape's; 0.7 did best over both on validation.
-# After `prototypes` 0.3 did.
-TOKEN_SHARES = {"token_match": 1.0, "token_and_cosine": 0.7, "prototypes": 0.3}
+TOKEN_SHARES = {"token_match": 1.0, "token_and_cosine": 0.7}
 LOSSES = ("mnrl", "masked_mnrl", *TOKEN_SHARES)
-# Of whose texts a skill's prototype is made; those of other sources are kept in their place.
-PROTOTYPE_SOURCES = ("alternative_labels", "synthetic")
 MASKS = ("same_skill", "joined", "linked", "near")
-_DEFAULT_MASK = ("same_skill", "joined")
 PRECISIONS = ("auto", "bf16", "fp32")
 MOST_SEED = 2**32 - 1  # NumPy takes no larger one
 SIDES = ("before", "after", "either")
@@ -104,15 +100,14 @@ class Loss:
 
     `mnrl` is the library's; `masked_mnrl` is ours, with `mask` naming which false negatives leave the denominator;
     `token_match` is ConTeXT-match's token-level score with the same masks, `token_and_cosine` the sum of the losses by
-    that score and by plain cosine. `prototypes` has no negatives: it moves each skill's name to the mean of the stage's
-    texts of the skill, and needs an encoder that is trained already. `several_positives` counts every in-batch label
-    that the sentence asks for as a positive. `mini_batch` above 0 uses gradient caching. `label_memory` above 0
+    that score and by plain cosine. `several_positives` counts every in-batch
+    label that the sentence asks for as a positive. `mini_batch` above 0 uses gradient caching. `label_memory` above 0
     makes every label of the label space a negative of every sentence, embedded anew after so many batches.
     """
 
     name: str = "mnrl"
     scale: float = 20.0
-    mask: tuple[str, ...] = _DEFAULT_MASK
+    mask: tuple[str, ...] = ("same_skill", "joined")
     near_threshold: float = 0.9
     several_positives: bool = False
     symmetric: bool = False
@@ -134,8 +129,6 @@ class Loss:
         _need(not self.label_memory or self.name == "masked_mnrl", "label_memory needs masked_mnrl")
         both = self.by_tokens and (self.symmetric or self.matryoshka or self.mini_batch)
         _need(not both, f"{self.name} goes with none of symmetric, matryoshka and mini_batch")
-        masked = self.several_positives or set(self.mask) - set(_DEFAULT_MASK)
-        _need(self.name != "prototypes" or not masked, "prototypes has no negatives, so no mask and one positive")
 
     @property
     def by_tokens(self) -> bool:
@@ -195,11 +188,6 @@ class Stage:
             _need(value is None or value > 0, f"{name} must be above 0, got {value}")
         for name in ("epochs", "gradient_accumulation"):
             _need(getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.loss.name == "prototypes":
-            _need(not self.negatives.count, f"prototypes has no negatives, got negatives.count {self.negatives.count}")
-            there = set(self.sources)
-            _need(bool(there & set(PROTOTYPE_SOURCES)), f"prototypes are made of {' or '.join(PROTOTYPE_SOURCES)}")
-            _need("labels" not in there, "prototypes keeps texts in their place and moves names: leave out labels")
         known = ", ".join(OPTIMIZERS)
         _need(self.optimizer in OPTIMIZERS, f"optimizer must be one of {known}, got {self.optimizer!r}")
         _need(self.learning_rate > 0, f"learning_rate must be above 0, got {self.learning_rate}")

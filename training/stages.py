@@ -29,7 +29,6 @@ from training.machine import is_out_of_memory, on_cpu
 from training.neighbours import HardNegatives, SkillLinks, linked_skills, merged, near_skills, nearest_skills, siblings
 from training.pair_sources import Inputs
 from training.pairs import StagePairs, hidden_skills
-from training.prototypes import PrototypeLoss, read_or_make_prototypes
 from training.recipe import Recipe, Stage
 from training.run_record import LossPoint, ValidationPoint
 from training.trainer import SkillTrainer, training_arguments
@@ -159,7 +158,7 @@ def _trainer_of(job: StageJob, encoder: Any) -> SkillTrainer:
         watts=job.watts,
         model=encoder,
         args=arguments,
-        loss=_loss_of(job, encoder, chunk_size, memory),
+        loss=make_loss(encoder, stage.loss, chunk_size, memory),
         evaluator=job.evaluator if job.select_by else None,
     )
     times = recipe.validation.times_per_epoch if job.select_by else 0
@@ -169,15 +168,6 @@ def _trainer_of(job: StageJob, encoder: Any) -> SkillTrainer:
     if trainer.is_world_process_zero():
         trainer.add_callback(TensorBoardCallback(SummaryWriter(str(job.tensorboard / stage.name))))
     return trainer
-
-
-def _loss_of(job: StageJob, encoder: Any, chunk_size: int, memory: LabelMemory | None) -> Any:
-    if job.stage.loss.name != "prototypes":
-        return make_loss(encoder, job.stage.loss, chunk_size, memory)
-    start = without_normalisation(open_encoder(job.start)).eval()
-    labels, pairs = job.inputs.labels.labels, job.pairs.pairs
-    prototypes = read_or_make_prototypes(start, labels, pairs, job.recipe.precision, job.folder)
-    return PrototypeLoss(encoder, start, prototypes, chunk_size)
 
 
 def _near_of(job: StageJob) -> SkillLinks:
