@@ -12,6 +12,7 @@ import numpy as np
 
 from dataset_builder.contract import StageError, sha256_of_file
 from eval.batches import encode_in_batches, token_counts
+from eval.label_index import INDEX_FILE, LabelIndex, read_label_index
 from eval.onnx_model import OnnxModel
 from eval.openvino_model import OpenvinoModel
 from eval.ranking import CosineSystem, Floats, System
@@ -21,6 +22,8 @@ from training.run_record import TrainingRecord
 
 WEIGHT_FILES = ("model.safetensors", "0_Transformer/model.safetensors", "0_StaticEmbedding/model.safetensors")
 SCORES = ("auto", "cosine", "token-matching")
+LABELS = ("auto", "names", "index")
+EncodeTexts = Callable[[list[str]], Floats]
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,8 @@ class EncoderOptions:
     """How a model is run.
 
     `weights_file` is the ONNX or OpenVINO file in the model folder, where it has several; `score` is "cosine",
-    "token-matching", or "auto": what the model was trained for.
+    "token-matching", or "auto": what the model was trained for. `labels` says what a label's vector is: "names" encodes
+    its name, "index" takes that of the folder's label index, and "auto" the index where it was made of prototypes.
     """
 
     backend: str = "torch"
@@ -36,6 +40,7 @@ class EncoderOptions:
     batch_size: int = 64
     device: str | None = None
     score: str = "auto"
+    labels: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -57,12 +62,19 @@ def open_encoder(spec: str, options: EncoderOptions, name: str = "") -> OpenedMo
     place, revision = place_and_revision(spec)
     record_file = _file_of(place, revision, [TrainingRecord.FILE_NAME])
     record = TrainingRecord.load(record_file) if record_file else None
-    # The share of the token-level score is the training's; where it is asked for beyond that, it is all.
+    weights = _file_of(place, revision, _weight_names(options))
+    index = _index_of(place, revision, options.labels, sha256_of_file(weights) if weights else "")
+    # The share of the token-level score is the training's or the index's; where it is asked for beyond that, it is all.
     trained_share = record.token_share if record else 0.0
+    if index and index.token_share is not None:
+        trained_share = index.token_share
     share = {"cosine": 0.0, "token-matching": 1.0}.get(options.score, trained_share)
     name = name or (Path(place).name if Path(place).exists() else spec)
-    system = token_system(name, model, options, share) if share else cosine_system(name, model, options)
-    weights = _file_of(place, revision, _weight_names(options))
+    encode_labels = index.vectors_of if index else None
+    if share:
+        system: System = token_system(name, model, options, share, encode_labels)
+    else:
+        system = cosine_system(name, model, options, encode_labels)
     info = SystemInfo(
         name=name,
         kind="token-matching" if share else "sentence-transformer",
@@ -80,6 +92,7 @@ def open_encoder(spec: str, options: EncoderOptions, name: str = "") -> OpenedMo
             "precision": "float32" if options.backend == "torch" else "as exported",
             "score": "token-matching" if share else "cosine",
             **({"token_share": f"{share:g}"} if share else {}),
+            **({"labels": "index", "label_index_sha256": index.sha256} if index else {}),
         },
     )
     return OpenedModel(system, info, tuple(record.recipe.get("held_out_folds", ())) if record else ())
@@ -114,17 +127,24 @@ def open_model(spec: str, options: EncoderOptions) -> Any:
     return model.eval()
 
 
-def cosine_system(name: str, model: Any, options: EncoderOptions) -> CosineSystem:
-    """Cosine of sentence and label vectors; a model with prompts gets its query and its document prompt."""
-    return CosineSystem(
-        name, _encoder(model, model.encode_query, options), _encoder(model, model.encode_document, options)
-    )
+def cosine_system(
+    name: str, model: Any, options: EncoderOptions, encode_labels: EncodeTexts | None = None
+) -> CosineSystem:
+    """Cosine of sentence and label vectors; a model with prompts gets its query and its document prompt.
+
+    `encode_labels` gives labels other vectors than the model does.
+    """
+    encode_labels = encode_labels or _encoder(model, model.encode_document, options)
+    return CosineSystem(name, _encoder(model, model.encode_query, options), encode_labels)
 
 
-def token_system(name: str, model: Any, options: EncoderOptions, share: float = 1.0) -> TokenMatchingSystem:
+def token_system(
+    name: str, model: Any, options: EncoderOptions, share: float = 1.0, encode_labels: EncodeTexts | None = None
+) -> TokenMatchingSystem:
     """Token-level matching; sentences keep their token vectors, labels one vector each.
 
-    `share` is that of the token-level score in what ranks, the rest being plain cosine.
+    `share` is that of the token-level score in what ranks, the rest being plain cosine. `encode_labels` gives labels
+    other vectors than the model does.
 
     Raises:
         StageError: the model is static.
@@ -138,8 +158,9 @@ def token_system(name: str, model: Any, options: EncoderOptions, share: float = 
         tokens = model.encode_query(texts, output_value="token_embeddings", batch_size=options.batch_size)
         return [np.asarray(vectors.float().cpu(), dtype=np.float32) for vectors in tokens]
 
-    labels, sentences = (_encoder(model, encode, options) for encode in (model.encode_document, model.encode_query))
-    return TokenMatchingSystem(name, encode_tokens, labels, sentences, share)
+    encode_labels = encode_labels or _encoder(model, model.encode_document, options)
+    sentences = _encoder(model, model.encode_query, options)
+    return TokenMatchingSystem(name, encode_tokens, encode_labels, sentences, share)
 
 
 def _prepare_for_tokens(name: str, model: Any) -> None:
@@ -176,6 +197,28 @@ def _downloaded(place: str, revision: str | None) -> Path:
         )
     except (HfHubHTTPError, OSError, ValueError) as error:
         raise StageError(f"the model {place} cannot be downloaded ({error})", "Is its name right?") from error
+
+
+def _index_of(place: str, revision: str | None, wanted: str, weights_sha256: str) -> LabelIndex | None:
+    """The label index by which to rank, None for names.
+
+    Raises:
+        StageError: an index is asked for that is not there, or one of other weights.
+    """
+    if wanted == "names":
+        return None
+    file = _file_of(place, revision, [INDEX_FILE])
+    if file is None:
+        if wanted == "index":
+            raise StageError(f"{place} has no {INDEX_FILE}", "Run `python -m model_card.build`, or give --labels names")
+        return None
+    index = read_label_index(file)
+    if wanted == "auto" and not index.has_prototypes:
+        return None
+    if weights_sha256 not in index.weights_sha256:
+        remedy = "Make the index again, or give --labels names"
+        raise StageError(f"the label index of {place} was made for other weights", remedy)
+    return index
 
 
 def _encoder(model: Any, encode: Callable[..., Any], options: EncoderOptions) -> Callable[[list[str]], Floats]:

@@ -22,7 +22,7 @@ from importlib.metadata import PackageNotFoundError, version
 from dataset_builder.contract import StageError, code_version, run_command, shown_command
 from dataset_builder.schema import FOLDS
 from eval.benchmarks import SPLITS, load_benchmarks, with_empty_sentences
-from eval.encoders import SCORES, EncoderOptions
+from eval.encoders import LABELS, SCORES, EncoderOptions
 from eval.label_space import SkillNames, names_of_dataset, names_of_esco
 from eval.measure import measure
 from eval.per_query import QueryResult, query_results, write_per_query
@@ -45,7 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.without_skill:
         benchmarks = with_empty_sentences(benchmarks, options.without_skill)
     names = names_of_dataset(options.label_space) if options.label_space else names_of_esco(options.esco)
-    encoder = EncoderOptions(options.backend, options.weights_file, options.batch_size, options.device, options.score)
+    encoder = EncoderOptions(
+        options.backend, options.weights_file, options.batch_size, options.device, options.score, options.labels
+    )
     opened = open_system(options.model, encoder, options.name)
     print(f"{opened.info.name}: indexing {len(names):,} skill names", file=sys.stderr)
     opened.system.index(names)
@@ -103,6 +105,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--batch-size", type=int, default=64, metavar="N", help="texts encoded at once; default: 64")
     add("--device", help="cpu, cuda, ... for torch; default: the best there is")
     add("--score", choices=SCORES, default="auto", help="default: what the model was trained for")
+    vectors = "a label's vector: of its name, or of the folder's label index (default: that of an index of prototypes)"
+    add("--labels", choices=LABELS, default="auto", help=vectors)
     add(
         "--held-out-folds",
         nargs="*",

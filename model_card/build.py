@@ -79,11 +79,16 @@ def make_index(model_dir: Path, release: EscoRelease, record: TrainingRecord) ->
     """Build the label index with a progress bar, or keep the one that fits."""
     with tqdm(total=len(release.skills), desc="Encoding labels", unit="label", disable=None, leave=False) as bar:
         return build_label_index(
-            release, lambda: _open_model(model_dir), model_dir, record.name, bar.update, record.by_tokens
+            release, lambda: open_model(model_dir), model_dir, record.name, bar.update, record.by_tokens
         )
 
 
-def _open_model(model_dir: Path) -> Encoder:
+def open_model(model_dir: Path) -> Encoder:
+    """The model of a folder, by its torch weights.
+
+    Raises:
+        StageError: it does not open.
+    """
     from sentence_transformers import SentenceTransformer
     from transformers.utils import logging
 
@@ -91,7 +96,11 @@ def _open_model(model_dir: Path) -> Encoder:
     try:
         model = SentenceTransformer(str(model_dir), local_files_only=True, trust_remote_code=False)
     except Exception as error:  # each library raises its own for a damaged file
-        raise StageError(f"{model_dir} does not open as a SentenceTransformer ({error})") from None
+        of_release = any(model_dir.glob("onnx/*.onnx")) and not any(model_dir.glob("*.safetensors"))
+        remedy = (
+            f"`python -m training.read_back {model_dir} DIR` gives its int8 form torch weights" if of_release else ""
+        )
+        raise StageError(f"{model_dir} does not open as a SentenceTransformer ({error})", remedy) from None
     return cast(Encoder, model)
 
 

@@ -6,7 +6,7 @@ Facts come from records only. One that is missing, or that contradicts another, 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -17,7 +17,14 @@ import pyarrow.parquet as pq
 from dataset_builder.contract import StageError, sha256_of_file, sha256_of_lines
 from dataset_builder.schema import PAIRS_FILES, SENTENCE, SKILL, DatasetManifest
 from eval.results import BenchmarkResult, EvalResults
-from model_card.label_index import LabelIndex, check_weights, open_label_index, weight_files
+from model_card.label_index import (
+    EMBEDDINGS_FILE,
+    LabelIndex,
+    Prototypes,
+    check_weights,
+    open_label_index,
+    weight_files,
+)
 from model_card.speed import SpeedRecord
 from training.export_record import ExportResults
 from training.run_record import TrainingRecord
@@ -50,7 +57,8 @@ class CardFacts:
     """What the card says. `own` are results of this folder's weights by the score they were trained for.
 
     `others` are of the systems compared with. `rows_sha256` is the hash of the dataset's training rows, "" where its
-    manifest was given without them.
+    manifest was given without them. `token_share` is that of the token-level score in what ranks; `prototypes` says
+    what labels' vectors were made of beside names.
     """
 
     record: TrainingRecord
@@ -66,6 +74,8 @@ class CardFacts:
     speed: SpeedRecord | None
     exports: ExportResults | None = None
     rows_sha256: str = ""
+    token_share: float = 0.0
+    prototypes: Prototypes | None = None
 
     @property
     def main(self) -> tuple[EvalResults, ...]:
@@ -100,7 +110,13 @@ def gather_facts(model_dir: str | Path, result_files: Sequence[str | Path], data
     index = open_label_index(folder)
     results = [EvalResults.load(path) for path in result_files if is_evaluation(path)]
     hashes_known = set(index.weights_sha256.values())
-    own = tuple(one for one in results if one.system.weights_sha256 in hashes_known and as_trained(one, record))
+    share = record.token_share if index.token_share is None else index.token_share
+    index_sha256 = sha256_of_file(folder / EMBEDDINGS_FILE) if index.prototypes else ""
+    own = tuple(
+        one
+        for one in results
+        if one.system.weights_sha256 in hashes_known and as_released(one.system.settings, share, index_sha256)
+    )
     facts = CardFacts(
         record=record,
         manifest=DatasetManifest.load(dataset),
@@ -115,16 +131,24 @@ def gather_facts(model_dir: str | Path, result_files: Sequence[str | Path], data
         speed=SpeedRecord.load(folder) if (folder / SpeedRecord.FILE_NAME).exists() else None,
         exports=ExportResults.load(folder) if (folder / ExportResults.FILE_NAME).exists() else None,
         rows_sha256=sha256_of_rows(dataset),
+        token_share=share,
+        prototypes=index.prototypes,
     )
     check_facts(facts, index, sha256_of_file(folder / TrainingRecord.FILE_NAME))
     return facts
 
 
-def as_trained(results: EvalResults, record: TrainingRecord) -> bool:
-    """Whether results rank by the score that the model was trained for; taken for granted where they do not say."""
-    settings = results.system.settings
+def as_released(settings: Mapping[str, str], token_share: float, index_sha256: str = "") -> bool:
+    """Whether results rank by the score and the label vectors that the model goes with.
+
+    Args:
+        settings: of the results' system; where they do not say how they rank, it is taken for granted that they do.
+        token_share: of the token-level score.
+        index_sha256: of the index of prototypes that gives labels their vectors; "" for names.
+    """
     share = settings.get("token_share", "0" if settings.get("score") == "cosine" else "")
-    return share in ("", f"{record.token_share:g}")
+    of_index = settings.get("label_index_sha256", "")
+    return share in ("", f"{token_share:g}") and of_index == index_sha256
 
 
 def sha256_of_rows(dataset: str | Path) -> str:
@@ -170,7 +194,7 @@ def check_facts(facts: CardFacts, index: LabelIndex, training_record_sha256: str
     if not facts.main:
         raise StageError(
             f"no results file is of this model's weights {(facts.onnx_only or record.weights_sha256[:12])} and of the "
-            "score that it was trained for",
+            + ("prototypes in its label index" if facts.prototypes else "score that it was trained for"),
             "Run `python -m eval.score_model` on this folder, with --backend onnx for an ONNX file, and give its file",
         )
     _check_dataset(facts)

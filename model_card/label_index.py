@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -35,10 +35,26 @@ class Encoder(Protocol):
 
 
 @dataclass(frozen=True)
+class Prototypes:
+    """What label vectors were made of beside names: weights of the means of other names and of sentences.
+
+    `dataset` and `dataset_version` name whose sentences, at most `per_skill` a skill.
+    """
+
+    alternative_labels: float
+    sentences: float
+    per_skill: int
+    dataset: str
+    dataset_version: str
+
+
+@dataclass(frozen=True)
 class LabelIndex:
     """The label space of a model. `embeddings`: (skills, dimensions) float16, each row of length 1.
 
-    `lengths`: (skills,) float32, of the vectors before that, where the model scores by tokens.
+    `lengths`: (skills,) float32, of the vectors before that, where the model scores by tokens. `prototypes` says what
+    the vectors were made of beside the names, None where they are the names'; `token_share` is then the share of the
+    token-level score in what ranks, where it is not what the training record says.
     """
 
     uris: tuple[str, ...]
@@ -48,6 +64,8 @@ class LabelIndex:
     esco_language: str
     weights_sha256: dict[str, str]
     lengths: npt.NDArray[np.float32] | None = None
+    prototypes: Prototypes | None = None
+    token_share: float | None = None
 
     @property
     def labels_sha256(self) -> str:
@@ -91,33 +109,70 @@ def build_label_index(
         by_tokens: whether the model scores by tokens, which takes the lengths of its labels' vectors.
 
     Raises:
-        StageError: the model puts prompts before its texts, holds no weights, or gives a label no usable vector.
+        StageError: the model puts prompts before its texts, holds no weights, or gives a label no usable vector; or the
+            folder has an index of prototypes that does not fit, which is not made here.
+    """
+    folder = Path(model_dir)
+    refuse_prompts(folder)
+    weight_files(folder)
+    kept = index_fits(folder, release, by_tokens)
+    if kept:
+        _write_skills(release, folder / SKILLS_FILE)
+        return open_label_index(folder)
+    if _has_prototypes(folder):
+        raise StageError(
+            f"{folder} has a label index of prototypes, made for other weights or other skills",
+            "Run `python -m model_card.prototypes` on this folder again, or remove its label_index",
+        )
+    embeddings, lengths = encode_labels(open_encoder(), release.labels, advance)
+    return write_label_index(folder, release, embeddings, lengths if by_tokens else None, model_name)
+
+
+def write_label_index(
+    folder: Path,
+    release: EscoRelease,
+    embeddings: npt.NDArray[np.float16],
+    lengths: npt.NDArray[np.float32] | None,
+    model_name: str,
+    prototypes: Prototypes | None = None,
+    token_share: float | None = None,
+) -> LabelIndex:
+    """Write both files of the index, embeddings last, for the weights in the folder; the rest is as in LabelIndex.
+
+    Raises:
+        StageError: the folder holds no weights.
     """
     from safetensors.numpy import save
 
-    folder = Path(model_dir)
-    _refuse_prompts(folder)
-    hashes = weight_files(folder)
-    kept = index_fits(folder, release, by_tokens)
-    _write_skills(release, folder / SKILLS_FILE)
-    if kept:
-        return open_label_index(folder)
-    embeddings, lengths = encode_labels(open_encoder(), release.labels, advance)
     metadata = {
         "format": INDEX_FORMAT,
-        "weights_sha256": json.dumps(hashes, sort_keys=True),
+        "weights_sha256": json.dumps(weight_files(folder), sort_keys=True),
         "labels_sha256": release.labels_sha256,
         "esco_version": release.version,
         "esco_language": release.language,
         "model": model_name,
+        **({"prototypes": json.dumps(asdict(prototypes), sort_keys=True)} if prototypes else {}),
+        **({"token_share": f"{token_share:g}"} if token_share is not None else {}),
     }
-    tensors = {"embeddings": embeddings, **({"lengths": lengths} if by_tokens else {})}
+    tensors = {"embeddings": embeddings, **({} if lengths is None else {"lengths": lengths})}
+    _write_skills(release, folder / SKILLS_FILE)
     write_atomically(folder / EMBEDDINGS_FILE, save(tensors, metadata=metadata))
     return open_label_index(folder)
 
 
-def _refuse_prompts(folder: Path) -> None:
-    """The index and the extractor encode without prompts, and the evaluation with them: two different rankings."""
+def _has_prototypes(folder: Path) -> bool:
+    try:
+        return open_label_index(folder).prototypes is not None
+    except StageError:
+        return False
+
+
+def refuse_prompts(folder: Path) -> None:
+    """The index and the extractor encode without prompts, and the evaluation with them: two different rankings.
+
+    Raises:
+        StageError: the model has prompts.
+    """
     path = folder / PROMPTS_FILE
     try:
         settings = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
@@ -189,9 +244,11 @@ def open_label_index(model_dir: str | Path, weights_file: str | None = None) -> 
             esco_language=metadata["esco_language"],
             weights_sha256=json.loads(metadata["weights_sha256"]),
             lengths=lengths,
+            prototypes=Prototypes(**json.loads(metadata["prototypes"])) if "prototypes" in metadata else None,
+            token_share=float(metadata["token_share"]) if "token_share" in metadata else None,
         )
         labels_sha256 = metadata["labels_sha256"]
-    except (pa.ArrowException, ValueError, KeyError) as error:
+    except (pa.ArrowException, ValueError, KeyError, TypeError) as error:
         raise StageError(f"the label index of {folder} is damaged ({error})", _REMEDY) from None
     if index.labels_sha256 != labels_sha256 or len(index.labels) != len(embeddings):
         raise StageError(f"{path} was made for other labels than those in {SKILLS_FILE}", _REMEDY)

@@ -15,6 +15,7 @@ from eval.results import BenchmarkResult, Estimate, EvalResults
 from model_card.facts import REQUIRED_METRICS, CardFacts
 from model_card.forms import forms_table, markdown_table
 from model_card.front_matter import benchmark_name, dataset_id, front_matter, hub_base_model, metric_name
+from model_card.label_index import Prototypes
 from model_card.snippet import usage_snippet
 from training.run_record import TrainingRecord
 
@@ -46,7 +47,7 @@ def render_card(facts: CardFacts, repo_id: str = "", licence: str = "apache-2.0"
     return environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
         values,
         front_matter=yaml.safe_dump(front_matter(facts, licence), sort_keys=False, allow_unicode=True).strip(),
-        snippet=usage_snippet(repo_id, tag_of(facts.record.version), facts.onnx_only, facts.record.token_share),
+        snippet=usage_snippet(repo_id, tag_of(facts.record.version), facts.onnx_only, facts.token_share),
         licence=licence,
     )
 
@@ -69,8 +70,9 @@ def _model_values(facts: CardFacts) -> dict[str, Any]:
         "dimensions": facts.dimensions,
         "onnx_only": facts.onnx_only,
         "by_tokens": facts.record.by_tokens,
-        "token_share": f"{facts.record.token_share:g}",
-        "cosine_share": f"{1 - facts.record.token_share:g}" if facts.record.token_share < 1 else "",
+        "token_share": f"{facts.token_share:g}",
+        "cosine_share": f"{1 - facts.token_share:g}" if facts.token_share < 1 else "",
+        "prototypes": _prototypes_text(facts.prototypes) if facts.prototypes else "",
         "cosine_trained": facts.record.trained_by_cosine,
         "skills": f"{facts.skills:,}",
         "esco_version": facts.esco_version,
@@ -78,6 +80,16 @@ def _model_values(facts: CardFacts) -> dict[str, Any]:
         "threshold": f"{calibration.threshold:.3f}" if calibration else "",
         "calibrated_on": calibration.calibrated_on if calibration else "",
     }
+
+
+def _prototypes_text(prototypes: Prototypes) -> str:
+    parts = []
+    if prototypes.alternative_labels:
+        parts.append(f"{prototypes.alternative_labels:g} of the mean of its alternative labels'")
+    if prototypes.sentences:
+        of = f"`{prototypes.dataset}` {prototypes.dataset_version}, at most {prototypes.per_skill} a skill"
+        parts.append(f"{prototypes.sentences:g} of the mean of sentences' ({of})")
+    return " and ".join(parts)
 
 
 def _result_values(facts: CardFacts) -> dict[str, Any]:

@@ -19,7 +19,7 @@ import numpy as np
 
 from narrowing import EncodeTokens, TokenVectors
 from pooling import mean_of_tokens, pools_first_token
-from skill_index import SkillFinderError, Vectors, normalised, whole
+from skill_index import INDEX_FILE, SkillFinderError, Vectors, index_metadata, normalised, whole
 from token_batches import EncodeSpans, SpanBatch, TokenBatch, batches_by_length, read_spans
 
 Backend = Literal["auto", "torch", "torch-bf16", "onnx", "onnx-int8"]
@@ -94,11 +94,16 @@ def load_encoder(folder: Path, backend: Backend = "auto") -> LoadedEncoder:
 
 
 def token_share_of(folder: Path) -> float:
-    """Share of the token-level score that the loss in the model's training record goes with; 0 where it has none.
+    """Share of the token-level score in what ranks: the label index's, where it was made for one, else that which the
+    loss in the model's training record goes with; 0 where it has none.
 
     Raises:
-        SkillFinderError: the record is no JSON, as when only half of it was written.
+        SkillFinderError: the record is no JSON, as when only half of it was written, or the index is damaged.
     """
+    of_index = index_metadata(folder).get("token_share")
+    if of_index is not None:
+        with whole(folder / INDEX_FILE):
+            return float(of_index)
     file = folder / "training_record.json"
     if not file.is_file():
         return 0.0

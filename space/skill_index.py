@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 INDEX_FORMAT = "1"
+INDEX_FILE = "label_index/label_embeddings.safetensors"
 Vectors = NDArray[np.float32]
 
 
@@ -85,14 +86,12 @@ def read_index(model_folder: Path, weight_file: Path) -> SkillIndex:
     """
     from safetensors import safe_open
 
-    tensors, table = (
-        model_folder / "label_index" / name for name in ("label_embeddings.safetensors", "skills.parquet")
-    )
+    tensors, table = model_folder / INDEX_FILE, model_folder / "label_index" / "skills.parquet"
     for path in (tensors, table):
         if not path.is_file():
             raise SkillFinderError(f"{path} does not exist: the model folder has no label index")
+    metadata = index_metadata(model_folder)
     with whole(tensors), safe_open(tensors, framework="numpy") as file:
-        metadata: dict[str, str] = file.metadata() or {}
         vectors = file.get_tensor("embeddings").astype(np.float32)
         lengths = file.get_tensor("lengths") if "lengths" in file.keys() else None
     if metadata.get("format") != INDEX_FORMAT:
@@ -103,6 +102,21 @@ def read_index(model_folder: Path, weight_file: Path) -> SkillIndex:
         raise SkillFinderError(f"{tensors} was made for other labels than those in {table}: make the index again")
     taxonomy = f"ESCO {metadata.get('esco_version', 'of unknown version')} ({metadata.get('esco_language', 'en')})"
     return SkillIndex(skills, vectors, taxonomy, lengths)
+
+
+def index_metadata(model_folder: Path) -> dict[str, str]:
+    """What the label index says of itself; nothing where there is none.
+
+    Raises:
+        SkillFinderError: it is damaged.
+    """
+    from safetensors import safe_open
+
+    path = model_folder / INDEX_FILE
+    if not path.is_file():
+        return {}
+    with whole(path), safe_open(path, framework="numpy") as file:
+        return dict(file.metadata() or {})
 
 
 def _check_weights(metadata: dict[str, str], folder: Path, weight_file: Path, tensors: Path) -> None:

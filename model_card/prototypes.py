@@ -1,0 +1,179 @@
+r"""Make a trained model's label index anew: each skill's vector takes in its other names and sentences that ask for it.
+
+    python -m model_card.prototypes MODEL_DIR --esco ESCO_ZIP_OR_FOLDER_OR_VERSION --dataset DATASET_DIR
+
+Ranking goes by one vector a skill, its name's, and a name of two words says less than ESCO's alternative labels and
+sentences that ask for the skill. Here a skill's vector is its prototype, after the class means of Snell et al. 2017
+(arXiv 1703.05175, section 2.2), with the name's part the largest. The weights of the model stay as they are, and so
+does what it costs to use. `model_card.build`, `space.calibrate`, `eval.score_model` and the extractor take the index as
+it lies; measure and calibrate again after it was made.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as parquet
+from tqdm import tqdm
+
+from dataset_builder.contract import StageError, run_command
+from dataset_builder.esco import EscoRelease, read_esco
+from dataset_builder.schema import PAIRS_FILES, SENTENCE, SKILLS, DatasetManifest
+from dataset_builder.seeded import stable_number
+from model_card.build import open_model
+from model_card.label_index import Encoder, Prototypes, encode_labels, refuse_prompts, write_label_index
+from training.run_record import TrainingRecord
+
+# Chosen on validation for release 2.0.0, of weights 0, 0.3, 0.6 and 1 and shares 0, 0.3, 0.5 and 0.7.
+WEIGHT, PER_SKILL, TOKEN_SHARE = 0.3, 4, 0.3
+_ENCODE_AT_ONCE = 4096
+
+Texts = dict[str, list[str]]
+Vectors = npt.NDArray[np.float32]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command."""
+    given = _parser().parse_args(arguments)
+    _check(given)
+    record = TrainingRecord.load(given.model)
+    release = read_esco(given.esco, given.language)
+    manifest = DatasetManifest.load(given.dataset)
+    refuse_prompts(given.model)
+    prototypes = Prototypes(given.alternative_labels, given.sentences, given.per_skill, manifest.name, manifest.version)
+    others = other_names(release) if prototypes.alternative_labels else {}
+    sentences = sentences_of(given.dataset, given.per_skill) if prototypes.sentences else {}
+    encoder = open_model(given.model)
+    total = len(release.labels) + sum(len(texts) for one in (others, sentences) for texts in one.values())
+    with tqdm(total=total, desc="Encoding texts", unit="text", disable=None, leave=False) as bar:
+        names, lengths = encode_labels(encoder, release.labels, bar.update)
+        parts = [(prototypes.alternative_labels, others), (prototypes.sentences, sentences)]
+        vectors = with_means(encoder, release.labels, names.astype(np.float32), parts, bar.update)
+    share = given.token_share if record.by_tokens else None
+    kept = lengths if record.by_tokens else None
+    write_label_index(given.model, release, vectors.astype(np.float16), kept, record.name, prototypes, share)
+    print(f"{given.model}: {len(release.labels):,} skills, of their names, {_told(others)} and {_told(sentences)}")
+
+
+def with_means(
+    encoder: Encoder,
+    labels: Sequence[str],
+    names: Vectors,
+    parts: Sequence[tuple[float, Texts]],
+    advance: Callable[[int], Any] = lambda _texts: None,
+) -> Vectors:
+    """Unit vectors of prototypes: u(u(n) + sum over parts of w * mean of u(t) over the part's texts t of the skill).
+
+    Here u(x) = x / |x| and n is a name's vector; a part without a text of the skill adds nothing.
+
+    Args:
+        encoder: gives texts vectors.
+        labels: the label space.
+        names: (labels, dimensions), of length 1.
+        parts: weight, and texts by label.
+        advance: called with the number of texts done, for a progress bar.
+
+    Returns:
+        (labels, dimensions).
+
+    Raises:
+        StageError: what is added leaves a label without a direction.
+    """
+    total = names.copy()
+    for weight, texts in parts:
+        rows = np.array([row for row, label in enumerate(labels) for _ in texts.get(label, ())], dtype=np.int64)
+        if not weight or not len(rows):
+            continue
+        flat = [text for label in labels for text in texts.get(label, ())]
+        sums = np.zeros_like(names)
+        for start in range(0, len(flat), _ENCODE_AT_ONCE):
+            batch = flat[start : start + _ENCODE_AT_ONCE]
+            np.add.at(sums, rows[start : start + len(batch)], _units(np.asarray(encoder.encode(batch), np.float32)))
+            advance(len(batch))
+        counts = np.bincount(rows, minlength=len(labels)).astype(np.float32)
+        total += np.float32(weight) * sums / np.maximum(counts, 1)[:, None]
+    lengths = np.linalg.norm(total, axis=1)
+    wrong = np.flatnonzero(~(lengths > 1e-6))
+    if wrong.size:
+        raise StageError(f"the prototype of {labels[wrong[0]]!r} has no direction", "Give smaller weights")
+    prototypes: Vectors = total / lengths[:, None]
+    return prototypes
+
+
+def other_names(release: EscoRelease) -> Texts:
+    """Alternative labels by label; of several skills with one label, those of all."""
+    found: Texts = defaultdict(list)
+    for skill in release.skills:
+        found[skill.label] += skill.alternative_labels
+    return found
+
+
+def sentences_of(dataset: str | Path, per_skill: int) -> Texts:
+    """At most so many sentences a label, of a dataset folder's training rows that ask for one skill.
+
+    Which ones hangs on their text alone.
+
+    Raises:
+        StageError: the folder has no such rows.
+    """
+    path = Path(dataset) / PAIRS_FILES["train"]
+    try:
+        table = parquet.read_table(path, columns=[SENTENCE, SKILLS])
+    except (OSError, pa.ArrowException) as error:
+        raise StageError(f"{path} cannot be read ({' '.join(str(error).split())})", "Give a dataset folder") from None
+    found: Texts = defaultdict(list)
+    for sentence, skills in zip(table[SENTENCE].to_pylist(), table[SKILLS].to_pylist(), strict=True):
+        if len(skills) == 1:
+            found[skills[0]].append(sentence)
+    return {label: sorted(texts, key=stable_number)[:per_skill] for label, texts in found.items()}
+
+
+def _units(vectors: Vectors) -> Vectors:
+    units: Vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    return units
+
+
+def _told(texts: Texts) -> str:
+    return f"{sum(map(len, texts.values())):,} texts for {sum(map(bool, texts.values())):,} of them"
+
+
+def _check(given: argparse.Namespace) -> None:
+    for name in ("alternative_labels", "sentences"):
+        value = getattr(given, name)
+        if not 0 <= value < math.inf:
+            raise StageError(f"--{name.replace('_', '-')} must be a number from 0 on, got {value}")
+    if given.per_skill < 1:
+        raise StageError(f"--per-skill must be 1 or more, got {given.per_skill}")
+    if not 0 < given.token_share <= 1:
+        raise StageError(f"--token-share must be above 0 and at most 1, got {given.token_share}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m model_card.prototypes", description=__doc__, allow_abbrev=False)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    add = parser.add_argument
+    add("model", type=Path, metavar="MODEL_DIR", help="folder with torch weights (training.read_back makes one)")
+    add("--esco", nargs="+", required=True, metavar="ESCO", help="ESCO zips, folders or a version: the skills to rank")
+    add("--dataset", type=Path, required=True, metavar="DIR", help="dataset folder whose sentences are taken")
+    add("--language", default="en", help="language of the labels (default: en)")
+    weight = "weight of their mean, beside 1 for the name"
+    add("--alternative-labels", type=float, default=WEIGHT, metavar="W", help=f"{weight} (default: {WEIGHT})")
+    add("--sentences", type=float, default=WEIGHT, metavar="W", help=f"{weight} (default: {WEIGHT})")
+    add("--per-skill", type=int, default=PER_SKILL, metavar="N", help=f"sentences a skill (default: {PER_SKILL})")
+    share = "of the token-level score in what ranks, for a model that was trained for it"
+    add("--token-share", type=float, default=TOKEN_SHARE, metavar="S", help=f"{share} (default: {TOKEN_SHARE})")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

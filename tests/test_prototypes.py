@@ -1,0 +1,288 @@
+"""model_card.prototypes: the formula, and what evaluation, card, release and extractor make of such an index."""
+
+import math
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as parquet
+import pytest
+from safetensors import safe_open
+
+from dataset_builder.contract import StageError, run_command
+from dataset_builder.schema import DatasetManifest
+from eval.per_query import read_per_query
+from eval.results import EvalResults
+from eval.score_model import main as measure
+from model_card import prototypes
+from model_card.build import main as build_card
+from model_card.export_release import main as export_release
+from model_card.label_index import Prototypes, open_label_index
+from model_card.prototypes import main, other_names, sentences_of, with_means
+from space.encoders import token_share_of
+from tests.card_folders import SENTENCES, retrain, write_dataset, write_esco, write_trained_model
+from tests.card_records import RELEASE, VERSION
+
+LABELS = ["bake bread", "weld pipes", "Python"]
+VECTORS = {
+    "make bread": [3.0, 4.0], "bread baking": [0.0, 2.0], "You bake.": [1.0, 0.0], "Join pipes.": [0.0, -5.0],
+    "bake bread": [2.0, 0.0], "weld pipes": [0.0, 3.0], "Python": [1.0, 1.0],
+}  # fmt: skip
+SCORED = "sentence,label\nYou will bake bread.,bake bread\nYou weld pipes.,weld pipes\nRun Python.,Python\n"
+
+
+class PlantedEncoder:
+    """Gives each known text a planted vector, not of length 1."""
+
+    def __init__(self):
+        self.sizes = []
+
+    def encode(self, sentences):
+        self.sizes.append(len(sentences))
+        return np.array([VECTORS[text] for text in sentences], dtype=np.float32)
+
+
+def unit(vector):
+    return np.array(vector) / math.hypot(*vector)
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 4096])
+def test_prototypes_by_hand(monkeypatch, at_once):
+    """A mean of directions, not of vectors; a skill without texts keeps its name's."""
+    monkeypatch.setattr(prototypes, "_ENCODE_AT_ONCE", at_once)
+    others = {"bake bread": ["make bread", "bread baking"], "weld pipes": []}
+    sentences = {"bake bread": ["You bake."], "weld pipes": ["Join pipes."]}
+    names = np.array([unit(VECTORS[label]) for label in LABELS], dtype=np.float32)
+    done = []
+    found = with_means(PlantedEncoder(), LABELS, names, [(0.5, others), (0.25, sentences)], done.append)
+    bread = np.array([1.0, 0.0]) + 0.5 * (np.array([0.6, 0.8]) + np.array([0.0, 1.0])) / 2 + 0.25 * np.array([1.0, 0.0])
+    pipes = np.array([0.0, 1.0]) + 0.25 * np.array([0.0, -1.0])
+    np.testing.assert_allclose(found, [unit(bread), unit(pipes), unit([1.0, 1.0])], atol=1e-6)
+    assert sum(done) == 4
+
+
+def test_a_weight_of_none_encodes_nothing():
+    encoder, names = PlantedEncoder(), np.eye(3, 2, dtype=np.float32) + 1
+    names /= np.linalg.norm(names, axis=1, keepdims=True)
+    np.testing.assert_allclose(with_means(encoder, LABELS, names, [(0.0, {"Python": ["You bake."]})]), names, atol=1e-6)
+    assert not encoder.sizes
+
+
+def test_a_prototype_without_a_direction_is_refused():
+    names = np.array([unit(VECTORS[label]) for label in LABELS], dtype=np.float32)
+    with pytest.raises(StageError, match="prototype of 'weld pipes' has no direction"):
+        with_means(PlantedEncoder(), LABELS, names, [(1.0, {"weld pipes": ["Join pipes."]})])
+
+
+def test_sentences_are_of_one_skill_and_the_same_in_any_order(tmp_path):
+    rows = [(f"Sentence {n}.", ["a"]) for n in range(9)] + [("Both.", ["a", "b"]), ("Only b.", ["b"])]
+    found = []
+    for name, order in (("one", rows), ("two", rows[::-1])):
+        (tmp_path / name / "pairs").mkdir(parents=True)
+        table = pa.table({"sentence": [text for text, _ in order], "skills": [skills for _, skills in order]})
+        parquet.write_table(table, tmp_path / name / "pairs/train.parquet")
+        found.append(sentences_of(tmp_path / name, 4))
+    assert found[0] == found[1]
+    assert (len(found[0]["a"]), found[0]["b"]) == (4, ["Only b."])
+    assert "Both." not in found[0]["a"]
+    with pytest.raises(StageError, match="cannot be read"):
+        sentences_of(tmp_path, 4)
+
+
+def score(root: Path, name: str, *more: str) -> EvalResults:
+    """Measure with the real command on three sentences."""
+    places = ["--benchmarks", str(root / "tiny_test.csv"), "--esco", str(root / "v1.1.0"), "--split", "test"]
+    files = ["--out", str(root / f"{name}.json"), "--per-query", str(root / f"{name}.jsonl")]
+    measure([str(root / "model"), *places, "--name", name, "--samples", "20", *files, *more])
+    return EvalResults.load(root / f"{name}.json")
+
+
+def inputs(root: Path) -> list[str]:
+    return ["--dataset", str(root / "data"), "--esco", str(root / "v1.1.0")]
+
+
+def move(root: Path, *more: str) -> None:
+    main([str(root / "model"), *inputs(root), *more])
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A tiny model that was trained for both scores, with an int8 export, prototypes, results, card and release."""
+    from training.base_model import open_encoder
+    from training.onnx_files import export_onnx, quantise
+
+    root = tmp_path_factory.mktemp("made")
+    write_trained_model(root / "model")
+    retrain(root, recipe={"stages": [{"name": "main", "loss": {"name": "token_and_cosine"}}]})
+    write_dataset(root / "data")
+    write_esco(root / "v1.1.0")
+    (root / "tiny_test.csv").write_text(SCORED)
+    quantise(export_onnx(open_encoder(root / "model"), root / "model"))
+    score(root, "before")
+    move(root)
+    score(root, "torch")
+    score(root, "int8", "--backend", "onnx", "--weights-file", "model_quint8_blocks.onnx")
+    results = ["--results", *(str(root / f"{name}.json") for name in ("before", "torch", "int8"))]
+    build_card([str(root / "model"), *results, *inputs(root)])
+    export_release([str(root / "model"), str(root / "out"), *results, "--dataset", str(root / "data")])
+    return root
+
+
+@pytest.fixture
+def work(made, tmp_path):
+    return Path(shutil.copytree(made, tmp_path / "work"))
+
+
+def test_the_index_says_what_it_is_made_of(made):
+    index = open_label_index(made / "model")
+    name = DatasetManifest.load(made / "data").name
+    assert index.prototypes == Prototypes(0.3, 0.3, 4, name, VERSION)
+    assert index.token_share == 0.3
+    assert other_names(RELEASE)[RELEASE.skills[0].label] == list(RELEASE.skills[0].alternative_labels)
+
+    from sentence_transformers import SentenceTransformer
+
+    model = SentenceTransformer(str(made / "model"), device="cpu")
+    skill = RELEASE.skills[0]
+    name, *others = model.encode([skill.label, *skill.alternative_labels])
+    sentence = model.encode([SENTENCES[0]])[0]
+    total = unit(name) + 0.3 * np.mean([unit(one) for one in others], axis=0) + 0.3 * unit(sentence)
+    np.testing.assert_allclose(index.embeddings[0].astype(float), unit(total), atol=2e-3)
+    assert index.lengths[0] == pytest.approx(np.linalg.norm(name), rel=1e-4)
+
+
+def test_evaluation_ranks_by_the_index_and_says_so(made):
+    before, torch, int8 = (
+        EvalResults.load(made / f"{name}.json").system.settings for name in ("before", "torch", "int8")
+    )
+    assert (before["token_share"], before.get("labels")) == ("0.7", None)
+    assert (torch["token_share"], torch["labels"], int8["labels"]) == ("0.3", "index", "index")
+    assert torch["label_index_sha256"] == int8["label_index_sha256"]
+    one, two = (read_per_query(made / f"{name}.jsonl")[0].top_scores for name in ("before", "torch"))
+    assert one != pytest.approx(two, abs=1e-3)
+
+
+def test_names_are_had_when_asked_for(work):
+    """As before there were prototypes, whose share is no longer taken either."""
+    assert (
+        score(work, "names", "--labels", "names").system.settings
+        == EvalResults.load(work / "before.json").system.settings
+    )
+    one, two = (read_per_query(work / f"{name}.jsonl")[0].top_scores for name in ("before", "names"))
+    assert one == pytest.approx(two, abs=1e-5)
+
+
+def test_the_extractor_and_the_card_s_lines_rank_as_the_evaluation_does(made):
+    from skill_finder import SkillFinder
+
+    assert token_share_of(made / "model") == token_share_of(made / "out") == 0.3
+    finder = SkillFinder.from_pretrained(made / "model", "torch")
+    answer = read_per_query(made / "torch.jsonl")[0]
+    assert [one.label for one in finder.rank(answer.sentence, 3)] == list(answer.top[:3])
+
+    card = (made / "model/README.md").read_text()
+    assert "of the mean of its alternative labels' and 0.3 of the mean of sentences'" in card
+    code = re.search(r"```python\n(.*?)```", card, re.S)[1].replace(
+        "NAMESPACE/esco-skill-biencoder", str(made / "model")
+    )
+    values: dict = {}
+    exec(code.replace("You will plan and run the tests of our web services.", answer.sentence), values)
+    best = np.sort(values["scores"])[::-1][:3]
+    assert best == pytest.approx(answer.top_scores[:3], abs=2e-3)
+
+
+def test_a_card_takes_results_of_the_prototypes_for_its_own(made, work):
+    card = (made / "model/README.md").read_text()
+    assert "**torch**" in card
+    assert "| before |" in card  # of the same weights by names: another system
+    assert (made / "out/label_index/label_embeddings.safetensors").is_file()
+    move(work, "--sentences", "0.2")
+    results = ["--results", *(str(work / f"{name}.json") for name in ("before", "torch"))]
+    assert run_command(build_card, [str(work / "model"), *results, *inputs(work)]) == 2
+
+
+def test_the_card_s_build_keeps_it_and_never_makes_names_of_it(work, capsys):
+    before = (work / "model/label_index/label_embeddings.safetensors").read_bytes()
+    results = ["--results", str(work / "torch.json")]
+    build_card([str(work / "model"), *results, *inputs(work)])
+    assert (work / "model/label_index/label_embeddings.safetensors").read_bytes() == before
+    (work / "model/onnx/model_qint8_avx512.onnx").write_bytes(b"another export")
+    capsys.readouterr()
+    assert run_command(build_card, [str(work / "model"), *results, *inputs(work)]) == 2
+    assert "Run `python -m model_card.prototypes` on this folder again" in capsys.readouterr().err
+
+
+def test_by_cosine_alone_and_of_a_model_without_tokens(work):
+    assert score(work, "cosine", "--score", "cosine").system.settings["labels"] == "index"
+    retrain(work, recipe={"stages": [{"name": "main", "loss": {"name": "mnrl"}}]})
+    move(work)
+    index = open_label_index(work / "model")
+    assert (index.token_share, index.lengths) == (None, None)
+    assert score(work, "plain").system.kind == "sentence-transformer"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--labels", "index"], "was made for other weights"),
+        ([], "was made for other weights"),
+    ],
+)
+def test_an_index_of_other_weights_is_refused(work, capsys, options, said):
+    (work / "model/training_record.json").unlink()
+    from sentence_transformers import SentenceTransformer
+
+    model = SentenceTransformer(str(work / "model"), device="cpu")
+    next(model.parameters()).data.mul_(1.1)
+    model.save(str(work / "model"))
+    command = [str(work / "model"), "--benchmarks", str(work / "tiny_test.csv"), "--esco", str(work / "v1.1.0")]
+    assert run_command(measure, [*command, "--out", str(work / "x.json"), *options]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_another_label_space_is_refused_by_the_index_and_ranked_by_names(work, capsys):
+    file = work / "v1.1.0/skills_en.csv"
+    file.write_text(file.read_text().replace("bake bread", "bake good bread"))
+    (work / "tiny_test.csv").write_text("sentence,label\nYou weld pipes.,weld pipes\n")
+    with pytest.raises(StageError, match="other labels than those to rank"):
+        score(work, "other")
+    assert score(work, "other", "--labels", "names").benchmarks[0].queries == 1
+
+
+def test_an_index_is_asked_for_that_is_not_there(work):
+    shutil.rmtree(work / "model/label_index")
+    with pytest.raises(StageError, match="has no label_index"):
+        score(work, "none", "--labels", "index")
+    (work / "model/label_index").mkdir()
+    (work / "model/label_index/label_embeddings.safetensors").write_bytes(b"half")
+    with pytest.raises(StageError, match="is damaged"):
+        score(work, "none")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--sentences", "-1"], "--sentences must be a number from 0 on"),
+        (["--alternative-labels", "nan"], "--alternative-labels must be a number from 0 on"),
+        (["--per-skill", "0"], "--per-skill must be 1 or more"),
+        (["--token-share", "0"], "--token-share must be above 0"),
+        (["--token-share", "1.5"], "--token-share must be above 0"),
+    ],
+)
+def test_values_that_cannot_be(made, capsys, options, said):
+    assert run_command(main, [str(made / "model"), *inputs(made), *options]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_folder_without_torch_weights_says_where_they_come_from(made, capsys):
+    assert run_command(main, [str(made / "out"), *inputs(made)]) == 2
+    assert "training.read_back" in capsys.readouterr().err
+
+
+def test_metadata_is_plain(made):
+    with safe_open(made / "model/label_index/label_embeddings.safetensors", framework="np") as file:
+        metadata = file.metadata()
+    assert metadata["token_share"] == "0.3"
+    assert '"alternative_labels": 0.3' in metadata["prototypes"]
