@@ -150,7 +150,7 @@ class BatchSender:
             # Something general is wrong: refusals are not kept, and what was answered is.
             generation.journal.put_many([entry for entry in read.entries if entry.kind != REFUSAL])
             _forget(generation.journal, batch.id)
-            raise StageError(read.no, "Check --model and the other options")
+            raise StageError(read.no, read.remedy or "Check --model and the other options")
         if read.strangers:
             generation.journal.put_many(read.entries)
             raise StageError(

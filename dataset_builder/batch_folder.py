@@ -88,7 +88,7 @@ class BatchFolder:
         if read.no:
             # Something general is wrong: refusals are not kept, and what was answered is.
             generation.journal.put_many([entry for entry in entries if entry.kind != REFUSAL])
-            raise StageError(read.no, f"Mend it, remove {self.replies} and run the engine again")
+            raise StageError(read.no, read.remedy or f"Mend it, remove {self.replies} and run the engine again")
         generation.journal.put_many(entries)
         if read.strangers and not read.entries:
             raise StageError(

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dataset_builder.chat_client import JSON_SCHEMA, Reply, is_about_content, reply_in, with_extra
+from dataset_builder.chat_client import JSON_SCHEMA, PAY, Reply, is_about_content, is_about_money, reply_in, with_extra
 from dataset_builder.contract import StageError
 from dataset_builder.generate import Generation
 from dataset_builder.journal import REFUSAL, Entry
@@ -42,11 +42,15 @@ class BatchStep:
 
 @dataclass(frozen=True)
 class ReadResults:
-    """Entries for the journal, number of results of another plan, and what says no to everything ("": nothing does)."""
+    """Entries for the journal, number of results of another plan, and what says no to everything ("": nothing does).
+
+    `remedy` is what can be done about it, where that is plain.
+    """
 
     entries: list[Entry]
     strangers: int
     no: str
+    remedy: str = ""
 
 
 def request_lines(
@@ -105,12 +109,13 @@ def read_results(
     """What a batch's results are; outages are left out, so that they are asked again."""
     ours = [(result, *asked[key]) for result in results if (key := str(result.get("custom_id"))) in asked]
     entries = [entry for one in ours if (entry := _entry(*one, generation))]
-    no = next((result for result, *_ in ours if _status(result) in STOP_STATUSES and not _is_refusal(result)), None)
+    unpaid = next((result for result, *_ in ours if _is_unpaid(result)), None)
+    no = next((result for result, *_ in ours if _status(result) in STOP_STATUSES and not _is_refusal(result)), unpaid)
     refused = sum(entry.kind == REFUSAL for entry in entries)
     if no is None and refused == len(entries) >= MAX_REFUSALS_AT_START:
         no = next(result for result, *_ in ours if _is_refusal(result))
     says_no = "" if no is None else f"the server says no ({_status(no)}): {_body(no)}"
-    return ReadResults(entries, len(results) - len(ours), says_no)
+    return ReadResults(entries, len(results) - len(ours), says_no, PAY if no is not None and no is unpaid else "")
 
 
 def _line(generation: Generation, index: int, attempt: int, model: str, extra: dict[str, Any]) -> str:
@@ -165,6 +170,17 @@ def _is_refusal(result: dict[str, Any]) -> bool:
     if status in REFUSAL_STATUSES:
         return result["response"].get("body") is not None or isinstance(result.get("error"), dict)
     return status == 403 and is_about_content(_whole_body(result))
+
+
+def _is_unpaid(result: dict[str, Any]) -> bool:
+    """Whether a result says that the account is empty, which a provider may do with a 429."""
+    status = _status(result)
+    if status not in (402, 429):
+        return False
+    body = result["response"].get("body")
+    error = body.get("error") if isinstance(body, dict) else None
+    codes = {str(error.get(name)) for name in ("code", "type")} if isinstance(error, dict) else set()
+    return is_about_money(status, codes, _whole_body(result))
 
 
 def _body(result: dict[str, Any]) -> str:

@@ -10,7 +10,7 @@ import asyncio
 import json
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -34,6 +34,7 @@ NO_MONEY_CODES = frozenset({"insufficient_quota", "billing_not_active"})
 NO_MONEY = ("credit balance", "insufficient balance", "insufficient credit")
 # What a 429 about one minute's quota says as well: elsewhere it means that the account is empty.
 PERHAPS_NO_MONEY = ("exceeded your current quota", "billing")
+PAY = "Check the account's balance; replies are kept"
 # What a 403 says that means this one request, as a provider's moderation does.
 ABOUT_CONTENT = (
     *("moderation", "content policy", "content_policy"),
@@ -167,12 +168,11 @@ class ChatClient:
         wait_s = _retry_after_s(error.response.headers)
         if status >= 500 or (status == 429 and wait_s is not None):  # who says when to come back says "wait"
             return WaitError(f"http {status}", wait_s, crowded=status in (429, 503))
-        words = NO_MONEY if status == 429 else (*NO_MONEY, *PERHAPS_NO_MONEY)
         codes = {str(error.code), str(error.type)}
-        no_money = status == 402 or bool(codes & NO_MONEY_CODES) or any(phrase in text.lower() for phrase in words)
+        no_money = is_about_money(status, codes, text)
         if status in STOP_STATUSES or codes & STOP_CODES or no_money:
             hint = f"Check {KEY_VARIABLE}" if status in (401, 403) else "Check --model and --base-url"
-            hint = "Check the account's balance; replies are kept" if no_money else hint
+            hint = PAY if no_money else hint
             return StopError(f"the server says no ({status}): {text}", hint)
         if status in (408, 409, 429):
             return WaitError(f"http {status}", wait_s, crowded=status == 429)
@@ -192,6 +192,12 @@ class ChatClient:
 def without_surrogates(text: str) -> str:
     """Text that can be written: a half of an emoji, which JSON can carry and UTF-8 cannot, becomes U+FFFD."""
     return LONE_SURROGATE.sub("\ufffd", text)
+
+
+def is_about_money(status: int, codes: Set[str], text: str) -> bool:
+    """Whether a server's no is about an account without money; `codes` are the error's code and type."""
+    words = NO_MONEY if status == 429 else (*NO_MONEY, *PERHAPS_NO_MONEY)
+    return status == 402 or bool(codes & NO_MONEY_CODES) or any(phrase in text.lower() for phrase in words)
 
 
 def is_about_content(text: str) -> bool:

@@ -29,6 +29,7 @@ class Provider(http.server.BaseHTTPRequestHandler):
     failed = ""
     extra: list = []  # noqa: RUF012
     no = 0
+    error: dict = {}  # noqa: RUF012
     ordered: list = []  # noqa: RUF012
     lists = True
 
@@ -67,7 +68,10 @@ class Provider(http.server.BaseHTTPRequestHandler):
             text = reply_text(request["body"], 4)
             good = {"choices": [{"message": {"content": text}, "finish_reason": "stop"}], "usage": {}}
             status = Provider.statuses.get(place, 200) if number == 1 else 200
-            response = {"status_code": status, "body": good if status == 200 else {"error": f"no {status}"}}
+            response = {
+                "status_code": status,
+                "body": good if status == 200 else {"error": Provider.error or f"no {status}"},
+            }
             # Line separators of Unicode may stand unescaped in JSON; they end no line.
             lines.append(json.dumps({"custom_id": request["custom_id"], "note": "\u2028", "response": response}))
         self.answer("\n".join([*[line.replace("\\u2028", "\u2028") for line in lines], *Provider.extra, ""]))
@@ -87,7 +91,7 @@ class Provider(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def url(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
-    new = {"uploads": [], "statuses": {}, "extra": [], "done": False, "failed": "", "no": 0}
+    new = {"uploads": [], "statuses": {}, "extra": [], "done": False, "failed": "", "no": 0, "error": {}}
     for name, value in {**new, "ordered": [], "lists": True}.items():
         setattr(Provider, name, value)
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Provider)
@@ -269,6 +273,28 @@ def test_a_no_to_every_request_is_an_error_and_not_kept(arguments, tmp_path, sta
         assert len(journal) == 0
     build.main([*arguments, "--batch"])
     assert asked(1) == asked(0)
+
+
+def test_an_empty_account_is_told_and_not_asked_again_at_once(arguments, tmp_path):
+    """Two lines of six were answered before the money was gone: they are kept, and the next call sends the other four."""
+    Provider.statuses, Provider.done = dict.fromkeys(range(2, SKILLS), 429), True
+    Provider.error = {"message": "You exceeded your current quota", "type": "insufficient_quota"}
+    build.main([*arguments, "--batch"])
+    with pytest.raises(StageError, match=r"says no \(429\): .*current quota.*balance; replies are kept"):
+        build.main([*arguments, "--batch"])
+    assert len(Provider.uploads) == 1
+    with Journal(tmp_path / "d.journal.sqlite") as journal:
+        assert len(journal) == 2
+    build.main([*arguments, "--batch"])
+    assert len(asked(1)) == SKILLS - 2
+
+
+def test_a_429_that_only_says_wait_is_asked_again(arguments):
+    Provider.statuses, Provider.done = {1: 429}, True
+    Provider.error = {"message": "Rate limit reached. See /account/billing", "code": "rate_limit_exceeded"}
+    for _ in range(2):
+        build.main([*arguments, "--batch"])
+    assert len(asked(1)) == 1
 
 
 def test_an_endpoint_that_says_no_is_one_line_without_the_key(arguments, capsys):
