@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     refuse_prompts(given.model)
     prototypes = Prototypes(given.alternative_labels, given.sentences, given.per_skill, manifest.name, manifest.version)
     others = other_names(release) if prototypes.alternative_labels else {}
-    sentences = sentences_of(given.dataset, given.per_skill) if prototypes.sentences else {}
+    sentences = _of_these(sentences_of(given.dataset, given.per_skill), release) if prototypes.sentences else {}
     encoder = open_model(given.model)
     total = len(release.labels) + sum(len(texts) for one in (others, sentences) for texts in one.values())
     with tqdm(total=total, desc="Encoding texts", unit="text", disable=None, leave=False) as bar:
@@ -135,6 +135,18 @@ def sentences_of(dataset: str | Path, per_skill: int) -> Texts:
         if len(skills) == 1:
             found[skills[0]].append(sentence)
     return {label: sorted(texts, key=stable_number)[:per_skill] for label, texts in found.items()}
+
+
+def _of_these(sentences: Texts, release: EscoRelease) -> Texts:
+    """Those of the skills to rank.
+
+    Raises:
+        StageError: there are none.
+    """
+    found = {label: sentences[label] for label in release.labels if label in sentences}
+    if not found:
+        raise StageError("no skill of the dataset is among those to rank", "Give their dataset, or --sentences 0")
+    return found
 
 
 def _units(vectors: Vectors) -> Vectors:

@@ -276,7 +276,7 @@ def test_a_no_to_every_request_is_an_error_and_not_kept(arguments, tmp_path, sta
 
 
 def test_an_empty_account_is_told_and_not_asked_again_at_once(arguments, tmp_path):
-    """Two lines of six were answered before the money was gone: they are kept, and the next call sends the other four."""
+    """Two lines of six were answered before the money was gone: they are kept, and the next call sends four."""
     Provider.statuses, Provider.done = dict.fromkeys(range(2, SKILLS), 429), True
     Provider.error = {"message": "You exceeded your current quota", "type": "insufficient_quota"}
     build.main([*arguments, "--batch"])

@@ -281,6 +281,17 @@ def test_a_folder_without_torch_weights_says_where_they_come_from(made, capsys):
     assert "training.read_back" in capsys.readouterr().err
 
 
+def test_a_dataset_of_other_skills_is_refused(work):
+    path = work / "data/pairs/train.parquet"
+    table = parquet.read_table(path)
+    other = pa.array([["no such skill"]] * len(table), table["skills"].type)
+    parquet.write_table(table.set_column(table.column_names.index("skills"), "skills", other), path)
+    with pytest.raises(StageError, match="no skill of the dataset is among those to rank"):
+        move(work)
+    move(work, "--sentences", "0")
+    assert open_label_index(work / "model").prototypes.sentences == 0
+
+
 def test_metadata_is_plain(made):
     with safe_open(made / "model/label_index/label_embeddings.safetensors", framework="np") as file:
         metadata = file.metadata()
