@@ -13,6 +13,7 @@ from training.augmentation import (
     drop_full_stop,
     mask_names,
     split_punctuation,
+    words_of_skills,
 )
 from training.batches import EpochBatches, PairCollator, StageExamples
 from training.callbacks import marks
@@ -127,6 +128,12 @@ def test_each_roughness_by_itself():
     assert split_punctuation("Bread, cake (and Node.js).") == "Bread , cake ( and Node.js ) ."
     assert mask_names("Join our company in Berlin for Java", draw) == "Join <ORGANIZATION> in <ORGANIZATION> for Java"
     assert mask_names("Knowledge of SQL", draw) == "Knowledge of SQL"
+    skills = words_of_skills(["Python (computer programming)", "speak Welsh", "bake bread", "SQL"])
+    assert skills == {"Python", "Welsh"}
+    assert mask_names("You know Python in Berlin", draw, skills) == "You know Python in <ORGANIZATION>"
+    assert mask_names("You speak Welsh", draw, skills) == "You speak Welsh"
+    kept = Augmenter(Augmentation(mask_names=1.0), [TrainingPair("In Python", 0, (0,), "synthetic")], 1, skills)
+    assert kept.apply(0, 0).text == "In Python"
     bulleted = Augmenter(Augmentation(bullet=1.0), PAIRS, 1).apply(0, 3).text
     assert bulleted.endswith("Sentence 3.")
     assert bulleted.startswith(BULLETS)

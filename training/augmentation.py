@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from training.pair_sources import TrainingPair
@@ -29,6 +29,7 @@ EMPLOYERS = re.compile(
 )
 # A capitalised word inside a sentence is most often a name; acronyms are most often skills and stay.
 NAMES = re.compile(r"(?<=[a-z,] )[A-Z][a-z]{2,}(?: [A-Z][a-z]{2,})*\b")
+CAPITALISED = re.compile(r"\b[A-Z][a-z]{2,}\b")
 MASKS = ("<ORGANIZATION>", "<LOCATION>", "<NAME>")
 # Not a point within a word, as in Node.js or 3.5.
 PUNCTUATION = re.compile(r"([,;:!?()]|\.(?=\s|$))")
@@ -52,12 +53,20 @@ class Augmenter:
         augmentation: what to do, and how often.
         pairs: the stage's pairs; joined sentences are drawn from the sentences among them.
         seed: the run's.
+        skill_names: words that `mask_names` leaves alone, as `words_of_skills` gives them.
     """
 
-    def __init__(self, augmentation: Augmentation, pairs: Sequence[TrainingPair], seed: int) -> None:
+    def __init__(
+        self,
+        augmentation: Augmentation,
+        pairs: Sequence[TrainingPair],
+        seed: int,
+        skill_names: frozenset[str] = frozenset(),
+    ) -> None:
         self.augmentation = augmentation
         self.pairs = pairs
         self.seed = seed
+        self.skill_names = skill_names
         self._sentences = [position for position, pair in enumerate(pairs) if self._is_augmented(pair)]
 
     def apply(self, epoch: int, position: int) -> AugmentedText:
@@ -86,7 +95,7 @@ class Augmenter:
     def _roughened(self, text: str, draw: random.Random) -> str:
         """What happens to each sentence by itself."""
         if draw.random() < self.augmentation.mask_names:
-            text = mask_names(text, draw)
+            text = mask_names(text, draw, self.skill_names)
         if draw.random() < self.augmentation.formatting:
             text = draw.choice((drop_full_stop, drop_commas, add_heading))(text, draw)
         return text
@@ -102,10 +111,18 @@ class Augmenter:
         return text
 
 
-def mask_names(text: str, draw: random.Random) -> str:
-    """Put masks such as `<ORGANIZATION>` where a name of someone or something probably stands."""
+def words_of_skills(labels: Iterable[str]) -> frozenset[str]:
+    """Words with a capital in labels: ESCO writes nothing large but names, such as Python or Welsh."""
+    return frozenset(word for label in labels for word in CAPITALISED.findall(label))
+
+
+def mask_names(text: str, draw: random.Random, skill_names: frozenset[str] = frozenset()) -> str:
+    """Put masks such as `<ORGANIZATION>` where a name probably stands that no skill has."""
     masked = EMPLOYERS.sub(MASKS[0], text)
-    return NAMES.sub(lambda _: draw.choice(MASKS), masked, count=1)
+    for name in NAMES.finditer(masked):
+        if skill_names.isdisjoint(name[0].split()):
+            return f"{masked[: name.start()]}{draw.choice(MASKS)}{masked[name.end() :]}"
+    return masked
 
 
 def drop_full_stop(text: str, draw: random.Random) -> str:

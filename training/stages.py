@@ -18,7 +18,7 @@ from transformers import TrainerCallback
 from transformers.integrations import TensorBoardCallback
 
 from dataset_builder.contract import Record, StageError
-from training.augmentation import Augmenter
+from training.augmentation import Augmenter, words_of_skills
 from training.base_model import is_static, need_transformer, open_encoder, without_normalisation
 from training.batches import PairCollator, StageExamples
 from training.callbacks import Bar, Marks, MemoryRefresher
@@ -149,7 +149,7 @@ def _trainer_of(job: StageJob, encoder: Any) -> SkillTrainer:
     near = _near_of(job)
     trainer = SkillTrainer(
         examples=StageExamples(
-            Augmenter(stage.augmentation, job.pairs.pairs, recipe.seed),
+            Augmenter(stage.augmentation, job.pairs.pairs, recipe.seed, words_of_skills(labels.labels)),
             near=near,
             negatives=_negatives_of(job, near),
             mask_joined="joined" in stage.loss.mask,
