@@ -24,8 +24,9 @@ from dataset_builder.contract import StageError, run_command, write_atomically
 from dataset_builder.hub import MODEL_REPO, NAMESPACE
 from dataset_builder.hub_files import collect_files
 from model_card.facts import FINDER_FILE, CardFacts, gather_facts, is_evaluation
-from model_card.label_index import EMBEDDINGS_FILE, SKILLS_FILE
+from model_card.label_index import EMBEDDINGS_FILE
 from model_card.render import render_card
+from model_card.skill_table import SKILLS_FILE
 from model_card.speed import SpeedRecord
 from training.export_record import ExportResults
 from training.run_record import TrainingRecord

@@ -17,10 +17,10 @@ import numpy.typing as npt
 
 from dataset_builder.contract import StageError, sha256_of_file, sha256_of_lines, write_atomically
 from dataset_builder.esco import EscoRelease
+from model_card.skill_table import SKILLS_FILE, write_skills
 
 PROMPTS_FILE = "config_sentence_transformers.json"
 INDEX_FORMAT = "1"
-SKILLS_FILE = "label_index/skills.parquet"
 EMBEDDINGS_FILE = "label_index/label_embeddings.safetensors"
 _ENCODE_BATCH = 256
 _REMEDY = "Run `python -m model_card.build` on this folder again"
@@ -117,7 +117,7 @@ def build_label_index(
     weight_files(folder)
     kept = index_fits(folder, release, by_tokens)
     if kept:
-        _write_skills(release, folder / SKILLS_FILE)
+        write_skills(release, folder / SKILLS_FILE)
         return open_label_index(folder)
     if _has_prototypes(folder):
         raise StageError(
@@ -155,7 +155,7 @@ def write_label_index(
         **({"token_share": f"{token_share:g}"} if token_share is not None else {}),
     }
     tensors = {"embeddings": embeddings, **({} if lengths is None else {"lengths": lengths})}
-    _write_skills(release, folder / SKILLS_FILE)
+    write_skills(release, folder / SKILLS_FILE)
     write_atomically(folder / EMBEDDINGS_FILE, save(tensors, metadata=metadata))
     return open_label_index(folder)
 
@@ -278,46 +278,3 @@ def check_weights(index: LabelIndex, weights: dict[str, str]) -> None:
     for path, sha256 in weights.items():
         if index.weights_sha256.get(path) != sha256:
             raise StageError(f"the label index was made for other weights than {path}", _REMEDY)
-
-
-def top_group(uri: str, release: EscoRelease) -> str:
-    """Label of the first skill group below the pillar (S1, K 06, ...) on a skill's first way up; "" when unknown.
-
-    A concept may have several parents: at each step the first in file order that leads to a named group is taken.
-    """
-    return _group_above(uri, release, frozenset()) or ""
-
-
-def _group_above(uri: str, release: EscoRelease, seen: frozenset[str]) -> str | None:
-    for parent in release.broader.get(uri, ()):
-        if parent in seen:
-            continue
-        if not release.broader.get(parent):
-            if uri in release.group_labels:
-                return release.group_labels[uri]
-            continue
-        found = _group_above(parent, release, seen | {uri})
-        if found:
-            return found
-    return None
-
-
-def _write_skills(release: EscoRelease, path: Path) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as parquet
-
-    skills = release.skills
-    texts = pa.list_(pa.string())
-    table = pa.table(
-        {
-            "uri": [skill.uri for skill in skills],
-            "label": [skill.label for skill in skills],
-            "alternative_labels": pa.array([list(skill.alternative_labels) for skill in skills], texts),
-            "type": [skill.skill_type for skill in skills],
-            "broader_uris": pa.array([list(release.broader.get(skill.uri, ())) for skill in skills], texts),
-            "group": [top_group(skill.uri, release) for skill in skills],
-        }
-    )
-    sink = pa.BufferOutputStream()
-    parquet.write_table(table, sink, compression="zstd")
-    write_atomically(path, sink.getvalue().to_pybytes())

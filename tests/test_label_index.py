@@ -15,13 +15,12 @@ from dataset_builder.contract import StageError
 from dataset_builder.esco import EscoRelease, Skill, read_esco
 from model_card.label_index import (
     EMBEDDINGS_FILE,
-    SKILLS_FILE,
     build_label_index,
     encode_labels,
     open_label_index,
-    top_group,
     weight_files,
 )
+from model_card.skill_table import SKILLS_FILE, top_group
 from tests.card_folders import write_esco, write_tiny_model
 from tests.card_records import RELEASE, URI
 
