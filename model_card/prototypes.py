@@ -33,7 +33,7 @@ from model_card.build import open_model
 from model_card.label_index import Encoder, Prototypes, encode_labels, refuse_prompts, write_label_index
 from training.run_record import TrainingRecord
 
-# Chosen on validation for release 2.0.0, of weights 0, 0.3, 0.6 and 1 and shares 0, 0.3, 0.5 and 0.7.
+# Chosen for release 2.0.0 on validation and SkillSkape's development sentences; see README.md beside this file.
 WEIGHT, PER_SKILL, TOKEN_SHARE = 0.3, 4, 0.3
 _ENCODE_AT_ONCE = 4096
 
