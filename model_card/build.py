@@ -24,7 +24,8 @@ from dataset_builder.hub import MODEL_REPO
 from dataset_builder.hub_files import refuse_secrets
 from model_card.facts import gather_facts
 from model_card.front_matter import hub_eval_results
-from model_card.label_index import Encoder, LabelIndex, build_label_index
+from model_card.label_index import Encoder, LabelIndex, build_label_index, weight_files
+from model_card.onnx_encoder import OnnxEncoder, cores_here, refuse_other_pooling
 from model_card.render import render_card
 from training.run_record import TrainingRecord
 
@@ -84,11 +85,15 @@ def make_index(model_dir: Path, release: EscoRelease, record: TrainingRecord) ->
 
 
 def open_model(model_dir: Path) -> Encoder:
-    """The model of a folder, by its torch weights.
+    """The model of a folder: by its torch weights, or by the ONNX file of a folder that has none.
 
     Raises:
-        StageError: it does not open.
+        StageError: it does not open, or has ONNX files alone and pools otherwise than by the mean.
     """
+    weights = sorted(weight_files(model_dir))
+    if all(path.endswith(".onnx") for path in weights):
+        refuse_other_pooling(model_dir)
+        return OnnxEncoder(model_dir, weights[0], cores_here())
     from sentence_transformers import SentenceTransformer
     from transformers.utils import logging
 
@@ -96,11 +101,7 @@ def open_model(model_dir: Path) -> Encoder:
     try:
         model = SentenceTransformer(str(model_dir), local_files_only=True, trust_remote_code=False)
     except Exception as error:  # each library raises its own for a damaged file
-        of_release = any(model_dir.glob("onnx/*.onnx")) and not any(model_dir.glob("*.safetensors"))
-        remedy = (
-            f"`python -m training.read_back {model_dir} DIR` gives its int8 form torch weights" if of_release else ""
-        )
-        raise StageError(f"{model_dir} does not open as a SentenceTransformer ({error})", remedy) from None
+        raise StageError(f"{model_dir} does not open as a SentenceTransformer ({error})") from None
     return cast(Encoder, model)
 
 

@@ -25,6 +25,7 @@ from dataset_builder.hub import MODEL_REPO, NAMESPACE
 from dataset_builder.hub_files import collect_files
 from model_card.facts import FINDER_FILE, CardFacts, gather_facts, is_evaluation
 from model_card.label_index import EMBEDDINGS_FILE
+from model_card.onnx_encoder import refuse_other_pooling
 from model_card.render import render_card
 from model_card.skill_table import SKILLS_FILE
 from model_card.speed import SpeedRecord
@@ -74,7 +75,7 @@ def export_release(source: Source, out: Path) -> CardFacts:
         raise StageError(f"{out} exists", "Remove it, or give another folder: a release is never written over")
     gather_facts(source.folder, source.results, source.dataset)
     weights = _chosen_weights(source)
-    _refuse_other_pooling(source.folder)
+    refuse_other_pooling(source.folder)
     # One name, so that what a killed run left is cleared by the next.
     building = out.with_name(f".{out.name}.building")
     shutil.rmtree(building, ignore_errors=True)
@@ -128,20 +129,6 @@ def _cut_as_measured(folder: Path, facts: CardFacts) -> None:
     tokenizer.save(path)
 
 
-def _refuse_other_pooling(folder: Path) -> None:
-    """Readers of the release take the mean over tokens; a model that pools otherwise would be read wrongly."""
-    for path in folder.glob("*_Pooling/config.json"):
-        settings = _read_json(path)
-        wrong = [
-            name for name, value in settings.items()
-            if value is True and name.startswith("pooling_mode_") and name != "pooling_mode_mean_tokens"
-        ]  # fmt: skip
-        if wrong or settings.get("pooling_mode", "mean") not in ("mean", ["mean"]):
-            raise StageError(
-                f"{path} pools otherwise than by the mean over tokens", "Release its torch weights instead"
-            )
-
-
 def _files_to_take(folder: Path) -> Iterator[str]:
     for name in _NEEDED:
         if not (folder / name).is_file():
@@ -190,7 +177,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     source = Source(given.model, given.dataset, results, given.weights, given.repo_id, given.licence)
     facts = export_release(source, given.out)
     size = sum(path.stat().st_size for path in given.out.rglob("*") if path.is_file())
-    made = f"{facts.onnx_only} of {facts.record.name} {facts.record.version}"
+    made = f"{facts.onnx_only} of {facts.record.name} {facts.version}"
     sys.stdout.write(f"{given.out}: {made}, {size / 1e6:.1f} MB in all\n")
 
 

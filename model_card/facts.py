@@ -23,6 +23,7 @@ from model_card.label_index import (
     Prototypes,
     check_weights,
     open_label_index,
+    version_with,
     weight_files,
 )
 from model_card.speed import SpeedRecord
@@ -85,6 +86,16 @@ class CardFacts:
         return tuple(one for one in self.own if one.system.weights_sha256 in wanted)
 
     @property
+    def version(self) -> str:
+        """The training's, or that of the dataset whose sentences the label index takes in."""
+        return version_with(self.prototypes, self.record.version)
+
+    @property
+    def trained_on_manifest(self) -> bool:
+        """Whether the manifest is of the dataset that the weights were trained on; an index may be of a newer one."""
+        return self.record.dataset.version == self.manifest.version
+
+    @property
     def onnx_only(self) -> str:
         """The ONNX file to run where the folder holds no other weights; "" where it does."""
         return "" if any(file.path.endswith(".safetensors") for file in self.weights) else self.weights[0].path
@@ -97,7 +108,8 @@ def gather_facts(model_dir: str | Path, result_files: Sequence[str | Path], data
         model_dir: a trained model folder with its label index.
         result_files: results.json files: at least one of this model, the others of systems to compare with. Records
             of another kind, which a glob over results/ finds too, are passed over.
-        dataset: the dataset folder (or its manifest.json) that the model was trained on.
+        dataset: the dataset folder (or its manifest.json) that the model was trained on, or whose sentences its label
+            index takes in.
 
     Raises:
         StageError: a fact is missing, or contradicts another.
@@ -213,17 +225,19 @@ def check_facts(facts: CardFacts, index: LabelIndex, training_record_sha256: str
 
 
 def _check_dataset(facts: CardFacts) -> None:
-    trained, manifest = facts.record.dataset, facts.manifest
-    if trained.version != manifest.version:
+    trained, manifest, of_index = facts.record.dataset, facts.manifest, facts.prototypes
+    what, version, rows = "the model was trained", trained.version, trained.sha256
+    remedy = "Give the dataset that the training record names"
+    if of_index:
+        what, version, rows = "the label index was made", of_index.dataset_version, of_index.rows_sha256
+        remedy = "Give the dataset whose sentences `model_card.prototypes` took"
+    if version != manifest.version:
+        raise StageError(f"{what} on dataset version {version}, and the manifest is of {manifest.version}", remedy)
+    if facts.rows_sha256 and rows != facts.rows_sha256:
         raise StageError(
-            f"the model was trained on dataset version {trained.version}, and the manifest is of {manifest.version}",
-            "Give the dataset that the training record names",
-        )
-    if facts.rows_sha256 and trained.sha256 != facts.rows_sha256:
-        raise StageError(
-            f"the model was trained on other rows ({trained.sha256[:12]}) than this dataset of version "
+            f"{what} on other rows ({rows[:12]}) than this dataset of version "
             f"{manifest.version} has ({facts.rows_sha256[:12]})",
-            "Give the dataset that the training record names",
+            remedy,
         )
     if trained.revision and trained.revision.removeprefix("v") != trained.version and len(trained.revision) != 40:
         raise StageError(

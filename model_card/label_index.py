@@ -38,7 +38,8 @@ class Encoder(Protocol):
 class Prototypes:
     """What label vectors were made of beside names: weights of the means of other names and of sentences.
 
-    `dataset` and `dataset_version` name whose sentences, at most `per_skill` a skill.
+    `dataset` and `dataset_version` name whose sentences, at most `per_skill` a skill; `rows_sha256` is the hash of its
+    training rows. The weights stay as they are: what changes is the model's version, to the dataset's.
     """
 
     alternative_labels: float
@@ -46,6 +47,12 @@ class Prototypes:
     per_skill: int
     dataset: str
     dataset_version: str
+    rows_sha256: str
+
+
+def version_with(prototypes: Prototypes | None, trained: str) -> str:
+    """The version of a model: its training's, but for prototypes, which make a new one of the same weights."""
+    return prototypes.dataset_version if prototypes else trained
 
 
 @dataclass(frozen=True)
@@ -139,6 +146,8 @@ def write_label_index(
 ) -> LabelIndex:
     """Write both files of the index, embeddings last, for the weights in the folder; the rest is as in LabelIndex.
 
+    Weights that the folder's former index knew and that are not in the folder, a small copy, the new one knows too.
+
     Raises:
         StageError: the folder holds no weights.
     """
@@ -146,18 +155,36 @@ def write_label_index(
 
     metadata = {
         "format": INDEX_FORMAT,
-        "weights_sha256": json.dumps(weight_files(folder), sort_keys=True),
+        "weights_sha256": json.dumps(_known_weights(folder), sort_keys=True),
         "labels_sha256": release.labels_sha256,
         "esco_version": release.version,
         "esco_language": release.language,
         "model": model_name,
-        **({"prototypes": json.dumps(asdict(prototypes), sort_keys=True)} if prototypes else {}),
+        **(_of_prototypes(prototypes) if prototypes else {}),
         **({"token_share": f"{token_share:g}"} if token_share is not None else {}),
     }
     tensors = {"embeddings": embeddings, **({} if lengths is None else {"lengths": lengths})}
     write_skills(release, folder / SKILLS_FILE)
     write_atomically(folder / EMBEDDINGS_FILE, save(tensors, metadata=metadata))
     return open_label_index(folder)
+
+
+def _of_prototypes(prototypes: Prototypes) -> dict[str, str]:
+    """What it is, and for who reads no more than a name and a version of an index, those."""
+    return {
+        "prototypes": json.dumps(asdict(prototypes), sort_keys=True),
+        "model_version": version_with(prototypes, ""),
+    }
+
+
+def _known_weights(folder: Path) -> dict[str, str]:
+    here = weight_files(folder)
+    try:
+        former = open_label_index(folder)
+        check_weights(former, here)
+    except StageError:
+        return here
+    return {**former.weights_sha256, **here}
 
 
 def _has_prototypes(folder: Path) -> bool:

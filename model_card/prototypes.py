@@ -5,8 +5,8 @@ r"""Make a trained model's label index anew: each skill's vector takes in its ot
 Ranking goes by one vector a skill, its name's, and a name of two words says less than ESCO's alternative labels and
 sentences that ask for the skill. Here a skill's vector is its prototype, after the class means of Snell et al. 2017
 (arXiv 1703.05175, section 2.2), with the name's part the largest. The weights of the model stay as they are, and so
-does what it costs to use. `model_card.build`, `space.calibrate`, `eval.score_model` and the extractor take the index as
-it lies; measure and calibrate again after it was made.
+does what it costs to use; the version of the model is the dataset's from then on. `model_card.build`, `space.calibrate`,
+`eval.score_model` and the extractor take the index as it lies; measure and calibrate again after it was made.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from dataset_builder.esco import EscoRelease, read_esco
 from dataset_builder.schema import PAIRS_FILES, SENTENCE, SKILLS, DatasetManifest
 from dataset_builder.seeded import stable_number
 from model_card.build import open_model
+from model_card.facts import sha256_of_rows
 from model_card.label_index import Encoder, Prototypes, encode_labels, refuse_prompts, write_label_index
 from training.run_record import TrainingRecord
 
@@ -49,7 +50,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     release = read_esco(given.esco, given.language)
     manifest = DatasetManifest.load(given.dataset)
     refuse_prompts(given.model)
-    prototypes = Prototypes(given.alternative_labels, given.sentences, given.per_skill, manifest.name, manifest.version)
+    prototypes = Prototypes(
+        alternative_labels=given.alternative_labels,
+        sentences=given.sentences,
+        per_skill=given.per_skill,
+        dataset=manifest.name,
+        dataset_version=manifest.version,
+        rows_sha256=sha256_of_rows(given.dataset),
+    )
     others = other_names(release) if prototypes.alternative_labels else {}
     sentences = _of_these(sentences_of(given.dataset, given.per_skill), release) if prototypes.sentences else {}
     encoder = open_model(given.model)
@@ -173,7 +181,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m model_card.prototypes", description=__doc__, allow_abbrev=False)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     add = parser.add_argument
-    add("model", type=Path, metavar="MODEL_DIR", help="folder with torch weights (training.read_back makes one)")
+    add("model", type=Path, metavar="MODEL_DIR", help="a trained model; of a release, which has no torch weights, the ONNX file encodes")
     add("--esco", nargs="+", required=True, metavar="ESCO", help="ESCO zips, folders or a version: the skills to rank")
     add("--dataset", type=Path, required=True, metavar="DIR", help="dataset folder whose sentences are taken")
     add("--language", default="en", help="language of the labels (default: en)")

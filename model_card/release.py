@@ -124,8 +124,8 @@ def _dataset_card(release: Release) -> str:
 
 
 def _model(release: Release) -> str:
-    version = _facts(release).record.version
-    return "" if version == release.version else f"training_record.json is of version {version}"
+    version = _facts(release).version
+    return "" if version == release.version else f"{release.model} is of version {version}"
 
 
 def _model_card(release: Release) -> str:

@@ -47,7 +47,7 @@ def render_card(facts: CardFacts, repo_id: str = "", licence: str = "apache-2.0"
     return environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
         values,
         front_matter=yaml.safe_dump(front_matter(facts, licence), sort_keys=False, allow_unicode=True).strip(),
-        snippet=usage_snippet(repo_id, tag_of(facts.record.version), facts.onnx_only, facts.token_share),
+        snippet=usage_snippet(repo_id, tag_of(facts.version), facts.onnx_only, facts.token_share),
         licence=licence,
     )
 
@@ -66,7 +66,8 @@ def _model_values(facts: CardFacts) -> dict[str, Any]:
     calibration = facts.calibration
     return {
         "title": TITLE,
-        "version": facts.record.version,
+        "version": facts.version,
+        "weights_version": "" if facts.version == facts.record.version else facts.record.version,
         "dimensions": facts.dimensions,
         "onnx_only": facts.onnx_only,
         "by_tokens": facts.record.by_tokens,
@@ -154,6 +155,7 @@ def _training_values(facts: CardFacts) -> dict[str, Any]:
         "sentences": f"{manifest.sentences_accepted:,}",
         "sentences_written": f"{manifest.sentences_written:,}",
         "language_model": manifest.language_model.model,
+        "index_dataset_tag": "" if facts.trained_on_manifest else tag_of(manifest.version),
         "recipe_name": record.recipe_name,
         "recipe": yaml.safe_dump(record.recipe, sort_keys=False, allow_unicode=True).strip(),
         "seeds": _seeds_text(record),

@@ -9,7 +9,6 @@ over the same sentences, cut at 128 tokens, tokenising included; what is ranked 
 from __future__ import annotations
 
 import argparse
-import os
 import platform
 import sys
 import time
@@ -26,9 +25,8 @@ from pydantic import Field
 from dataset_builder.benchmark_files import read_benchmark_file
 from dataset_builder.contract import Record, StageError, Strict, code_version, run_command
 from model_card.label_index import check_weights, open_label_index, weight_files
+from model_card.onnx_encoder import BATCH_SIZE, MAX_TOKENS, OnnxEncoder, cores_here
 
-BATCH_SIZE = 32
-MAX_TOKENS = 128
 DEFAULT_SENTENCES = Path(__file__).resolve().parent.parent / "eval" / "mini_benchmark.csv"
 Encode = Callable[[list[str]], Any]
 
@@ -126,7 +124,7 @@ def _seconds(encode: Encode, sentences: list[str]) -> float:
 
 def _open(folder: Path, weights_file: str, cores: int) -> tuple[str, Encode]:
     if weights_file.endswith(".onnx"):
-        return "onnxruntime", _open_onnx(folder, weights_file, cores)
+        return "onnxruntime", OnnxEncoder(folder, weights_file, cores).encode
     import torch
     from sentence_transformers import SentenceTransformer
 
@@ -134,40 +132,6 @@ def _open(folder: Path, weights_file: str, cores: int) -> tuple[str, Encode]:
     model = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
     model.max_seq_length = min(model.max_seq_length or MAX_TOKENS, MAX_TOKENS)
     return "torch", lambda texts: model.encode(texts, batch_size=BATCH_SIZE, show_progress_bar=False)
-
-
-def _open_onnx(folder: Path, weights_file: str, cores: int) -> Encode:
-    """Tokenise, run, and take the mean over tokens; long and short sentences keep their order."""
-    try:
-        import onnxruntime
-        from tokenizers import Tokenizer
-    except ImportError:
-        raise StageError(f"{weights_file} needs onnxruntime", "pip install onnxruntime") from None
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = cores
-    session = onnxruntime.InferenceSession(str(folder / weights_file), options, providers=["CPUExecutionProvider"])
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    tokenizer.enable_truncation(MAX_TOKENS)
-    tokenizer.no_padding()
-    tokenizer.enable_padding()
-    wanted = {given.name for given in session.get_inputs()}
-
-    def encode(texts: list[str]) -> Any:
-        order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
-        rows = []
-        for start in range(0, len(order), BATCH_SIZE):
-            batch = tokenizer.encode_batch([texts[place] for place in order[start : start + BATCH_SIZE]])
-            mask = np.array([one.attention_mask for one in batch])
-            inputs = {
-                "input_ids": np.array([one.ids for one in batch]),
-                "attention_mask": mask,
-                "token_type_ids": np.array([one.type_ids for one in batch]),
-            }
-            hidden = session.run(None, {name: value for name, value in inputs.items() if name in wanted})[0]
-            rows.append((hidden * mask[:, :, None]).sum(axis=1) / mask.sum(axis=1, keepdims=True))
-        return np.concatenate(rows)[np.argsort(order)]
-
-    return encode
 
 
 def _cpu_name() -> str:
@@ -191,8 +155,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if given.repeat < 1:
         raise StageError(f"--repeat must be at least 1, got {given.repeat}")
     sentences = [query.sentence for query in read_benchmark_file(given.sentences).queries]
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    record = measure_speed(given.folder, sentences, given.repeat, cores)
+    record = measure_speed(given.folder, sentences, given.repeat, cores_here())
     record.save(given.folder)
     for one in record.backends:
         print(f"{one.backend:<12} {one.weights_file:<40} {one.sentences_per_s:>10,.0f} sentences a second")

@@ -17,7 +17,7 @@ from typing import Any
 from encoders import load_encoder
 from page_service import PageService
 from skill_finder import Settings, SkillFinder, SkillFinderError, model_folder
-from skill_index import sha256_of_file
+from skill_index import index_metadata, sha256_of_file
 from taxonomy import cache_folder, encode_skills, read_skills
 
 HERE = Path(__file__).resolve().parent
@@ -127,6 +127,8 @@ def version_of(folder: Path, chosen: str) -> str:
         return chosen
     try:
         record = json.loads((folder / "training_record.json").read_text(encoding="utf-8"))
-        return f"{record['name']} {record['version']}"
-    except (OSError, ValueError, LookupError, TypeError):
+        # Of an index of prototypes: the weights' training had an earlier one.
+        version = index_metadata(folder).get("model_version", record["version"])
+        return f"{record['name']} {version}"
+    except (OSError, ValueError, LookupError, TypeError, SkillFinderError):
         return folder.name

@@ -1,5 +1,7 @@
 """model_card.prototypes: the formula, and what evaluation, card, release and extractor make of such an index."""
 
+import dataclasses
+import json
 import math
 import re
 import shutil
@@ -10,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
 from safetensors import safe_open
+from safetensors.numpy import save_file
 
 from dataset_builder.contract import StageError, run_command
 from dataset_builder.schema import DatasetManifest
@@ -21,9 +24,14 @@ from model_card.build import main as build_card
 from model_card.export_release import main as export_release
 from model_card.label_index import Prototypes, open_label_index
 from model_card.prototypes import main, other_names, sentences_of, with_means
+from model_card.publish import check_model
+from model_card.release import Release, check_release
+from model_card.render import TITLE
+from page_model import version_of
 from space.encoders import token_share_of
-from tests.card_folders import SENTENCES, retrain, write_dataset, write_esco, write_trained_model
+from tests.card_folders import ROWS_SHA256, SENTENCES, retrain, write_dataset, write_esco, write_trained_model
 from tests.card_records import RELEASE, VERSION
+from training.run_record import TrainingRecord
 
 LABELS = ["bake bread", "weld pipes", "Python"]
 VECTORS = {
@@ -138,7 +146,7 @@ def work(made, tmp_path):
 def test_the_index_says_what_it_is_made_of(made):
     index = open_label_index(made / "model")
     name = DatasetManifest.load(made / "data").name
-    assert index.prototypes == Prototypes(0.3, 0.3, 4, name, VERSION)
+    assert index.prototypes == Prototypes(0.3, 0.3, 4, name, VERSION, ROWS_SHA256)
     assert index.token_share == 0.3
     assert other_names(RELEASE)[RELEASE.skills[0].label] == list(RELEASE.skills[0].alternative_labels)
 
@@ -276,9 +284,90 @@ def test_values_that_cannot_be(made, capsys, options, said):
     assert said in capsys.readouterr().err
 
 
-def test_a_folder_without_torch_weights_says_where_they_come_from(made, capsys):
-    assert run_command(main, [str(made / "out"), *inputs(made)]) == 2
-    assert "training.read_back" in capsys.readouterr().err
+@pytest.fixture(scope="module")
+def newer(made, tmp_path_factory):
+    """A release, which has its weights as ONNX alone, with prototypes of a newer dataset; its results and its card."""
+    root = Path(shutil.copytree(made, tmp_path_factory.mktemp("newer") / "work"))
+    shutil.rmtree(root / "model")
+    (root / "out").rename(root / "model")
+    write_dataset(root / "data2", "1.1.0")
+    main([str(root / "model"), *newer_inputs(root)])
+    score(root, "newer", "--backend", "onnx", "--weights-file", "model_quint8_blocks.onnx")
+    build_card([str(root / "model"), "--results", str(root / "newer.json"), *newer_inputs(root)])
+    return root
+
+
+def newer_inputs(root: Path) -> list[str]:
+    return ["--dataset", str(root / "data2"), "--esco", str(root / "v1.1.0")]
+
+
+def test_a_release_gets_prototypes_by_its_own_onnx_file(made, newer):
+    """The vectors of the torch weights but for 8 bits, and every hash that the former index knew."""
+    of_torch, of_onnx = open_label_index(made / "model"), open_label_index(newer / "model")
+    assert not list((newer / "model").glob("*.safetensors"))
+    alike = (of_torch.embeddings.astype(float) * of_onnx.embeddings.astype(float)).sum(axis=1)
+    assert alike.min() > 0.995
+    assert of_onnx.weights_sha256 == of_torch.weights_sha256
+    assert TrainingRecord.load(newer / "model").weights_sha256 in of_onnx.weights_sha256.values()
+
+
+def test_hashes_of_weights_that_were_trained_anew_are_not_kept(newer, tmp_path):
+    work = Path(shutil.copytree(newer, tmp_path / "work"))
+    path = work / "model/label_index/label_embeddings.safetensors"
+    with safe_open(path, framework="np") as file:
+        metadata, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}
+    known = json.loads(metadata["weights_sha256"])
+    save_file(tensors, path, {**metadata, "weights_sha256": json.dumps(dict.fromkeys(known, "0" * 64))})
+    main([str(work / "model"), *newer_inputs(work)])
+    assert list(open_label_index(work / "model").weights_sha256) == ["onnx/model_quint8_blocks.onnx"]
+
+
+def test_the_new_index_makes_a_new_version_of_the_same_weights(newer):
+    record = TrainingRecord.load(newer / "model")
+    assert record.version == VERSION
+    card = (newer / "model/README.md").read_text()
+    assert f"# {TITLE} 1.1.0\n" in card
+    assert f"The weights are those of version {VERSION}; the label index, and so the ranking, are new." in card
+    assert 'revision="v1.1.0"' in card
+    assert re.search(rf"^\| dataset \| `.*` at `v{VERSION}` \|$", card, re.M)
+    assert re.search(r"^\| label index \| sentences of `.*` at `v1.1.0`, 4,321 kept of 5,678 written", card, re.M)
+    assert "| sentences |" not in card
+    assert check_model(newer / "model") == (record.name, "1.1.0")
+    assert version_of(newer / "model", str(newer / "model")) == f"{record.name} 1.1.0"
+
+
+def test_a_release_is_made_of_it_again(newer, tmp_path, capsys):
+    results, data = ["--results", str(newer / "newer.json")], ["--dataset", str(newer / "data2")]
+    export_release([str(newer / "model"), str(tmp_path / "v1.1.0"), *results, *data])
+    assert f"of {TrainingRecord.load(newer / 'model').name} 1.1.0" in capsys.readouterr().out
+    release = Release(
+        newer / "data2", tmp_path / "v1.1.0", (newer / "newer.json",), "1.1.0", "", "apache-2.0", tmp_path
+    )
+    wrong = {finding.what: finding.wrong for finding in check_release(release)}
+    assert [wrong[what] for what in ("dataset folder", "dataset card", "model and results", "model card")] == [""] * 4
+    older = dataclasses.replace(release, version=VERSION)
+    assert "is of version 1.1.0" in {one.what: one.wrong for one in check_release(older)}["model and results"]
+
+
+def test_the_card_wants_the_dataset_of_the_index(newer, tmp_path, capsys):
+    work = Path(shutil.copytree(newer, tmp_path / "work"))
+    results = ["--results", str(work / "newer.json")]
+    assert run_command(build_card, [str(work / "model"), *results, *inputs(work)]) == 2
+    assert "the label index was made on dataset version 1.1.0, and the manifest is of 1.0.0" in capsys.readouterr().err
+    path = work / "data2/pairs/train.parquet"
+    parquet.write_table(parquet.read_table(path).slice(0, 2), path)
+    assert run_command(build_card, [str(work / "model"), *results, *newer_inputs(work)]) == 2
+    assert "the label index was made on other rows" in capsys.readouterr().err
+
+
+def test_onnx_alone_of_a_model_that_pools_otherwise_is_refused(newer, tmp_path, capsys):
+    work = Path(shutil.copytree(newer, tmp_path / "work"))
+    next((work / "model").glob("*_Pooling/config.json")).write_text('{"pooling_mode": "cls"}')
+    assert run_command(main, [str(work / "model"), *newer_inputs(work)]) == 2
+    assert "pools otherwise than by the mean over tokens" in capsys.readouterr().err
+    (work / "model/onnx/model_quint8_blocks.onnx").unlink()
+    assert run_command(main, [str(work / "model"), *newer_inputs(work)]) == 2
+    assert "holds no model.safetensors and no ONNX file" in capsys.readouterr().err
 
 
 def test_a_dataset_of_other_skills_is_refused(work):
