@@ -5,7 +5,7 @@ r"""Make a trained model's label index anew: each skill's vector takes in its ot
 Ranking goes by one vector a skill, its name's, and a name of two words says less than ESCO's alternative labels and
 sentences that ask for the skill. Here a skill's vector is its prototype, after the class means of Snell et al. 2017
 (arXiv 1703.05175, section 2.2), with the name's part the largest. The weights of the model stay as they are, and so
-does what it costs to use; the version of the model is the dataset's from then on. `model_card.build`, `space.calibrate`,
+does what it costs to use; its version is the dataset's from then on. `model_card.build`, `space.calibrate`,
 `eval.score_model` and the extractor take the index as it lies; measure and calibrate again after it was made.
 """
 
@@ -181,7 +181,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m model_card.prototypes", description=__doc__, allow_abbrev=False)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     add = parser.add_argument
-    add("model", type=Path, metavar="MODEL_DIR", help="a trained model; of a release, which has no torch weights, the ONNX file encodes")
+    add("model", type=Path, metavar="MODEL_DIR", help="trained model; without torch weights its ONNX file encodes")
     add("--esco", nargs="+", required=True, metavar="ESCO", help="ESCO zips, folders or a version: the skills to rank")
     add("--dataset", type=Path, required=True, metavar="DIR", help="dataset folder whose sentences are taken")
     add("--language", default="en", help="language of the labels (default: en)")
