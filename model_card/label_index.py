@@ -35,11 +35,29 @@ class Encoder(Protocol):
 
 
 @dataclass(frozen=True)
+class Fit:
+    """How label vectors were moved towards labelled sentences (`model_card.label_fit`).
+
+    `texts`: how many sentences; `files`: SHA-256 of the files that they are from by name, "" of a Hub dataset.
+    """
+
+    texts: int
+    files: dict[str, str]
+    epochs: int
+    learning_rate: float
+    scale: float
+    near: float
+    batch_size: int
+    seed: int
+
+
+@dataclass(frozen=True)
 class Prototypes:
     """What label vectors were made of beside names: weights of the means of other names and of sentences.
 
     `dataset` and `dataset_version` name whose sentences, at most `per_skill` a skill; `rows_sha256` is the hash of its
-    training rows. The weights stay as they are: what changes is the model's version, to the dataset's.
+    training rows. `fit` says how they were moved afterwards. The weights stay as they are: what changes is the
+    model's version, to the dataset's.
     """
 
     alternative_labels: float
@@ -48,6 +66,7 @@ class Prototypes:
     dataset: str
     dataset_version: str
     rows_sha256: str
+    fit: Fit | None = None
 
 
 def version_with(prototypes: Prototypes | None, trained: str) -> str:
@@ -177,6 +196,11 @@ def _of_prototypes(prototypes: Prototypes) -> dict[str, str]:
     }
 
 
+def _read_prototypes(text: str) -> Prototypes:
+    values = json.loads(text)
+    return Prototypes(**{**values, "fit": Fit(**values["fit"]) if values.get("fit") else None})
+
+
 def _known_weights(folder: Path) -> dict[str, str]:
     here = weight_files(folder)
     try:
@@ -271,7 +295,7 @@ def open_label_index(model_dir: str | Path, weights_file: str | None = None) -> 
             esco_language=metadata["esco_language"],
             weights_sha256=json.loads(metadata["weights_sha256"]),
             lengths=lengths,
-            prototypes=Prototypes(**json.loads(metadata["prototypes"])) if "prototypes" in metadata else None,
+            prototypes=_read_prototypes(metadata["prototypes"]) if "prototypes" in metadata else None,
             token_share=float(metadata["token_share"]) if "token_share" in metadata else None,
         )
         labels_sha256 = metadata["labels_sha256"]

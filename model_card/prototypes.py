@@ -16,6 +16,7 @@ import math
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,9 @@ from dataset_builder.schema import PAIRS_FILES, SENTENCE, SKILLS, DatasetManifes
 from dataset_builder.seeded import stable_number
 from model_card.build import open_model
 from model_card.facts import sha256_of_rows
-from model_card.label_index import Encoder, Prototypes, encode_labels, refuse_prompts, write_label_index
+from model_card.label_fit import FitSettings, fit_labels
+from model_card.label_index import Encoder, Fit, Prototypes, encode_labels, refuse_prompts, write_label_index
+from model_card.labelled_texts import LabelledTexts, read_labelled
 from training.run_record import TrainingRecord
 
 # Chosen for release 2.0.0 on validation and SkillSkape's development sentences; see README.md beside this file.
@@ -58,6 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         dataset_version=manifest.version,
         rows_sha256=sha256_of_rows(given.dataset),
     )
+    labelled = read_labelled(given.labelled, release.labels, given.benchmarks) if given.labelled else None
     others = other_names(release) if prototypes.alternative_labels else {}
     sentences = _of_these(sentences_of(given.dataset, given.per_skill), release) if prototypes.sentences else {}
     encoder = open_model(given.model)
@@ -66,10 +70,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
         names, lengths = encode_labels(encoder, release.labels, bar.update)
         parts = [(prototypes.alternative_labels, others), (prototypes.sentences, sentences)]
         vectors = with_means(encoder, release.labels, names.astype(np.float32), parts, bar.update)
+    if labelled:
+        settings = FitSettings(epochs=given.epochs, near=given.near, seed=given.seed)
+        vectors = moved(encoder, vectors, labelled, settings)
+        fit = Fit(texts=len(labelled.texts), files=labelled.files, **asdict(settings))
+        prototypes = replace(prototypes, fit=fit)
     share = given.token_share if record.by_tokens else None
     kept = lengths if record.by_tokens else None
     write_label_index(given.model, release, vectors.astype(np.float16), kept, record.name, prototypes, share)
     print(f"{given.model}: {len(release.labels):,} skills, of their names, {_told(others)} and {_told(sentences)}")
+    if labelled:
+        left_out = ", ".join(f"{count:,} {why}" for why, count in labelled.left_out.items())
+        print(f"Moved towards {len(labelled.texts):,} labelled sentences; left out: {left_out}")
 
 
 def with_means(
@@ -115,6 +127,20 @@ def with_means(
         raise StageError(f"the prototype of {labels[wrong[0]]!r} has no direction", "Give smaller weights")
     prototypes: Vectors = total / lengths[:, None]
     return prototypes
+
+
+def moved(encoder: Encoder, vectors: Vectors, labelled: LabelledTexts, settings: FitSettings) -> Vectors:
+    """Label vectors after `fit_labels`, with progress bars: (labels, dimensions), of length 1."""
+    texts = labelled.texts
+    with tqdm(total=len(texts), desc="Encoding sentences", unit="text", disable=None, leave=False) as bar:
+        parts = []
+        for start in range(0, len(texts), _ENCODE_AT_ONCE):
+            batch = texts[start : start + _ENCODE_AT_ONCE]
+            parts.append(_units(np.asarray(encoder.encode(batch), np.float32)))
+            bar.update(len(batch))
+    total = settings.epochs * len(texts)
+    with tqdm(total=total, desc="Moving labels", unit="text", disable=None, leave=False) as bar:
+        return fit_labels(vectors, np.concatenate(parts), labelled.gold, settings, bar.update)
 
 
 def other_names(release: EscoRelease) -> Texts:
@@ -175,6 +201,12 @@ def _check(given: argparse.Namespace) -> None:
         raise StageError(f"--per-skill must be 1 or more, got {given.per_skill}")
     if not 0 < given.token_share <= 1:
         raise StageError(f"--token-share must be above 0 and at most 1, got {given.token_share}")
+    if not -1 <= given.near <= 1:
+        raise StageError(f"--near must be a cosine, got {given.near}")
+    if given.epochs < 1:
+        raise StageError(f"--epochs must be 1 or more, got {given.epochs}")
+    if given.labelled and not given.benchmarks:
+        raise StageError("--labelled without --benchmarks", "Give the folder of benchmark CSVs, to keep them out")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -191,6 +223,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--per-skill", type=int, default=PER_SKILL, metavar="N", help=f"sentences a skill (default: {PER_SKILL})")
     share = "of the token-level score in what ranks, for a model that was trained for it"
     add("--token-share", type=float, default=TOKEN_SHARE, metavar="S", help=f"{share} (default: {TOKEN_SHARE})")
+    what = "CSVs of sentences under their skills' labels, or Hub ids, towards which labels are moved then"
+    add("--labelled", nargs="+", default=[], metavar="CSV_OR_HUB_ID", help=what)
+    add("--benchmarks", type=Path, metavar="DIR", help="benchmark CSVs none of whose sentences is learned from")
+    near = "labels nearer than this cosine to a sentence's own do not count against it"
+    add("--near", type=float, default=FitSettings.near, metavar="C", help=f"{near} (default: %(default)s)")
+    add("--epochs", type=int, default=FitSettings.epochs, metavar="N", help="times (default: %(default)s)")
+    add("--seed", type=int, default=FitSettings.seed, metavar="N", help="of their order (default: %(default)s)")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser
 

@@ -15,7 +15,7 @@ from eval.results import BenchmarkResult, Estimate, EvalResults
 from model_card.facts import REQUIRED_METRICS, CardFacts
 from model_card.forms import forms_table, markdown_table
 from model_card.front_matter import benchmark_name, dataset_id, front_matter, hub_base_model, metric_name
-from model_card.label_index import Prototypes
+from model_card.label_index import Fit, Prototypes
 from model_card.snippet import usage_snippet
 from training.run_record import TrainingRecord
 
@@ -74,6 +74,7 @@ def _model_values(facts: CardFacts) -> dict[str, Any]:
         "token_share": f"{facts.token_share:g}",
         "cosine_share": f"{1 - facts.token_share:g}" if facts.token_share < 1 else "",
         "prototypes": _prototypes_text(facts.prototypes) if facts.prototypes else "",
+        "fit": _fit_text(facts.prototypes.fit) if facts.prototypes else "",
         "cosine_trained": facts.record.trained_by_cosine,
         "skills": f"{facts.skills:,}",
         "esco_version": facts.esco_version,
@@ -91,6 +92,13 @@ def _prototypes_text(prototypes: Prototypes) -> str:
         of = f"`{prototypes.dataset}` {prototypes.dataset_version}, at most {prototypes.per_skill} a skill"
         parts.append(f"{prototypes.sentences:g} of the mean of sentences' ({of})")
     return " and ".join(parts)
+
+
+def _fit_text(fit: Fit | None) -> str:
+    if not fit:
+        return ""
+    names = ", ".join(f"`{name}`" for name in fit.files)
+    return f"{fit.texts:,} sentences under their labels ({names}), {fit.epochs} times"
 
 
 def _result_values(facts: CardFacts) -> dict[str, Any]:

@@ -23,7 +23,9 @@ CONTRACTS = {
     "dataset_builder.hub_publish",
     "dataset_builder.markdown_parts",
     "dataset_builder.seeded",
+    "training.overlap",
     "training.run_record",
+    "training.skillskape",
     "training.export_record",
     "eval.results",
 }

@@ -14,7 +14,7 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from dataset_builder.contract import StageError, run_command
+from dataset_builder.contract import StageError, run_command, sha256_of_file
 from dataset_builder.schema import DatasetManifest
 from eval.per_query import read_per_query
 from eval.results import EvalResults
@@ -277,6 +277,8 @@ def test_an_index_is_asked_for_that_is_not_there(work):
         (["--per-skill", "0"], "--per-skill must be 1 or more"),
         (["--token-share", "0"], "--token-share must be above 0"),
         (["--token-share", "1.5"], "--token-share must be above 0"),
+        (["--near", "nan"], "--near must be a cosine"),
+        (["--epochs", "0"], "--epochs must be 1 or more"),
     ],
 )
 def test_values_that_cannot_be(made, capsys, options, said):
@@ -358,6 +360,45 @@ def test_the_card_wants_the_dataset_of_the_index(newer, tmp_path, capsys):
     parquet.write_table(parquet.read_table(path).slice(0, 2), path)
     assert run_command(build_card, [str(work / "model"), *results, *newer_inputs(work)]) == 2
     assert "the label index was made on other rows" in capsys.readouterr().err
+
+
+def labelled(root: Path) -> list[str]:
+    """Options of the command, with two sentences under labels and a folder of benchmarks beside."""
+    (root / "benchmarks").mkdir()
+    (root / "benchmarks/tiny_test.csv").write_text(SCORED)
+    (root / "more.csv").write_text(
+        "sentence,skills\nOur ovens are yours at night.,['bake bread']\nFlames and tubes all day.,['weld pipes']\n"
+        "You weld pipes.,['Python']\n"
+    )
+    return ["--labelled", str(root / "more.csv"), "--benchmarks", str(root / "benchmarks")]
+
+
+def test_labels_move_towards_labelled_sentences(made, work, capsys):
+    """A sentence of the benchmarks is not among them; the index and the card say so."""
+    from sentence_transformers import SentenceTransformer
+
+    move(work, *labelled(work), "--epochs", "30", "--seed", "4", "--near", "1")
+    assert "Moved towards 2 labelled sentences; left out: 0 without a label to rank, 1 of a benchmark" in (
+        capsys.readouterr().out
+    )
+    start, index = open_label_index(made / "model"), open_label_index(work / "model")
+    fit = index.prototypes.fit
+    assert (fit.texts, fit.epochs, fit.seed) == (2, 30, 4)
+    assert fit.files == {"more.csv": sha256_of_file(work / "more.csv")}
+    oven = unit(SentenceTransformer(str(work / "model"), device="cpu").encode("Our ovens are yours at night."))
+    before, after = (one.embeddings.astype(float) @ oven for one in (start, index))
+    assert after[0] - before[0] > 0.001
+    assert after[0] - after[1] > before[0] - before[1] + 0.001
+    score(work, "moved")
+    build_card([str(work / "model"), "--results", str(work / "moved.json"), *inputs(work)])
+    card = (work / "model/README.md").read_text()
+    assert "moved towards 2 sentences under their labels (`more.csv`), 30 times" in card
+
+
+def test_benchmarks_are_kept_out_or_nothing_is_learned(work, capsys):
+    options = labelled(work)
+    assert run_command(main, [str(work / "model"), *inputs(work), *options[:2]]) == 2
+    assert "--labelled without --benchmarks" in capsys.readouterr().err
 
 
 def test_onnx_alone_of_a_model_that_pools_otherwise_is_refused(newer, tmp_path, capsys):
