@@ -38,10 +38,12 @@ class Encoder(Protocol):
 class Fit:
     """How label vectors were moved towards labelled sentences (`model_card.label_fit`).
 
-    `texts`: how many sentences; `files`: SHA-256 of the files that they are from by name, "" of a Hub dataset.
+    `sentences`: how many of the dataset; `labelled`: how many of other files, whose SHA-256 by name `files` are, "" of
+    a Hub dataset.
     """
 
-    texts: int
+    sentences: int
+    labelled: int
     files: dict[str, str]
     epochs: int
     learning_rate: float

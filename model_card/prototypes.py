@@ -16,7 +16,7 @@ import math
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +38,19 @@ from model_card.labelled_texts import LabelledTexts, read_labelled
 from training.run_record import TrainingRecord
 
 # Chosen for release 2.0.0 on validation and SkillSkape's development sentences; see README.md beside this file.
-WEIGHT, PER_SKILL, TOKEN_SHARE = 0.3, 4, 0.3
+WEIGHT, PER_SKILL, TOKEN_SHARE, FITTED_TOKEN_SHARE = 0.3, 4, 0.3, 0.5
 _ENCODE_AT_ONCE = 4096
 
 Texts = dict[str, list[str]]
 Vectors = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Texts of labels as vectors. `rows`: (texts,) of each text's label; `units`: (texts, dimensions), of length 1."""
+
+    rows: npt.NDArray[np.int64]
+    units: Vectors
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -53,6 +61,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     release = read_esco(given.esco, given.language)
     manifest = DatasetManifest.load(given.dataset)
     refuse_prompts(given.model)
+    others = other_names(release) if given.alternative_labels else {}
+    sentences = _of_these(sentences_of(given.dataset, given.per_skill), release) if given.sentences else {}
+    labelled = read_labelled(given.labelled, release.labels, given.benchmarks) if given.labelled else None
+    encoder = open_model(given.model)
+    total = len(release.labels) + sum(len(texts) for one in (others, sentences) for texts in one.values())
+    with tqdm(total=total, desc="Encoding texts", unit="text", disable=None, leave=False) as bar:
+        names, lengths = encode_labels(encoder, release.labels, bar.update)
+        of_others, of_sentences = (encoded(encoder, release.labels, one, bar.update) for one in (others, sentences))
+    parts = [(given.alternative_labels, of_others), (given.sentences, of_sentences)]
+    vectors = with_means(release.labels, names.astype(np.float32), parts)
     prototypes = Prototypes(
         alternative_labels=given.alternative_labels,
         sentences=given.sentences,
@@ -61,46 +79,38 @@ def main(arguments: Sequence[str] | None = None) -> None:
         dataset_version=manifest.version,
         rows_sha256=sha256_of_rows(given.dataset),
     )
-    labelled = read_labelled(given.labelled, release.labels, given.benchmarks) if given.labelled else None
-    others = other_names(release) if prototypes.alternative_labels else {}
-    sentences = _of_these(sentences_of(given.dataset, given.per_skill), release) if prototypes.sentences else {}
-    encoder = open_model(given.model)
-    total = len(release.labels) + sum(len(texts) for one in (others, sentences) for texts in one.values())
-    with tqdm(total=total, desc="Encoding texts", unit="text", disable=None, leave=False) as bar:
-        names, lengths = encode_labels(encoder, release.labels, bar.update)
-        parts = [(prototypes.alternative_labels, others), (prototypes.sentences, sentences)]
-        vectors = with_means(encoder, release.labels, names.astype(np.float32), parts, bar.update)
     if labelled:
         settings = FitSettings(epochs=given.epochs, near=given.near, seed=given.seed)
-        vectors = moved(encoder, vectors, labelled, settings)
-        fit = Fit(texts=len(labelled.texts), files=labelled.files, **asdict(settings))
-        prototypes = replace(prototypes, fit=fit)
-    share = given.token_share if record.by_tokens else None
-    kept = lengths if record.by_tokens else None
-    write_label_index(given.model, release, vectors.astype(np.float16), kept, record.name, prototypes, share)
+        vectors = moved(encoder, vectors, of_sentences, labelled, settings)
+        counts = {"sentences": len(of_sentences.rows), "labelled": len(labelled.texts)}
+        prototypes = replace(prototypes, fit=Fit(**counts, files=labelled.files, **asdict(settings)))
+    share = given.token_share or (FITTED_TOKEN_SHARE if labelled else TOKEN_SHARE)
+    tokens = (lengths, share) if record.by_tokens else (None, None)
+    write_label_index(given.model, release, vectors.astype(np.float16), tokens[0], record.name, prototypes, tokens[1])
     print(f"{given.model}: {len(release.labels):,} skills, of their names, {_told(others)} and {_told(sentences)}")
     if labelled:
         left_out = ", ".join(f"{count:,} {why}" for why, count in labelled.left_out.items())
-        print(f"Moved towards {len(labelled.texts):,} labelled sentences; left out: {left_out}")
+        print(f"Moved towards these sentences and {len(labelled.texts):,} labelled ones; left out: {left_out}")
 
 
-def with_means(
-    encoder: Encoder,
-    labels: Sequence[str],
-    names: Vectors,
-    parts: Sequence[tuple[float, Texts]],
-    advance: Callable[[int], Any] = lambda _texts: None,
-) -> Vectors:
+def encoded(
+    encoder: Encoder, labels: Sequence[str], texts: Texts, advance: Callable[[int], Any] = lambda _texts: None
+) -> Encoded:
+    """Encode texts by label; `advance` is called with the number of texts done, for a progress bar."""
+    rows = [row for row, label in enumerate(labels) for _ in texts.get(label, ())]
+    flat = [text for label in labels for text in texts.get(label, ())]
+    return Encoded(np.array(rows, dtype=np.int64), _encode(encoder, flat, advance))
+
+
+def with_means(labels: Sequence[str], names: Vectors, parts: Sequence[tuple[float, Encoded]]) -> Vectors:
     """Unit vectors of prototypes: u(u(n) + sum over parts of w * mean of u(t) over the part's texts t of the skill).
 
     Here u(x) = x / |x| and n is a name's vector; a part without a text of the skill adds nothing.
 
     Args:
-        encoder: gives texts vectors.
         labels: the label space.
         names: (labels, dimensions), of length 1.
-        parts: weight, and texts by label.
-        advance: called with the number of texts done, for a progress bar.
+        parts: weight, and texts of labels.
 
     Returns:
         (labels, dimensions).
@@ -110,16 +120,11 @@ def with_means(
     """
     total = names.copy()
     for weight, texts in parts:
-        rows = np.array([row for row, label in enumerate(labels) for _ in texts.get(label, ())], dtype=np.int64)
-        if not weight or not len(rows):
+        if not weight or not len(texts.rows):
             continue
-        flat = [text for label in labels for text in texts.get(label, ())]
         sums = np.zeros_like(names)
-        for start in range(0, len(flat), _ENCODE_AT_ONCE):
-            batch = flat[start : start + _ENCODE_AT_ONCE]
-            np.add.at(sums, rows[start : start + len(batch)], _units(np.asarray(encoder.encode(batch), np.float32)))
-            advance(len(batch))
-        counts = np.bincount(rows, minlength=len(labels)).astype(np.float32)
+        np.add.at(sums, texts.rows, texts.units)
+        counts = np.bincount(texts.rows, minlength=len(labels)).astype(np.float32)
         total += np.float32(weight) * sums / np.maximum(counts, 1)[:, None]
     lengths = np.linalg.norm(total, axis=1)
     wrong = np.flatnonzero(~(lengths > 1e-6))
@@ -129,18 +134,16 @@ def with_means(
     return prototypes
 
 
-def moved(encoder: Encoder, vectors: Vectors, labelled: LabelledTexts, settings: FitSettings) -> Vectors:
-    """Label vectors after `fit_labels`, with progress bars: (labels, dimensions), of length 1."""
-    texts = labelled.texts
-    with tqdm(total=len(texts), desc="Encoding sentences", unit="text", disable=None, leave=False) as bar:
-        parts = []
-        for start in range(0, len(texts), _ENCODE_AT_ONCE):
-            batch = texts[start : start + _ENCODE_AT_ONCE]
-            parts.append(_units(np.asarray(encoder.encode(batch), np.float32)))
-            bar.update(len(batch))
-    total = settings.epochs * len(texts)
-    with tqdm(total=total, desc="Moving labels", unit="text", disable=None, leave=False) as bar:
-        return fit_labels(vectors, np.concatenate(parts), labelled.gold, settings, bar.update)
+def moved(
+    encoder: Encoder, vectors: Vectors, sentences: Encoded, labelled: LabelledTexts, settings: FitSettings
+) -> Vectors:
+    """Label vectors after `fit_labels` over a dataset's sentences and labelled ones: (labels, dimensions), length 1."""
+    with tqdm(total=len(labelled.texts), desc="Encoding sentences", unit="text", disable=None, leave=False) as bar:
+        units = _encode(encoder, labelled.texts, bar.update)
+    texts = np.concatenate([sentences.units, units]) if len(sentences.rows) else units
+    gold = [(int(row),) for row in sentences.rows] + labelled.gold
+    with tqdm(total=settings.epochs * len(gold), desc="Moving labels", unit="text", disable=None, leave=False) as bar:
+        return fit_labels(vectors, texts, gold, settings, bar.update)
 
 
 def other_names(release: EscoRelease) -> Texts:
@@ -183,9 +186,15 @@ def _of_these(sentences: Texts, release: EscoRelease) -> Texts:
     return found
 
 
-def _units(vectors: Vectors) -> Vectors:
-    units: Vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    return units
+def _encode(encoder: Encoder, texts: Sequence[str], advance: Callable[[int], Any]) -> Vectors:
+    """Vectors of length 1, (texts, dimensions); (0, 0) of none."""
+    parts = [np.zeros((0, 0), np.float32)]
+    for start in range(0, len(texts), _ENCODE_AT_ONCE):
+        batch = list(texts[start : start + _ENCODE_AT_ONCE])
+        vectors = np.asarray(encoder.encode(batch), np.float32)
+        parts.append(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12))
+        advance(len(batch))
+    return np.concatenate(parts[1:] or parts)
 
 
 def _told(texts: Texts) -> str:
@@ -199,7 +208,7 @@ def _check(given: argparse.Namespace) -> None:
             raise StageError(f"--{name.replace('_', '-')} must be a number from 0 on, got {value}")
     if given.per_skill < 1:
         raise StageError(f"--per-skill must be 1 or more, got {given.per_skill}")
-    if not 0 < given.token_share <= 1:
+    if given.token_share is not None and not 0 < given.token_share <= 1:
         raise StageError(f"--token-share must be above 0 and at most 1, got {given.token_share}")
     if not -1 <= given.near <= 1:
         raise StageError(f"--near must be a cosine, got {given.near}")
@@ -222,7 +231,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--sentences", type=float, default=WEIGHT, metavar="W", help=f"{weight} (default: {WEIGHT})")
     add("--per-skill", type=int, default=PER_SKILL, metavar="N", help=f"sentences a skill (default: {PER_SKILL})")
     share = "of the token-level score in what ranks, for a model that was trained for it"
-    add("--token-share", type=float, default=TOKEN_SHARE, metavar="S", help=f"{share} (default: {TOKEN_SHARE})")
+    which = f"{TOKEN_SHARE}, and {FITTED_TOKEN_SHARE} with --labelled"
+    add("--token-share", type=float, metavar="S", help=f"{share} (default: {which})")
     what = "CSVs of sentences under their skills' labels, or Hub ids, towards which labels are moved then"
     add("--labelled", nargs="+", default=[], metavar="CSV_OR_HUB_ID", help=what)
     add("--benchmarks", type=Path, metavar="DIR", help="benchmark CSVs none of whose sentences is learned from")

@@ -98,7 +98,8 @@ def _fit_text(fit: Fit | None) -> str:
     if not fit:
         return ""
     names = ", ".join(f"`{name}`" for name in fit.files)
-    return f"{fit.texts:,} sentences under their labels ({names}), {fit.epochs} times"
+    of_dataset = f"these {fit.sentences:,} sentences and " if fit.sentences else ""
+    return f"{of_dataset}{fit.labelled:,} others under their labels ({names}), {fit.epochs} times"
 
 
 def _result_values(facts: CardFacts) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from model_card import prototypes
 from model_card.build import main as build_card
 from model_card.export_release import main as export_release
 from model_card.label_index import Prototypes, open_label_index
-from model_card.prototypes import main, other_names, sentences_of, with_means
+from model_card.prototypes import encoded, main, other_names, sentences_of, with_means
 from model_card.publish import check_model
 from model_card.release import Release, check_release
 from model_card.render import TITLE
@@ -64,24 +64,26 @@ def test_prototypes_by_hand(monkeypatch, at_once):
     sentences = {"bake bread": ["You bake."], "weld pipes": ["Join pipes."]}
     names = np.array([unit(VECTORS[label]) for label in LABELS], dtype=np.float32)
     done = []
-    found = with_means(PlantedEncoder(), LABELS, names, [(0.5, others), (0.25, sentences)], done.append)
+    parts = [encoded(PlantedEncoder(), LABELS, texts, done.append) for texts in (others, sentences)]
+    found = with_means(LABELS, names, list(zip((0.5, 0.25), parts, strict=True)))
     bread = np.array([1.0, 0.0]) + 0.5 * (np.array([0.6, 0.8]) + np.array([0.0, 1.0])) / 2 + 0.25 * np.array([1.0, 0.0])
     pipes = np.array([0.0, 1.0]) + 0.25 * np.array([0.0, -1.0])
     np.testing.assert_allclose(found, [unit(bread), unit(pipes), unit([1.0, 1.0])], atol=1e-6)
     assert sum(done) == 4
 
 
-def test_a_weight_of_none_encodes_nothing():
+def test_a_weight_of_none_and_no_texts_change_nothing():
     encoder, names = PlantedEncoder(), np.eye(3, 2, dtype=np.float32) + 1
     names /= np.linalg.norm(names, axis=1, keepdims=True)
-    np.testing.assert_allclose(with_means(encoder, LABELS, names, [(0.0, {"Python": ["You bake."]})]), names, atol=1e-6)
-    assert not encoder.sizes
+    parts = [(0.0, encoded(encoder, LABELS, {"Python": ["You bake."]})), (1.0, encoded(encoder, LABELS, {}))]
+    np.testing.assert_allclose(with_means(LABELS, names, parts), names, atol=1e-6)
+    assert encoder.sizes == [1]
 
 
 def test_a_prototype_without_a_direction_is_refused():
     names = np.array([unit(VECTORS[label]) for label in LABELS], dtype=np.float32)
     with pytest.raises(StageError, match="prototype of 'weld pipes' has no direction"):
-        with_means(PlantedEncoder(), LABELS, names, [(1.0, {"weld pipes": ["Join pipes."]})])
+        with_means(LABELS, names, [(1.0, encoded(PlantedEncoder(), LABELS, {"weld pipes": ["Join pipes."]}))])
 
 
 def test_sentences_are_of_one_skill_and_the_same_in_any_order(tmp_path):
@@ -378,12 +380,14 @@ def test_labels_move_towards_labelled_sentences(made, work, capsys):
     from sentence_transformers import SentenceTransformer
 
     move(work, *labelled(work), "--epochs", "30", "--seed", "4", "--near", "1")
-    assert "Moved towards 2 labelled sentences; left out: 0 without a label to rank, 1 of a benchmark" in (
-        capsys.readouterr().out
+    assert (
+        "Moved towards these sentences and 2 labelled ones; left out: 0 without a label to rank, 1 of a benchmark"
+        in (capsys.readouterr().out)
     )
     start, index = open_label_index(made / "model"), open_label_index(work / "model")
     fit = index.prototypes.fit
-    assert (fit.texts, fit.epochs, fit.seed) == (2, 30, 4)
+    assert (fit.sentences, fit.labelled, fit.epochs, fit.seed) == (3, 2, 30, 4)
+    assert index.token_share == 0.5
     assert fit.files == {"more.csv": sha256_of_file(work / "more.csv")}
     oven = unit(SentenceTransformer(str(work / "model"), device="cpu").encode("Our ovens are yours at night."))
     before, after = (one.embeddings.astype(float) @ oven for one in (start, index))
@@ -392,7 +396,7 @@ def test_labels_move_towards_labelled_sentences(made, work, capsys):
     score(work, "moved")
     build_card([str(work / "model"), "--results", str(work / "moved.json"), *inputs(work)])
     card = (work / "model/README.md").read_text()
-    assert "moved towards 2 sentences under their labels (`more.csv`), 30 times" in card
+    assert "moved towards these 3 sentences and 2 others under their labels (`more.csv`), 30 times" in card
 
 
 def test_benchmarks_are_kept_out_or_nothing_is_learned(work, capsys):
