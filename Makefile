@@ -39,7 +39,7 @@ ON_FEWER = --dataset dataset_builder/releases/v1.0.0 --pseudo-labels $(FEWER_LAB
 LABEL = $(BIN)/python -m training.pseudo_labels --esco $(ESCO) --spans $(DATA)/skillspan/train.json \
 	--sentences $(DATA)/usajobs/sentences.txt.gz --benchmarks $(DATA)/benchmarks
 
-minilm: $(MODELS)/2.0.0/training_record.json  ## the released model: twenty minutes a seed on two CPU cores
+minilm: $(MODELS)/4.1.0/label_index/label_embeddings.safetensors  ## the released model: twenty minutes a seed on two CPU cores
 static: $(MODELS)/static/training_record.json  ## token vectors without a transformer, distilled from it: minutes
 mpnet: $(MODELS)/mpnet/training_record.json  ## the 110M model: an hour and a quarter a seed on two CPU cores, minutes on a GPU
 student: $(MODELS)/minilm-110m-labels/training_record.json  ## the released recipe on dataset 1.0.0 and fewer labels
@@ -47,6 +47,13 @@ student: $(MODELS)/minilm-110m-labels/training_record.json  ## the released reci
 $(MODELS)/2.0.0/training_record.json: $(LABELS)
 	$(TRAIN) $(ON_RELEASE) --recipe training/recipes/minilm_pseudo_token_and_cosine.yaml \
 		--base-model $(MINILM) --keep-checkpoints --name esco-skill-biencoder --out $(@D)
+
+# The same weights; only where the labels lie is new.
+$(MODELS)/4.1.0/label_index/label_embeddings.safetensors: $(MODELS)/2.0.0/training_record.json
+	rm -rf $(MODELS)/4.1.0 && mkdir -p $(MODELS)/4.1.0
+	tar -C $(MODELS)/2.0.0 --exclude ./checkpoints -cf - . | tar -C $(MODELS)/4.1.0 -xf -
+	$(BIN)/python -m model_card.prototypes $(MODELS)/4.1.0 --esco $(ESCO) --dataset dataset_builder/releases/v4.1.0 \
+		--labelled $(DATA)/skillskape/train.csv $(LABELS) --benchmarks $(DATA)/benchmarks
 
 $(MODELS)/static/training_record.json: $(MODELS)/2.0.0/training_record.json
 	$(BIN)/python -m training.export $(MODELS)/2.0.0 --int8 --static $(MODELS)/static-start --esco $(ESCO)

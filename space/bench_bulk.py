@@ -1,6 +1,6 @@
 r"""How much memory space.bulk holds over very many rows, and how fast it is: writes results/bulk.json.
 
-    python -m space.bench_bulk model_card/releases/v2.0.0 --sentences usajobs/sentences.txt.gz --rows 10000000 \
+    python -m space.bench_bulk model_card/releases/v4.1.0 --sentences usajobs/sentences.txt.gz --rows 10000000 \
         --into README.md
 
 Each row is one sentence. Some come often and most seldom, as the lines of real ads do: the sentence at place n is drawn

@@ -10,6 +10,7 @@ from dataset_builder.contract import StageError, sha256_of_file
 from eval.results import Estimate, EvalResults
 from model_card.facts import gather_facts, sha256_of_rows
 from model_card.forms import markdown_table
+from model_card.label_index import open_label_index
 from tests.card_folders import retrain
 from tests.card_records import OWN_BENCHMARKS, benchmark_result, estimate, manifest, own_results
 from training.dataset_rows import read_dataset
@@ -174,10 +175,14 @@ def test_the_manifest_alone_holds_no_rows_to_compare(made):
     assert gather_facts(made / "model", files, made / "data/manifest.json").rows_sha256 == ""
 
 
-def test_the_released_model_was_trained_on_the_rows_of_the_released_dataset(repo):
-    record = TrainingRecord.load(repo / "model_card/releases/v2.0.0")
-    assert sha256_of_rows(repo / "dataset_builder/releases/v2.0.0") == record.dataset.sha256
-    assert sha256_of_rows(repo / "dataset_builder/releases/v0.2.0") != record.dataset.sha256
+def test_the_released_model_was_made_of_the_rows_of_the_released_datasets(repo):
+    """Its weights of one version, its label index of the newest."""
+    record = TrainingRecord.load(repo / "model_card/releases/v4.1.0")
+    prototypes = open_label_index(repo / "model_card/releases/v4.1.0").prototypes
+    of_version = {name: sha256_of_rows(repo / f"dataset_builder/releases/v{name}") for name in ("2.0.0", "4.1.0")}
+    assert of_version[record.dataset.version] == record.dataset.sha256
+    assert of_version[prototypes.dataset_version] == prototypes.rows_sha256
+    assert record.dataset.sha256 != prototypes.rows_sha256
 
 
 def test_rows_are_hashed_as_training_hashes_them(tmp_path):

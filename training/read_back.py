@@ -1,6 +1,6 @@
 """The int8 form of a release, as git keeps it -> the same model with torch weights, to train on or to encode with.
 
-    python -m training.read_back model_card/releases/v2.0.0 artifacts/model/read_back
+    python -m training.read_back model_card/releases/v4.1.0 artifacts/model/read_back
 
 The weights are those of 8 bits, written out: as good as the int8 file, and not the ones that it was made from.
 """
@@ -126,7 +126,7 @@ def _need_the_same(encoder: Any, file: Path) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m training.read_back", description=__doc__, allow_abbrev=False)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("release", metavar="RELEASE_DIR", help="such as model_card/releases/v2.0.0")
+    parser.add_argument("release", metavar="RELEASE_DIR", help="such as model_card/releases/v4.1.0")
     parser.add_argument("out", metavar="DIR", help="where the folder with torch weights goes")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser
