@@ -113,7 +113,7 @@ def compare_speed(model: str, benchmarks: Sequence[Benchmark], names: SkillNames
         StageError: WorkRB is not installed, or the model cannot be opened.
     """
     theirs = _workrb_model(model)
-    system = open_encoder(model, EncoderOptions(batch_size=WORKRB_BATCH, score="cosine")).system
+    system = open_encoder(model, EncoderOptions(batch_size=WORKRB_BATCH, score="cosine", labels="names")).system
     ours_runs, workrb_runs = [], []
     for _ in range(repeats):
         ours_runs.append(_timed(lambda: score_ours(system, benchmarks, names)))

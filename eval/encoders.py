@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 
 from dataset_builder.contract import StageError, sha256_of_file
 from eval.batches import encode_in_batches, token_counts
-from eval.label_index import INDEX_FILE, LabelIndex, read_label_index
+from eval.label_index import INDEX_FILE, TABLE_FILE, LabelIndex, read_label_index
 from eval.onnx_model import OnnxModel
 from eval.openvino_model import OpenvinoModel
 from eval.ranking import CosineSystem, Floats, System
@@ -32,7 +33,8 @@ class EncoderOptions:
 
     `weights_file` is the ONNX or OpenVINO file in the model folder, where it has several; `score` is "cosine",
     "token-matching", or "auto": what the model was trained for. `labels` says what a label's vector is: "names" encodes
-    its name, "index" takes that of the folder's label index, and "auto" the index where it was made of prototypes.
+    its name, "index" takes that of the folder's label index, and "auto" the index where it was made of prototypes and
+    has all of `label_space`, the labels to rank.
     """
 
     backend: str = "torch"
@@ -41,6 +43,7 @@ class EncoderOptions:
     device: str | None = None
     score: str = "auto"
     labels: str = "auto"
+    label_space: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ def open_encoder(spec: str, options: EncoderOptions, name: str = "") -> OpenedMo
     record_file = _file_of(place, revision, [TrainingRecord.FILE_NAME])
     record = TrainingRecord.load(record_file) if record_file else None
     weights = _file_of(place, revision, _weight_names(options))
-    index = _index_of(place, revision, options.labels, sha256_of_file(weights) if weights else "")
+    index = _index_of(place, revision, options, sha256_of_file(weights) if weights else "")
     # The share of the token-level score is the training's or the index's; where it is asked for beyond that, it is all.
     trained_share = record.token_share if record else 0.0
     if index and index.token_share is not None:
@@ -199,12 +202,13 @@ def _downloaded(place: str, revision: str | None) -> Path:
         raise StageError(f"the model {place} cannot be downloaded ({error})", "Is its name right?") from error
 
 
-def _index_of(place: str, revision: str | None, wanted: str, weights_sha256: str) -> LabelIndex | None:
-    """The label index by which to rank, None for names.
+def _index_of(place: str, revision: str | None, options: EncoderOptions, weights_sha256: str) -> LabelIndex | None:
+    """The label index by which to rank, None for names, by which labels that an index lacks are ranked unasked.
 
     Raises:
         StageError: an index is asked for that is not there, or one of other weights.
     """
+    wanted = options.labels
     if wanted == "names":
         return None
     file = _file_of(place, revision, [INDEX_FILE])
@@ -212,12 +216,18 @@ def _index_of(place: str, revision: str | None, wanted: str, weights_sha256: str
         if wanted == "index":
             raise StageError(f"{place} has no {INDEX_FILE}", "Run `python -m model_card.build`, or give --labels names")
         return None
-    index = read_label_index(file)
+    table = _file_of(place, revision, [TABLE_FILE])
+    if table is None:
+        raise StageError(f"{place} has no {TABLE_FILE}", "Make the index again, or give --labels names")
+    index = read_label_index(file, table)
     if wanted == "auto" and not index.has_prototypes:
         return None
     if weights_sha256 not in index.weights_sha256:
         remedy = "Make the index again, or give --labels names"
         raise StageError(f"the label index of {place} was made for other weights", remedy)
+    if wanted == "auto" and not index.has(options.label_space):
+        sys.stderr.write(f"{place}: its label index lacks labels that are ranked, so all are ranked by names\n")
+        return None
     return index
 
 

@@ -46,7 +46,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         benchmarks = with_empty_sentences(benchmarks, options.without_skill)
     names = names_of_dataset(options.label_space) if options.label_space else names_of_esco(options.esco)
     encoder = EncoderOptions(
-        options.backend, options.weights_file, options.batch_size, options.device, options.score, options.labels
+        options.backend,
+        options.weights_file,
+        options.batch_size,
+        options.device,
+        options.score,
+        options.labels,
+        names.labels,
     )
     opened = open_system(options.model, encoder, options.name)
     print(f"{opened.info.name}: indexing {len(names):,} skill names", file=sys.stderr)

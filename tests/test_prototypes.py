@@ -1,6 +1,8 @@
 """model_card.prototypes: the formula, and what evaluation, card, release and extractor make of such an index."""
 
+import csv
 import dataclasses
+import io
 import json
 import math
 import re
@@ -252,21 +254,54 @@ def test_an_index_of_other_weights_is_refused(work, capsys, options, said):
     assert said in capsys.readouterr().err
 
 
-def test_another_label_space_is_refused_by_the_index_and_ranked_by_names(work, capsys):
+def test_a_label_space_that_the_index_lacks_is_ranked_by_names(work, capsys):
     file = work / "v1.1.0/skills_en.csv"
     file.write_text(file.read_text().replace("bake bread", "bake good bread"))
     (work / "tiny_test.csv").write_text("sentence,label\nYou weld pipes.,weld pipes\n")
-    with pytest.raises(StageError, match="other labels than those to rank"):
-        score(work, "other")
-    assert score(work, "other", "--labels", "names").benchmarks[0].queries == 1
+    found = score(work, "other").system
+    assert "its label index lacks labels that are ranked, so all are ranked by names" in capsys.readouterr().err
+    assert found.settings == EvalResults.load(work / "before.json").system.settings
+    assert found.settings == score(work, "names", "--labels", "names").system.settings
+    with pytest.raises(StageError, match="lacks labels that are to be ranked"):
+        score(work, "other", "--labels", "index")
 
 
-def test_an_index_is_asked_for_that_is_not_there(work):
+def test_a_part_of_its_labels_is_ranked_by_the_index(made, work):
+    """In another order: the scores of each label stay as they were."""
+    file = work / "v1.1.0/skills_en.csv"
+    head, *rows = csv.reader(io.StringIO(file.read_text()))
+    with file.open("w", newline="") as written:
+        csv.writer(written).writerows([head, *rows[:0:-1]])
+    (work / "tiny_test.csv").write_text("sentence,label\nYou weld pipes.,weld pipes\n")
+    assert score(work, "part").system.settings["labels"] == "index"
+    whole, part = (
+        next(one for one in read_per_query(place / f"{name}.jsonl") if one.sentence == "You weld pipes.")
+        for place, name in ((made, "torch"), (work, "part"))
+    )
+    scores = dict(zip(whole.top, whole.top_scores, strict=True))
+    assert len(part.top) == 2
+    assert list(part.top_scores) == pytest.approx([scores[label] for label in part.top], abs=1e-5)
+
+
+def test_a_table_of_other_skills_is_refused(work, capsys):
+    path = work / "model/label_index/skills.parquet"
+    parquet.write_table(parquet.read_table(path).slice(0, 2), path)
+    with pytest.raises(StageError, match="was made for other labels than those in"):
+        score(work, "none")
+    path.write_bytes(b"half")
+    with pytest.raises(StageError, match="is damaged"):
+        score(work, "none")
+
+
+def test_an_index_is_asked_for_that_is_not_there(made, work):
     shutil.rmtree(work / "model/label_index")
     with pytest.raises(StageError, match="has no label_index"):
         score(work, "none", "--labels", "index")
     (work / "model/label_index").mkdir()
     (work / "model/label_index/label_embeddings.safetensors").write_bytes(b"half")
+    with pytest.raises(StageError, match=r"has no label_index/skills\.parquet"):
+        score(work, "none")
+    shutil.copy(made / "model/label_index/skills.parquet", work / "model/label_index")
     with pytest.raises(StageError, match="is damaged"):
         score(work, "none")
 
