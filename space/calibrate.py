@@ -18,7 +18,7 @@ import argparse
 import json
 import sys
 from collections.abc import Container, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,8 @@ from dataset_builder.contract import StageError, code_version, run_command, writ
 from encoders import BACKENDS
 from no_skill import Gate
 from skill_finder import Settings, SkillFinder, SkillFinderError
-from skill_index import Vectors, sha256_of_file
+from skill_index import Vectors, index_metadata, sha256_of_file
+from taxonomy import encode_skills
 from threshold_choice import Choice, choose_threshold, qualities
 from token_scores import RememberingReader
 
@@ -198,6 +199,24 @@ def calibrate(
     return settings, results
 
 
+def calibrate_names(
+    finder: SkillFinder, settings: Settings, validation: Sequence[Path]
+) -> tuple[Settings, dict[str, Any]]:
+    """Choose threshold and weight of shared words for skills encoded by their names too, as an own list's are.
+
+    Args:
+        finder: one whose label index was made of more than names.
+        settings: what was chosen for its index; the gate is taken from there.
+        validation: benchmark files, one at least with a sentence.
+    """
+    index = encode_skills(list(finder.index.skills), finder.encoder, finder.index.taxonomy)
+    by_names = finder.with_skills(index)
+    by_names.reader = RememberingReader(by_names.reader)
+    by_names.settings = Settings(gate=settings.gate)
+    choice, best = choose_threshold(by_names, read_validation(validation))
+    return replace(settings, names=(choice.threshold, choice.agreement)), {**asdict(choice), "best": asdict(best)}
+
+
 def settings_json(settings: Settings) -> str:
     """The text of skill_finder.json."""
     gate = settings.gate
@@ -207,6 +226,8 @@ def settings_json(settings: Settings) -> str:
         "agreement": settings.agreement,
         "calibrated_on": settings.calibrated_on,
     }
+    if settings.names:
+        values["names"] = {"threshold": settings.names[0], "agreement": settings.names[1]}
     if gate:
         weights = [round(float(weight), 5) for weight in gate.weights]
         values["gate"] = {"least": gate.least, "bias": gate.bias, "weights": weights}
@@ -229,6 +250,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise StageError(str(error)) from None
     weights = finder.weights_sha256  # before the encoder is wrapped
     settings, results = calibrate(finder, given.train, given.dev, given.validation)
+    if given.validation and "prototypes" in index_metadata(given.model):
+        settings, results["names"] = calibrate_names(finder, settings, given.validation)
     write_atomically(given.model / "skill_finder.json", settings_json(settings))
     about = {
         "model": given.model.name,
@@ -263,6 +286,11 @@ def report(results: dict[str, Any]) -> str:
         f"Of sentences that name a skill {100 * whole['sentences_with_skill_that_give_some']:.1f}% give one or more; "
         f"of those that name none, {100 * whole['sentences_without_skill_that_give_some']:.1f}%.",
     ]
+    if names := results.get("names"):
+        lines.append(
+            f"For skills by their names alone: threshold {names['threshold']:.2f}, weight of shared words "
+            f"{names['agreement']:.1f}."
+        )
     return "\n".join(lines)
 
 

@@ -67,7 +67,7 @@ def _finder_over(folder: Path, skills_place: str, backend: Any, taxonomy: str) -
     index = encode_skills(skills, loaded, name, cache_folder(), encoder_id, _show_progress)
     # The package of the stock model has no settings of ours; they lie here.
     settings = folder / "skill_finder.json" if folder != _stock_folder() else HERE / "stock_minilm.json"
-    return SkillFinder(loaded, index, Settings.from_file(settings), str(folder), loaded.backend)
+    return SkillFinder(loaded, index, Settings.from_file(settings).for_names(), str(folder), loaded.backend)
 
 
 def _show_progress(done: int, total: int) -> None:

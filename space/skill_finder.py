@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral
 from pathlib import Path
 from typing import Literal, Self
@@ -52,13 +52,21 @@ MAX_CHARS = 1_000_000
 class Settings:
     """What was calibrated for one model; see calibrate.py. `gate` is None where none was.
 
-    `threshold` is the least score; `agreement` how much shared words count, see passage_scores.Rule.
+    `threshold` is the least score; `agreement` how much shared words count, see passage_scores.Rule. `names` has both
+    for skills that are encoded by their names, where the label index was made of more; None where it was not.
     """
 
     threshold: float = DEFAULT_THRESHOLD
     calibrated_on: str = "nothing: a cautious default"
     gate: Gate | None = None
     agreement: float = 0.0
+    names: tuple[float, float] | None = None
+
+    def for_names(self) -> Settings:
+        """Settings for a list of skills beside the model's own index."""
+        if self.names is None:
+            return self
+        return replace(self, threshold=self.names[0], agreement=self.names[1])
 
     @classmethod
     def from_file(cls, path: Path) -> Self:
@@ -73,7 +81,7 @@ class Settings:
             values = json.loads(path.read_text(encoding="utf-8"))
             if values["format"] not in (1, 2):
                 raise SkillFinderError(f"{path} has format {values['format']!r}; this code reads 1 and 2")
-            gate = values.get("gate")
+            gate, names = values.get("gate"), values.get("names")
             return cls(
                 threshold=float(values["threshold"]),
                 calibrated_on=str(values["calibrated_on"]),
@@ -81,6 +89,7 @@ class Settings:
                 if gate
                 else None,
                 agreement=float(values.get("agreement", 0.0)),
+                names=(float(names["threshold"]), float(names["agreement"])) if names else None,
             )
         except SkillFinderError:
             raise
@@ -131,11 +140,13 @@ class SkillFinder:
         """
         folder = model_folder(source)
         loaded = load_encoder(folder, backend)
+        settings = Settings.from_file(folder / "skill_finder.json")
         if skills is not None:
             if not skills:
                 raise SkillFinderError("the list of skills is empty; leave it out for the model's own")
             weights = sha256_of_file(loaded.weight_file)
             index = encode_skills(list(skills), loaded, taxonomy or "own list", cache_folder(), weights, progress)
+            settings = settings.for_names()
         else:
             index = read_index(folder, loaded.weight_file)
             if (index.lengths is not None) != (loaded.encode_spans is not None):
@@ -143,7 +154,7 @@ class SkillFinder:
                     f"the label index of {folder} was made for another way to score than training_record.json says: "
                     "make the index again"
                 )
-        return cls(loaded, index, Settings.from_file(folder / "skill_finder.json"), str(source), loaded.backend)
+        return cls(loaded, index, settings, str(source), loaded.backend)
 
     @property
     def weights_sha256(self) -> str:
@@ -152,8 +163,8 @@ class SkillFinder:
         return sha256_of_file(file) if file else ""
 
     def with_skills(self, index: SkillIndex) -> SkillFinder:
-        """The same encoder and settings over another list of skills."""
-        return SkillFinder(self.encoder, index, self.settings, self.name, self.backend)
+        """The same encoder, and its settings for names, over another list of skills."""
+        return SkillFinder(self.encoder, index, self.settings.for_names(), self.name, self.backend)
 
     def find_skills(
         self,

@@ -1,6 +1,7 @@
 """Choosing a threshold: precision, recall and F0.5 by hand, and settings that come back as they were written."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,8 +10,9 @@ import threshold_choice
 from dataset_builder.benchmark_files import GoldSentence
 from dataset_builder.contract import StageError
 from no_skill import Gate
-from skill_finder import Settings
+from skill_finder import Settings, SkillFinder
 from space.calibrate import (
+    calibrate_names,
     read_skillspan,
     read_validation,
     settings_json,
@@ -63,6 +65,24 @@ def test_settings_come_back(tmp_path):
     assert (back.threshold, back.agreement, back.calibrated_on) == (0.6, 0.3, "here")
     assert back.gate.weights.tolist() == [0.5, -0.25]
     assert (back.gate.bias, back.gate.least) == (0.125, 0.2)
+
+
+def test_names_get_values_of_their_own(tmp_path):
+    """As a finder over names chooses them, whatever the index of the model's own was made of."""
+    path = tmp_path / "x_validation.csv"
+    path.write_text("sentence,label\nYou bake bread,bake bread in ovens\nYou plan shifts,R\n")
+    by_names, _ = choose_threshold(tiny_finder(), SENTENCES)
+    finder = tiny_finder()
+    moved = replace(finder.index, vectors=np.roll(finder.index.vectors, 1, axis=0))
+    finder = SkillFinder(finder.encoder, moved, Settings())
+    assert choose_threshold(finder, SENTENCES)[0] != by_names
+    settings, found = calibrate_names(finder, Settings(0.9, "x", None, 0.1), [path])
+    assert settings == Settings(0.9, "x", None, 0.1, (by_names.threshold, by_names.agreement))
+    assert (found["threshold"], found["f_half"]) == (by_names.threshold, by_names.f_half)
+    file = tmp_path / "skill_finder.json"
+    file.write_text(settings_json(settings), encoding="utf-8")
+    assert Settings.from_file(file) == settings
+    assert settings.for_names() == replace(settings, threshold=by_names.threshold, agreement=by_names.agreement)
 
 
 def test_test_sentences_choose_nothing(tmp_path):

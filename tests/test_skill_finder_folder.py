@@ -55,6 +55,13 @@ class TestModelFolder:
         settings = {"format": 1, "threshold": 0.42, "calibrated_on": "x", "extra": 1}
         (folder / "skill_finder.json").write_text(json.dumps(settings), encoding="utf-8")
         assert SkillFinder.from_pretrained(folder).settings == Settings(0.42, "x", None)
+        settings["names"] = {"threshold": 0.7, "agreement": 0.2}
+        (folder / "skill_finder.json").write_text(json.dumps(settings), encoding="utf-8")
+        own = SkillFinder.from_pretrained(folder)
+        assert own.settings == Settings(0.42, "x", None, 0.0, (0.7, 0.2))
+        listed = SkillFinder.from_pretrained(folder, skills=[Skill("1", "weld pipes")])
+        assert (listed.settings.threshold, listed.settings.agreement) == (0.7, 0.2)
+        assert own.with_skills(listed.index).settings == listed.settings
         (folder / "skill_finder.json").write_text('{"format": 3, "threshold": 1}', encoding="utf-8")
         with pytest.raises(SkillFinderError, match="format 3"):
             SkillFinder.from_pretrained(folder)
