@@ -83,8 +83,13 @@ def _rejection(rejection: dict[str, Any]) -> Iterator[str]:
     yield (
         f"At its threshold ({rejection['validation']['threshold']:g}) the whole extractor finds a skill in "
         f"{_percent(whole['sentences_with_skill_that_give_some'])} of those with one, and in "
-        f"{_percent(whole['sentences_without_skill_that_give_some'])} of those without."
+        f"{_percent(whole['sentences_without_skill_that_give_some'])} of those without." + _of_names(rejection)
     )
+
+
+def _of_names(rejection: dict[str, Any]) -> str:
+    names = rejection.get("names")
+    return f" Skills of an own list, encoded by their names, have to reach {names['threshold']:g}." if names else ""
 
 
 def _ads(ads: dict[str, Any], rejection: dict[str, Any]) -> Iterator[str]:

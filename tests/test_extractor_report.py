@@ -45,6 +45,11 @@ PARITY = {
 }  # fmt: skip
 
 
+def test_the_threshold_for_names_is_told_where_there_is_one():
+    with_names = {**REJECTION, "names": {"threshold": 0.58, "agreement": 0.2}}
+    assert "encoded by their names, have to reach 0.58." in report.report(with_names, ADS, EVIDENCE, PARITY)
+
+
 def test_every_number_is_from_the_records():
     lines = report.report(REJECTION, ADS, EVIDENCE, PARITY).splitlines()
     assert "| the gate | 1,000 all | 300 | 91.4 | 36.6% |" in lines
@@ -52,6 +57,7 @@ def test_every_number_is_from_the_records():
     assert any(
         "(0.7) the whole extractor finds a skill in 32.5% of those with one, and in 5.0%" in line for line in lines
     )
+    assert not any("by their names" in line for line in lines)
     assert any("on validation, precision is 75.0% at a recall of 25.0%:" in line for line in lines)
     assert "| both | 4.25 | 1.00 | 25.0% | 20.0% | 0.15 |" in lines
     assert any("27%" in line and "12%" in line and "other ads" in line for line in lines)
