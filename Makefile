@@ -51,7 +51,8 @@ $(MODELS)/2.0.0/training_record.json: $(LABELS)
 # The same weights; only where the labels lie is new.
 $(MODELS)/4.1.0/label_index/label_embeddings.safetensors: $(MODELS)/2.0.0/training_record.json
 	rm -rf $(MODELS)/4.1.0 && mkdir -p $(MODELS)/4.1.0
-	tar -C $(MODELS)/2.0.0 --exclude ./checkpoints -cf - . | tar -C $(MODELS)/4.1.0 -xf -
+	tar -C $(MODELS)/2.0.0 --exclude ./checkpoints --exclude ./label_index --exclude ./README.md \
+		--exclude ./skill_finder.json -cf - . | tar -C $(MODELS)/4.1.0 -xf -
 	$(BIN)/python -m model_card.prototypes $(MODELS)/4.1.0 --esco $(ESCO) --dataset dataset_builder/releases/v4.1.0 \
 		--labelled $(DATA)/skillskape/train.csv $(LABELS) --benchmarks $(DATA)/benchmarks
 

@@ -233,7 +233,7 @@ def _check_dataset(facts: CardFacts) -> None:
         remedy = "Give the dataset whose sentences `model_card.prototypes` took"
     if version != manifest.version:
         raise StageError(f"{what} on dataset version {version}, and the manifest is of {manifest.version}", remedy)
-    if facts.rows_sha256 and rows != facts.rows_sha256:
+    if rows and facts.rows_sha256 and rows != facts.rows_sha256:
         raise StageError(
             f"{what} on other rows ({rows[:12]}) than this dataset of version "
             f"{manifest.version} has ({facts.rows_sha256[:12]})",

@@ -67,7 +67,7 @@ class Prototypes:
     per_skill: int
     dataset: str
     dataset_version: str
-    rows_sha256: str
+    rows_sha256: str = ""
     fit: Fit | None = None
 
 
@@ -214,9 +214,13 @@ def _known_weights(folder: Path) -> dict[str, str]:
 
 
 def _has_prototypes(folder: Path) -> bool:
+    """Whether it has an index of them, whatever else is wrong with it."""
+    from safetensors import SafetensorError, safe_open
+
     try:
-        return open_label_index(folder).prototypes is not None
-    except StageError:
+        with safe_open(folder / EMBEDDINGS_FILE, framework="np") as file:
+            return "prototypes" in (file.metadata() or {})
+    except (SafetensorError, OSError):
         return False
 
 

@@ -32,8 +32,11 @@ def read_labelled(names: Sequence[str], labels: Sequence[str], benchmarks: str |
         benchmarks: folder of benchmark CSVs, validation and test alike.
 
     Raises:
-        StageError: a file or the folder cannot be read, or nothing is left.
+        StageError: a file or the folder cannot be read, two files have one name, or nothing is left.
     """
+    files = {Path(name).name if Path(name).is_file() else name: name for name in names}
+    if len(files) < len(names):
+        raise StageError("two of the labelled files have one name", "Give them different names, and each once")
     row_of = {label: row for row, label in reversed(list(enumerate(labels)))}
     read = [row for name in names for row in read_skillskape(name, _EXPECTED)]
     rows = [(text, tuple(row_of[label.strip()] for label in given if label.strip() in row_of)) for text, given in read]
@@ -45,6 +48,6 @@ def read_labelled(names: Sequence[str], labels: Sequence[str], benchmarks: str |
     return LabelledTexts(
         texts=[text for text, _ in kept],
         gold=[gold for _, gold in kept],
-        files={Path(name).name: sha256_of_file(name) if Path(name).is_file() else "" for name in names},
+        files={name: sha256_of_file(path) if Path(path).is_file() else "" for name, path in files.items()},
         left_out={"without a label to rank": len(rows) - len(known), "of a benchmark": len(known) - len(kept)},
     )

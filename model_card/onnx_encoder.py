@@ -29,17 +29,15 @@ def refuse_other_pooling(folder: Path) -> None:
     """
     for path in folder.glob("*_Pooling/config.json"):
         try:
-            settings = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
+            settings = dict(json.loads(path.read_text(encoding="utf-8")))
+        except (ValueError, TypeError) as error:
             raise StageError(f"{path} is damaged ({error})", "Put back the file that training wrote") from None
         wrong = [
             name for name, value in settings.items()
             if value is True and name.startswith("pooling_mode_") and name != "pooling_mode_mean_tokens"
         ]  # fmt: skip
         if wrong or settings.get("pooling_mode", "mean") not in ("mean", ["mean"]):
-            raise StageError(
-                f"{path} pools otherwise than by the mean over tokens", "Release its torch weights instead"
-            )
+            raise StageError(f"{path} pools otherwise than by the mean over tokens", "Take its torch weights instead")
 
 
 class OnnxEncoder:

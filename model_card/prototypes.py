@@ -6,7 +6,8 @@ Ranking goes by one vector a skill, its name's, and a name of two words says les
 sentences that ask for the skill. Here a skill's vector is its prototype, after the class means of Snell et al. 2017
 (arXiv 1703.05175, section 2.2), with the name's part the largest. The weights of the model stay as they are, and so
 does what it costs to use; its version is the dataset's from then on. `model_card.build`, `space.calibrate`,
-`eval.score_model` and the extractor take the index as it lies; measure and calibrate again after it was made.
+`eval.score_model` and the extractor take the index as it lies; measure and calibrate again after it was made. With
+--labelled the vectors are then moved towards labelled sentences, the dataset's among them (`model_card.label_fit`).
 """
 
 from __future__ import annotations
@@ -31,13 +32,13 @@ from dataset_builder.esco import EscoRelease, read_esco
 from dataset_builder.schema import PAIRS_FILES, SENTENCE, SKILLS, DatasetManifest
 from dataset_builder.seeded import stable_number
 from model_card.build import open_model
-from model_card.facts import sha256_of_rows
+from model_card.facts import FINDER_FILE, sha256_of_rows
 from model_card.label_fit import FitSettings, fit_labels
 from model_card.label_index import Encoder, Fit, Prototypes, encode_labels, refuse_prompts, write_label_index
 from model_card.labelled_texts import LabelledTexts, read_labelled
 from training.run_record import TrainingRecord
 
-# Chosen for release 2.0.0 on validation and SkillSkape's development sentences; see README.md beside this file.
+# Chosen for release 4.1.0 on validation and SkillSkape's development sentences; see README.md beside this file.
 WEIGHT, PER_SKILL, TOKEN_SHARE, FITTED_TOKEN_SHARE = 0.3, 4, 0.3, 0.5
 _ENCODE_AT_ONCE = 4096
 
@@ -86,6 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         prototypes = replace(prototypes, fit=Fit(**counts, files=labelled.files, **asdict(settings)))
     share = given.token_share or (FITTED_TOKEN_SHARE if labelled else TOKEN_SHARE)
     tokens = (lengths, share) if record.by_tokens else (None, None)
+    (given.model / FINDER_FILE).unlink(missing_ok=True)  # chosen for the vectors of before
     write_label_index(given.model, release, vectors.astype(np.float16), tokens[0], record.name, prototypes, tokens[1])
     print(f"{given.model}: {len(release.labels):,} skills, of their names, {_told(others)} and {_told(sentences)}")
     if labelled:
@@ -187,11 +189,18 @@ def _of_these(sentences: Texts, release: EscoRelease) -> Texts:
 
 
 def _encode(encoder: Encoder, texts: Sequence[str], advance: Callable[[int], Any]) -> Vectors:
-    """Vectors of length 1, (texts, dimensions); (0, 0) of none."""
+    """Vectors of length 1, (texts, dimensions); (0, 0) of none.
+
+    Raises:
+        StageError: one is not a number.
+    """
     parts = [np.zeros((0, 0), np.float32)]
     for start in range(0, len(texts), _ENCODE_AT_ONCE):
         batch = list(texts[start : start + _ENCODE_AT_ONCE])
         vectors = np.asarray(encoder.encode(batch), np.float32)
+        wrong = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+        if wrong.size:
+            raise StageError(f"the model gives no usable vector for {batch[wrong[0]][:60]!r}")
         parts.append(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12))
         advance(len(batch))
     return np.concatenate(parts[1:] or parts)
@@ -210,8 +219,10 @@ def _check(given: argparse.Namespace) -> None:
         raise StageError(f"--per-skill must be 1 or more, got {given.per_skill}")
     if given.token_share is not None and not 0 < given.token_share <= 1:
         raise StageError(f"--token-share must be above 0 and at most 1, got {given.token_share}")
-    if not -1 <= given.near <= 1:
-        raise StageError(f"--near must be a cosine, got {given.near}")
+    if not 0 < given.near <= 1:
+        raise StageError(f"--near must be a cosine above 0, got {given.near}")
+    if given.seed < 0:
+        raise StageError(f"--seed must be 0 or more, got {given.seed}")
     if given.epochs < 1:
         raise StageError(f"--epochs must be 1 or more, got {given.epochs}")
     if given.labelled and not given.benchmarks:
@@ -235,7 +246,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--token-share", type=float, metavar="S", help=f"{share} (default: {which})")
     what = "CSVs of sentences under their skills' labels, or Hub ids, towards which labels are moved then"
     add("--labelled", nargs="+", default=[], metavar="CSV_OR_HUB_ID", help=what)
-    add("--benchmarks", type=Path, metavar="DIR", help="benchmark CSVs none of whose sentences is learned from")
+    add("--benchmarks", type=Path, metavar="DIR", help="benchmark CSVs; labelled texts that give one away are left out")
     near = "labels nearer than this cosine to a sentence's own do not count against it"
     add("--near", type=float, default=FitSettings.near, metavar="C", help=f"{near} (default: %(default)s)")
     add("--epochs", type=int, default=FitSettings.epochs, metavar="N", help="times (default: %(default)s)")

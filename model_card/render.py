@@ -91,7 +91,7 @@ def _prototypes_text(prototypes: Prototypes) -> str:
     if prototypes.sentences:
         of = f"`{prototypes.dataset}` {prototypes.dataset_version}, at most {prototypes.per_skill} a skill"
         parts.append(f"{prototypes.sentences:g} of the mean of sentences' ({of})")
-    return " and ".join(parts)
+    return " and ".join(parts) or "nothing added"
 
 
 def _fit_text(fit: Fit | None) -> str:
@@ -254,7 +254,8 @@ def _exports_text(facts: CardFacts) -> str:
         return ""
     return (
         f"RP@5 times 100 on validation and the mean cosine to the vectors of the trained weights were measured when "
-        f"the forms were made, on {facts.exports.processor} with {facts.exports.cpu_cores} cores."
+        f"the forms were made, on {facts.exports.processor} with {facts.exports.cpu_cores} cores"
+        + (", labels being ranked by their names alone." if facts.prototypes else ".")
     )
 
 

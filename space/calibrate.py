@@ -250,7 +250,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise StageError(str(error)) from None
     weights = finder.weights_sha256  # before the encoder is wrapped
     settings, results = calibrate(finder, given.train, given.dev, given.validation)
-    if given.validation and "prototypes" in index_metadata(given.model):
+    if results["validation"]["sentences"] and "prototypes" in index_metadata(given.model):
         settings, results["names"] = calibrate_names(finder, settings, given.validation)
     write_atomically(given.model / "skill_finder.json", settings_json(settings))
     about = {

@@ -138,6 +138,8 @@ def test_labelled_files_that_do_not_help(files):
         read_labelled([str(files / "two.csv")], ["bake bread"], files / "benchmarks")
     with pytest.raises(StageError, match="holds no benchmark CSV"):
         read_labelled([str(files / "two.csv")], LABELS, files / "nothing")
+    with pytest.raises(StageError, match="two of the labelled files have one name"):
+        read_labelled([str(files / "two.csv")] * 2, LABELS, files / "benchmarks")
     (files / "two.csv").write_text("sentence,skills\nRun Python.,Python\n")
     with pytest.raises(StageError, match="holds no list"):
         read_labelled([str(files / "two.csv")], LABELS, files / "benchmarks")

@@ -220,6 +220,12 @@ def test_the_card_s_build_keeps_it_and_never_makes_names_of_it(work, capsys):
     results = ["--results", str(work / "torch.json")]
     build_card([str(work / "model"), *results, *inputs(work)])
     assert (work / "model/label_index/label_embeddings.safetensors").read_bytes() == before
+    path = work / "model/label_index/skills.parquet"
+    table = path.read_bytes()
+    path.write_bytes(b"half")
+    assert run_command(build_card, [str(work / "model"), *results, *inputs(work)]) == 2
+    path.write_bytes(table)
+    assert (work / "model/label_index/label_embeddings.safetensors").read_bytes() == before
     (work / "model/onnx/model_qint8_avx512.onnx").write_bytes(b"another export")
     capsys.readouterr()
     assert run_command(build_card, [str(work / "model"), *results, *inputs(work)]) == 2
@@ -314,7 +320,9 @@ def test_an_index_is_asked_for_that_is_not_there(made, work):
         (["--per-skill", "0"], "--per-skill must be 1 or more"),
         (["--token-share", "0"], "--token-share must be above 0"),
         (["--token-share", "1.5"], "--token-share must be above 0"),
-        (["--near", "nan"], "--near must be a cosine"),
+        (["--near", "nan"], "--near must be a cosine above 0"),
+        (["--near", "0"], "--near must be a cosine above 0"),
+        (["--seed", "-1"], "--seed must be 0 or more"),
         (["--epochs", "0"], "--epochs must be 1 or more"),
     ],
 )
@@ -402,7 +410,7 @@ def test_the_card_wants_the_dataset_of_the_index(newer, tmp_path, capsys):
 def labelled(root: Path) -> list[str]:
     """Options of the command, with two sentences under labels and a folder of benchmarks beside."""
     (root / "benchmarks").mkdir()
-    (root / "benchmarks/tiny_test.csv").write_text(SCORED)
+    (root / "benchmarks/tiny_test.csv").write_text("sentence,label\nYou weld pipes.,weld pipes\n")
     (root / "more.csv").write_text(
         "sentence,skills\nOur ovens are yours at night.,['bake bread']\nFlames and tubes all day.,['weld pipes']\n"
         "You weld pipes.,['Python']\n"
@@ -432,6 +440,23 @@ def test_labels_move_towards_labelled_sentences(made, work, capsys):
     build_card([str(work / "model"), "--results", str(work / "moved.json"), *inputs(work)])
     card = (work / "model/README.md").read_text()
     assert "moved towards these 3 sentences and 2 others under their labels (`more.csv`), 30 times" in card
+
+
+def test_a_threshold_for_other_vectors_goes(work):
+    (work / "model/skill_finder.json").write_text("{}")
+    move(work)
+    assert not (work / "model/skill_finder.json").exists()
+
+
+def test_a_vector_that_is_no_number_is_refused():
+    class Broken(PlantedEncoder):
+        def encode(self, sentences):
+            return super().encode(sentences) * np.array(
+                [[1.0] if text != "You bake." else [np.nan] for text in sentences]
+            )
+
+    with pytest.raises(StageError, match="no usable vector for 'You bake"):
+        encoded(Broken(), LABELS, {"bake bread": ["make bread", "You bake."]})
 
 
 def test_benchmarks_are_kept_out_or_nothing_is_learned(work, capsys):
