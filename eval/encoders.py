@@ -66,7 +66,8 @@ def open_encoder(spec: str, options: EncoderOptions, name: str = "") -> OpenedMo
     record_file = _file_of(place, revision, [TrainingRecord.FILE_NAME])
     record = TrainingRecord.load(record_file) if record_file else None
     weights = _file_of(place, revision, _weight_names(options))
-    index = _index_of(place, revision, options, sha256_of_file(weights) if weights else "")
+    weights_sha256 = sha256_of_file(weights) if weights else None
+    index = _index_of(place, revision, options, weights_sha256)
     # The share of the token-level score is the training's or the index's; where it is asked for beyond that, it is all.
     trained_share = record.token_share if record else 0.0
     if index and index.token_share is not None:
@@ -83,7 +84,7 @@ def open_encoder(spec: str, options: EncoderOptions, name: str = "") -> OpenedMo
         kind="token-matching" if share else "sentence-transformer",
         source=Path(place).name if Path(place).exists() else place,
         revision=revision if Path(place).exists() or not weights else _commit_of(weights),
-        weights_sha256=sha256_of_file(weights) if weights else None,
+        weights_sha256=weights_sha256,
         training_record_sha256=sha256_of_file(record_file) if record_file else None,
         dataset=record.dataset.id if record else None,
         dataset_version=record.dataset.version if record else None,
@@ -202,7 +203,9 @@ def _downloaded(place: str, revision: str | None) -> Path:
         raise StageError(f"the model {place} cannot be downloaded ({error})", "Is its name right?") from error
 
 
-def _index_of(place: str, revision: str | None, options: EncoderOptions, weights_sha256: str) -> LabelIndex | None:
+def _index_of(
+    place: str, revision: str | None, options: EncoderOptions, weights_sha256: str | None
+) -> LabelIndex | None:
     """The label index by which to rank, None for names, by which labels that an index lacks are ranked unasked.
 
     Raises:

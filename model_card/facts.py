@@ -11,21 +11,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from dataset_builder.contract import StageError, sha256_of_file, sha256_of_lines
-from dataset_builder.schema import PAIRS_FILES, SENTENCE, SKILL, DatasetManifest
+from dataset_builder.contract import StageError, sha256_of_file
+from dataset_builder.schema import DatasetManifest
 from eval.results import BenchmarkResult, EvalResults
-from model_card.label_index import (
-    EMBEDDINGS_FILE,
-    LabelIndex,
-    Prototypes,
-    check_weights,
-    open_label_index,
-    version_with,
-    weight_files,
-)
+from model_card.dataset_rows import sha256_of_rows
+from model_card.label_index import EMBEDDINGS_FILE, LabelIndex, check_weights, open_label_index, weight_files
+from model_card.prototype_facts import Prototypes, version_with
 from model_card.speed import SpeedRecord
 from training.export_record import ExportResults
 from training.run_record import TrainingRecord
@@ -161,24 +152,6 @@ def as_released(settings: Mapping[str, str], token_share: float, index_sha256: s
     share = settings.get("token_share", "0" if settings.get("score") == "cosine" else "")
     of_index = settings.get("label_index_sha256", "")
     return share in ("", f"{token_share:g}") and of_index == index_sha256
-
-
-def sha256_of_rows(dataset: str | Path) -> str:
-    """Hash of a dataset folder's training rows, as a training record states it; "" where they are not there.
-
-    Raises:
-        StageError: the file of the rows is no Parquet file with their columns.
-    """
-    path = Path(dataset) / PAIRS_FILES["train"]
-    if not path.is_file():
-        return ""
-    try:
-        table = pq.read_table(path, columns=[SENTENCE, SKILL])
-    except (OSError, pa.ArrowException) as error:
-        raise StageError(f"{path} cannot be read ({' '.join(str(error).split())})") from None
-    rows = zip(*(table[name].to_pylist() for name in (SENTENCE, SKILL)), strict=True)
-    texts = ((" ".join((sentence or "").split()), (skill or "").strip()) for sentence, skill in rows)
-    return sha256_of_lines([f"{sentence}\t{skill}" for sentence, skill in texts if sentence and skill])
 
 
 def is_evaluation(path: str | Path) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from dataset_builder.contract import StageError, sha256_of_file, sha256_of_lines, write_atomically
 from dataset_builder.esco import EscoRelease
+from model_card.prototype_facts import Prototypes, prototypes_metadata, read_prototypes
 from model_card.skill_table import SKILLS_FILE, write_skills
 
 PROMPTS_FILE = "config_sentence_transformers.json"
@@ -32,48 +33,6 @@ class Encoder(Protocol):
     def encode(self, sentences: list[str]) -> npt.NDArray[np.float32]:
         """Encode texts in order."""
         ...
-
-
-@dataclass(frozen=True)
-class Fit:
-    """How label vectors were moved towards labelled sentences (`model_card.label_fit`).
-
-    `sentences`: how many of the dataset; `labelled`: how many of other files, whose SHA-256 by name `files` are, "" of
-    a Hub dataset.
-    """
-
-    sentences: int
-    labelled: int
-    files: dict[str, str]
-    epochs: int
-    learning_rate: float
-    scale: float
-    near: float
-    batch_size: int
-    seed: int
-
-
-@dataclass(frozen=True)
-class Prototypes:
-    """What label vectors were made of beside names: weights of the means of other names and of sentences.
-
-    `dataset` and `dataset_version` name whose sentences, at most `per_skill` a skill; `rows_sha256` is the hash of its
-    training rows. `fit` says how they were moved afterwards. The weights stay as they are: what changes is the
-    model's version, to the dataset's.
-    """
-
-    alternative_labels: float
-    sentences: float
-    per_skill: int
-    dataset: str
-    dataset_version: str
-    rows_sha256: str = ""
-    fit: Fit | None = None
-
-
-def version_with(prototypes: Prototypes | None, trained: str) -> str:
-    """The version of a model: its training's, but for prototypes, which make a new one of the same weights."""
-    return prototypes.dataset_version if prototypes else trained
 
 
 @dataclass(frozen=True)
@@ -181,26 +140,13 @@ def write_label_index(
         "esco_version": release.version,
         "esco_language": release.language,
         "model": model_name,
-        **(_of_prototypes(prototypes) if prototypes else {}),
+        **(prototypes_metadata(prototypes) if prototypes else {}),
         **({"token_share": f"{token_share:g}"} if token_share is not None else {}),
     }
     tensors = {"embeddings": embeddings, **({} if lengths is None else {"lengths": lengths})}
     write_skills(release, folder / SKILLS_FILE)
     write_atomically(folder / EMBEDDINGS_FILE, save(tensors, metadata=metadata))
     return open_label_index(folder)
-
-
-def _of_prototypes(prototypes: Prototypes) -> dict[str, str]:
-    """What it is, and for who reads no more than a name and a version of an index, those."""
-    return {
-        "prototypes": json.dumps(asdict(prototypes), sort_keys=True),
-        "model_version": version_with(prototypes, ""),
-    }
-
-
-def _read_prototypes(text: str) -> Prototypes:
-    values = json.loads(text)
-    return Prototypes(**{**values, "fit": Fit(**values["fit"]) if values.get("fit") else None})
 
 
 def _known_weights(folder: Path) -> dict[str, str]:
@@ -301,7 +247,7 @@ def open_label_index(model_dir: str | Path, weights_file: str | None = None) -> 
             esco_language=metadata["esco_language"],
             weights_sha256=json.loads(metadata["weights_sha256"]),
             lengths=lengths,
-            prototypes=_read_prototypes(metadata["prototypes"]) if "prototypes" in metadata else None,
+            prototypes=read_prototypes(metadata),
             token_share=float(metadata["token_share"]) if "token_share" in metadata else None,
         )
         labels_sha256 = metadata["labels_sha256"]

@@ -32,10 +32,12 @@ from dataset_builder.esco import EscoRelease, read_esco
 from dataset_builder.schema import PAIRS_FILES, SENTENCE, SKILLS, DatasetManifest
 from dataset_builder.seeded import stable_number
 from model_card.build import open_model
-from model_card.facts import FINDER_FILE, sha256_of_rows
+from model_card.dataset_rows import sha256_of_rows
+from model_card.facts import FINDER_FILE
 from model_card.label_fit import FitSettings, fit_labels
-from model_card.label_index import Encoder, Fit, Prototypes, encode_labels, refuse_prompts, write_label_index
+from model_card.label_index import Encoder, encode_labels, refuse_prompts, write_label_index
 from model_card.labelled_texts import LabelledTexts, read_labelled
+from model_card.prototype_facts import Fit, Prototypes
 from training.run_record import TrainingRecord
 
 # Chosen for release 4.1.0 on validation and SkillSkape's development sentences; see README.md beside this file.
@@ -86,9 +88,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         counts = {"sentences": len(of_sentences.rows), "labelled": len(labelled.texts)}
         prototypes = replace(prototypes, fit=Fit(**counts, files=labelled.files, **asdict(settings)))
     share = given.token_share or (FITTED_TOKEN_SHARE if labelled else TOKEN_SHARE)
-    tokens = (lengths, share) if record.by_tokens else (None, None)
+    kept, share_kept = (lengths, share) if record.by_tokens else (None, None)
     (given.model / FINDER_FILE).unlink(missing_ok=True)  # chosen for the vectors of before
-    write_label_index(given.model, release, vectors.astype(np.float16), tokens[0], record.name, prototypes, tokens[1])
+    write_label_index(given.model, release, vectors.astype(np.float16), kept, record.name, prototypes, share_kept)
     print(f"{given.model}: {len(release.labels):,} skills, of their names, {_told(others)} and {_told(sentences)}")
     if labelled:
         left_out = ", ".join(f"{count:,} {why}" for why, count in labelled.left_out.items())

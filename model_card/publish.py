@@ -14,7 +14,8 @@ from pathlib import Path
 from dataset_builder.contract import StageError, run_command
 from dataset_builder.hub import MODEL_REPO, model_repo
 from dataset_builder.hub_command import Artifact, add_publish_options, run_publish
-from model_card.label_index import check_weights, open_label_index, version_with, weight_files
+from model_card.label_index import check_weights, open_label_index, weight_files
+from model_card.prototype_facts import version_with
 from model_card.render import TITLE
 from training.run_record import TrainingRecord
 

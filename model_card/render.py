@@ -15,7 +15,7 @@ from eval.results import BenchmarkResult, Estimate, EvalResults
 from model_card.facts import REQUIRED_METRICS, CardFacts
 from model_card.forms import forms_table, markdown_table
 from model_card.front_matter import benchmark_name, dataset_id, front_matter, hub_base_model, metric_name
-from model_card.label_index import Fit, Prototypes
+from model_card.prototype_facts import Fit, Prototypes
 from model_card.snippet import usage_snippet
 from training.run_record import TrainingRecord
 

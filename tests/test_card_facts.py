@@ -8,7 +8,8 @@ import pytest
 
 from dataset_builder.contract import StageError, sha256_of_file
 from eval.results import Estimate, EvalResults
-from model_card.facts import gather_facts, sha256_of_rows
+from model_card.dataset_rows import sha256_of_rows
+from model_card.facts import gather_facts
 from model_card.forms import markdown_table
 from model_card.label_index import open_label_index
 from tests.card_folders import retrain

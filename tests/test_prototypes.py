@@ -24,7 +24,8 @@ from eval.score_model import main as measure
 from model_card import prototypes
 from model_card.build import main as build_card
 from model_card.export_release import main as export_release
-from model_card.label_index import Prototypes, open_label_index
+from model_card.label_index import open_label_index
+from model_card.prototype_facts import Prototypes
 from model_card.prototypes import encoded, main, other_names, sentences_of, with_means
 from model_card.publish import check_model
 from model_card.release import Release, check_release
